@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "ir/base/buf.h"
 
 #include <errno.h>
