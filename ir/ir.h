@@ -53,10 +53,10 @@ typedef enum { QV_PAIR_ADJACENT, QV_PAIR_K8 } qv_pairing;           /* (2i,2i+1)
 
 typedef struct {
   qv_acc_mode mode;
-  uint8_t bits;            /* width of the final accumulator, 2..64; 0 iff EXACT                                     */
+  uint8_t bits;            /* width of the final accumulator, 2..64 (PAIR16, LANES: 2..62); 0 iff EXACT              */
   qv_order order;
   qv_bias_place bias;
-  bool raw;                /* products of uncorrected bytes x*w; zero points are corrected by row and column sums;
+  bool raw;                /* EXACT, WRAP, PAIR16, LANES of an AFFINE only: products of uncorrected bytes x*w; zero points are corrected by row and column sums;
                               padded taps contribute the byte x_zp. False: products (x-x_zp)*(w-w_zp), padded taps 0 */
   qv_pairing pairing;      /* PAIR16 only                                                                            */
   uint8_t lane_bits;       /* LANES only: 8..32                                                                      */
@@ -111,7 +111,8 @@ typedef struct {
   double B;
 } qv_rq_par;
 
-/* y = min(hi, max(lo, RQ((x - in_zp) * 2^lshift; par[c]) + out_zp)), c = channel of the element:
+/* |v| * 2^max(sh,0) stays within 2^62 (checked), also where a runtime computes in fewer bits (an obligation of its own).
+ * y = min(hi, max(lo, RQ((x - in_zp) * 2^lshift; par[c]) + out_zp)), c = channel of the element:
  * q = (e / inner) mod n_idx, c = idx ? idx[q] : q, e = element number; n_idx = n_par when idx is NULL. */
 typedef struct {
   qv_rq fn;
@@ -166,17 +167,22 @@ typedef struct {
 
 /* Tails: order-preserving functions of a whole row that end a classifier. Rows are the last dimension. */
 typedef enum {
-  QV_TAIL_SOFTMAX_Q,  /* fixed-point softmax (TFLite reference kernels): mult, ls, diff_min, out bits                  */
-  QV_TAIL_SOFTMAX_F   /* table of 256 binary32 exponentials, binary32 sum in order (TFLite optimized kernels)          */
+  QV_TAIL_SOFTMAX_Q,  /* fixed-point softmax (TFLite reference kernels): mult, ls, diff_min, out_bits                  */
+  QV_TAIL_SOFTMAX_F,  /* table of 256 binary32 exponentials, binary32 sum in order (TFLite optimized kernels)          */
+  QV_TAIL_SOFTMAX_16  /* int16 softmax with two interpolated tables: rq, mult, ls, lut                                 */
 } qv_tail_fn;
 
 typedef enum { QV_TR_AWAY, QV_TR_HALF_UP_TRUNC } qv_tail_round; /* nearest ties away; trunc(p + 0.5) in binary32      */
 
 typedef struct {
   qv_tail_fn fn;
-  int32_t mult, ls, diff_min; /* SOFTMAX_Q                                                                            */
+  int32_t mult, ls;           /* SOFTMAX_Q, SOFTMAX_16: input multiplier and shift                                    */
+  int32_t diff_min;           /* SOFTMAX_Q: entries with x - max < diff_min give lo and do not enter the sum          */
+  int32_t out_bits;           /* SOFTMAX_Q: fraction bits of the result, 8 or 16                                      */
+  qv_rq rq;                   /* SOFTMAX_16: QV_RQ_D or QV_RQ_S; QV_RQ_D otherwise                                    */
+  const int16_t *lut;         /* SOFTMAX_16: [0..512] exp on [-10,0], [513..1025] 1/(1+x) on [0,1]; both part of the net */
+  const float *exp;           /* SOFTMAX_F: [256] exp[255 - d] is the exponential used for max - x = d; part of the net */
   float out_scale;            /* SOFTMAX_F: output scale                                                              */
-  const float *exp;           /* SOFTMAX_F: [256] exp[i] = value of exp(-s*beta*(255-i)), part of the net              */
   qv_tail_round round;        /* SOFTMAX_F                                                                            */
   int64_t out_zp, lo, hi;     /* result = sat[lo,hi](value + out_zp)                                                  */
 } qv_tail;
