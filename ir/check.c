@@ -178,30 +178,48 @@ static qv_status check_affine(const ctx *c) {
 static bool is_f32(double v) { return (double)(float)v == v; }
 
 /* Parameters of one channel, for |v| <= vmax. NULL if fine, else what is wrong. */
-static const char *check_par(qv_rq fn, const qv_rq_par *p, qv_i128 vmax) {
-  bool fixed = fn == QV_RQ_D || fn == QV_RQ_U || fn == QV_RQ_S || fn == QV_RQ_64 || fn == QV_RQ_T || fn == QV_RQ_TD;
-  if (fixed) {
-    bool tosa = fn == QV_RQ_T || fn == QV_RQ_TD;
-    if (p->M != 0 || p->B != 0) return "unused parameters are not 0";
-    if (fn != QV_RQ_D && p->m < 0) return "the multiplier is negative";
-    if (tosa ? p->sh < 2 || p->sh > 62 : p->sh < -31 || p->sh > (fn == QV_RQ_64 ? 7 : 30)) return "the shift is out of range";
-    if (!tosa && p->sh > 0 && vmax > (LIMIT >> p->sh)) return "the shifted input can leave 62 bits";
-    return NULL;
-  }
-  if (fn == QV_RQ_DIV) return p->m < 1 || p->sh != 0 || p->M != 0 || p->B != 0 ? "the divisor is not positive" : NULL;
-  if (p->sh != 0 || (fn != QV_RQ_MEANF && (p->m != 0 || p->B != 0))) return "unused parameters are not 0";
-  if (fn == QV_RQ_MEANF && (p->m < 1 || !isfinite(p->B) || !is_f32(p->B) || fabs(p->B) > 0x1p31)) return "bad mean parameters";
-  bool single = fn == QV_RQ_F32 || fn == QV_RQ_NDU || fn == QV_RQ_MEANF;
+static const char *check_fixed(const qv_rq_par *p, qv_i128 vmax) {
+  bool tosa = p->fn == QV_RQ_T || p->fn == QV_RQ_TD;
+  if (p->M != 0 || p->B != 0) return "unused parameters are not 0";
+  if (p->fn != QV_RQ_D && p->m < 0) return "the multiplier is negative";
+  if (tosa ? p->sh < 2 || p->sh > 62 : p->sh < -31 || p->sh > (p->fn == QV_RQ_64 ? 7 : 30)) return "the shift is out of range";
+  if (!tosa && p->sh > 0 && vmax > (LIMIT >> p->sh)) return "the shifted input can leave 62 bits";
+  return NULL;
+}
+
+static const char *check_float(const qv_rq_par *p, qv_i128 vmax) {
+  bool biased = p->fn == QV_RQ_MEANF || p->fn == QV_RQ_F32B, single = biased || p->fn == QV_RQ_F32 || p->fn == QV_RQ_NDU;
+  if (p->sh != 0 || (p->fn == QV_RQ_MEANF ? p->m < 1 : p->m != 0)) return "bad integer parameters";
+  if (biased ? !isfinite(p->B) || !is_f32(p->B) || fabs(p->B) > 0x1p31 : p->B != 0) return "bad offset";
   if (!isfinite(p->M) || p->M < 0x1p-126 || p->M > 0x1p62 || (single && !is_f32(p->M))) return "the scale is not a positive normal number";
   if ((double)vmax * p->M > 0x1p60) return "the scaled input can leave 60 bits";
   return NULL;
+}
+
+static const char *check_par(const qv_rq_par *p, qv_i128 vmax) {
+  switch (p->fn) {
+  case QV_RQ_D:
+  case QV_RQ_U:
+  case QV_RQ_S:
+  case QV_RQ_64:
+  case QV_RQ_T:
+  case QV_RQ_TD: return check_fixed(p, vmax);
+  case QV_RQ_F32:
+  case QV_RQ_NDU:
+  case QV_RQ_F64A:
+  case QV_RQ_REF:
+  case QV_RQ_F32B:
+  case QV_RQ_MEANF: return check_float(p, vmax);
+  case QV_RQ_DIV:
+  case QV_RQ_TDIV: return p->m < 1 || p->sh != 0 || p->M != 0 || p->B != 0 ? "bad divisor" : NULL;
+  }
+  return "unknown requantization function";
 }
 
 static qv_status check_step(const ctx *c) {
   const qv_step *s = &c->n->u.step;
   const qv_tensor *x = in(c, 0), *y = out(c);
   if (!same_shape(x, y)) return BAD(c, QV_E_PARSE, "input and output shapes differ");
-  if ((unsigned)s->fn > QV_RQ_MEANF) return BAD(c, QV_E_PARSE, "unknown requantization function");
   if (s->lshift > 31 || s->n_par == 0 || s->par == NULL || s->inner == 0) return BAD(c, QV_E_PARSE, "bad step attributes");
   if ((s->idx == NULL) != (s->n_idx == 0)) return BAD(c, QV_E_PARSE, "bad parameter index");
   for (uint32_t i = 0; i < s->n_idx; i++)
@@ -215,8 +233,8 @@ static qv_status check_step(const ctx *c) {
   if (vmax > (LIMIT >> s->lshift)) return BAD(c, QV_E_RANGE, "the shifted input can leave 62 bits");
   vmax = qv_scale2(vmax, (int)s->lshift);
   for (uint32_t i = 0; i < s->n_par; i++) {
-    const char *what = check_par(s->fn, &s->par[i], vmax);
-    if (what != NULL) return BAD(c, QV_E_RANGE, "%s, channel %u: %s", qv_rq_name(s->fn), i, what);
+    const char *what = check_par(&s->par[i], vmax);
+    if (what != NULL) return BAD(c, QV_E_RANGE, "%s, channel %u: %s", qv_rq_name(s->par[i].fn), i, what);
   }
   out(c)->lo = s->lo;
   out(c)->hi = s->hi;

@@ -29,7 +29,9 @@ const char *qv_rq_name(qv_rq f) {
   case QV_RQ_NDU: return "RQ_NDU";
   case QV_RQ_F64A: return "RQ_F64A";
   case QV_RQ_REF: return "RQ_REF";
+  case QV_RQ_F32B: return "RQ_F32B";
   case QV_RQ_DIV: return "RQ_DIV";
+  case QV_RQ_TDIV: return "RQ_TDIV";
   case QV_RQ_MEANF: return "RQ_MEANF";
   }
   return "?";

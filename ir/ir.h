@@ -99,12 +99,17 @@ typedef enum {
   QV_RQ_NDU,  /* M binary32: floor(v*M + 1/2), exact                         */
   QV_RQ_F64A, /* M binary64: nearest, ties away, of f64(v * M)               */
   QV_RQ_REF,  /* M binary64: rne(f64(f64(v * M) + out_zp)) - out_zp          */
+  QV_RQ_F32B, /* M, B binary32: rne(f32(f32(f32(v) * M) + B)) (XNNPACK MEAN)  */
   QV_RQ_DIV,  /* m >= 1: nearest, ties away, of v / m                        */
+  QV_RQ_TDIV, /* m >= 1: v / m truncated toward 0                            */
   QV_RQ_MEANF /* m = n, M = S, B: nearest, ties away, of f32(f32(f32(v/n)*S) + B) (TFLite float MEAN) */
 } qv_rq;
 
-/* Parameters of one channel; which fields are used is said at qv_rq, the others are 0. */
+/* Requantization of one channel: the function and its parameters; which are used is said at qv_rq, the others are 0.
+ * The function is a field of the channel because real kernels treat the last channels of a row differently from the
+ * vectorised ones (docs/semantics.md section 6). */
 typedef struct {
+  qv_rq fn;
   int32_t m;
   int32_t sh;
   double M; /* holds the binary32 value exactly where the function says binary32 */
@@ -115,7 +120,6 @@ typedef struct {
  * y = min(hi, max(lo, RQ((x - in_zp) * 2^lshift; par[c]) + out_zp)), c = channel of the element:
  * q = (e / inner) mod n_idx, c = idx ? idx[q] : q, e = element number; n_idx = n_par when idx is NULL. */
 typedef struct {
-  qv_rq fn;
   int64_t in_zp;
   uint32_t lshift;       /* 0..31 */
   uint32_t n_par;        /* >= 1 */

@@ -53,6 +53,12 @@ static int64_t rq_f32(int64_t v, double M) {
   return rne((double)p);
 }
 
+static int64_t rq_f32b(int64_t v, double M, double B) {
+  float p = (float)v * (float)M;
+  float s = p + (float)B;
+  return rne((double)s);
+}
+
 static int64_t rq_ndu(int64_t v, double M) {
   int e;
   double q = frexp(M, &e);                             /* M = q * 2^e, q in [1/2,1), 24 significant bits */
@@ -81,8 +87,8 @@ static int64_t rq_meanf(int64_t v, const qv_rq_par *p) {
   return (int64_t)roundf(s);
 }
 
-int64_t qv_rq_eval(qv_rq fn, const qv_rq_par *p, int64_t v, int64_t zp) {
-  switch (fn) {
+int64_t qv_rq_eval(const qv_rq_par *p, int64_t v, int64_t zp) {
+  switch (p->fn) {
   case QV_RQ_D: return rq_d(v, p->m, p->sh);
   case QV_RQ_U: return rq_u(v, p->m, p->sh);
   case QV_RQ_S: return rq_s(v, p->m, p->sh);
@@ -93,7 +99,9 @@ int64_t qv_rq_eval(qv_rq fn, const qv_rq_par *p, int64_t v, int64_t zp) {
   case QV_RQ_NDU: return rq_ndu(v, p->M);
   case QV_RQ_F64A: return rq_f64a(v, p->M);
   case QV_RQ_REF: return rq_ref(v, p->M, zp);
+  case QV_RQ_F32B: return rq_f32b(v, p->M, p->B);
   case QV_RQ_DIV: return (int64_t)qv_rha_div(v, p->m);
+  case QV_RQ_TDIV: return v / p->m;
   case QV_RQ_MEANF: return rq_meanf(v, p);
   }
   QV_CHECK(!"requantization function");
@@ -111,11 +119,11 @@ uint32_t qv_step_channel(const qv_step *s, size_t e) {
 
 int64_t qv_step_eval(const qv_step *s, uint32_t c, int64_t acc) {
   int64_t v = (int64_t)qv_scale2((qv_i128)acc - s->in_zp, (int)s->lshift);
-  return qv_clamp64(qv_rq_eval(s->fn, &s->par[c], v, s->out_zp) + s->out_zp, s->lo, s->hi);
+  return qv_clamp64(qv_rq_eval(&s->par[c], v, s->out_zp) + s->out_zp, s->lo, s->hi);
 }
 
 /* RQ_D with a negative multiplier is the only decreasing step (Lemma S6). */
-static bool decreasing(const qv_step *s, uint32_t c) { return s->fn == QV_RQ_D && s->par[c].m < 0; }
+static bool decreasing(const qv_step *s, uint32_t c) { return s->par[c].fn == QV_RQ_D && s->par[c].m < 0; }
 
 qv_itv qv_step_image(const qv_step *s, uint32_t c, qv_itv a) {
   int64_t p = qv_step_eval(s, c, a.lo), q = qv_step_eval(s, c, a.hi);

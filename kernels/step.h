@@ -7,7 +7,7 @@
 
 /* RQ(v) for one channel. zp is read by QV_RQ_REF only.
  *   Pre: parameters valid (qv_ir_check), |v| * 2^max(sh,0) <= 2^62. Exact: the defining formula. Pure. */
-int64_t qv_rq_eval(qv_rq fn, const qv_rq_par *p, int64_t v, int64_t zp);
+int64_t qv_rq_eval(const qv_rq_par *p, int64_t v, int64_t zp);
 
 /* y = f(acc) for parameter set c of a step: (acc - in_zp)*2^lshift, RQ, out_zp, clamp. Pre: |(acc - in_zp)*2^lshift| <= 2^62. */
 int64_t qv_step_eval(const qv_step *s, uint32_t c, int64_t acc);

@@ -77,10 +77,10 @@ static int64_t lut16(const int16_t *lut, int64_t v) {
 }
 
 static void softmax_16(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) {
-  qv_rq_par p = {.m = t->mult, .sh = t->ls};
+  qv_rq_par p = {.fn = t->rq, .m = t->mult, .sh = t->ls};
   int64_t max = row_max(x, n), sum = 0;
   for (size_t i = 0; i < n; i++) {
-    int64_t d = qv_rq_eval(t->rq, &p, x[i] - max, 0);
+    int64_t d = qv_rq_eval(&p, x[i] - max, 0);
     y[i] = lut16(t->lut, qv_clamp64(d + 32767, INT16_MIN, INT16_MAX)); /* exponential, Q0.15 */
     sum += y[i];
   }

@@ -47,7 +47,7 @@ static void fixed_point(double M, int32_t *m, int32_t *sh) {
 }
 
 qv_rq_par gen_rq_par(qv_rng *r, qv_rq fn, int64_t vmax, int out_bits) {
-  qv_rq_par p = {0};
+  qv_rq_par p = {.fn = fn};
   double f = 0.3 + (double)qv_rng_range(r, 0, 1 << 20) / (1 << 20);
   double M = f * ldexp(1.0, out_bits) / ((double)vmax + 1.0);
   if (chance(r, 10)) M = ldexp(M, (int)qv_rng_range(r, -12, 6));
@@ -68,7 +68,11 @@ qv_rq_par gen_rq_par(qv_rng *r, qv_rq fn, int64_t vmax, int out_bits) {
     break;
   case QV_RQ_F32: case QV_RQ_NDU: p.M = (double)(float)M; break;
   case QV_RQ_F64A: case QV_RQ_REF: p.M = M; break;
-  case QV_RQ_DIV: p.m = (int32_t)qv_clamp64(llround(1.0 / M), 1, INT32_MAX); break;
+  case QV_RQ_DIV: case QV_RQ_TDIV: p.m = (int32_t)qv_clamp64(llround(1.0 / M), 1, INT32_MAX); break;
+  case QV_RQ_F32B:
+    p.M = (double)(float)M;
+    p.B = (double)((float)qv_rng_range(r, -4096, 4096) / 64.0f);
+    break;
   case QV_RQ_MEANF:
     p.m = (int32_t)upto(r, 1, 64);
     p.M = (double)(float)(M * p.m);
@@ -269,13 +273,19 @@ static void random_clamp(gen *g, qv_step *s) {
   if (chance(r, 20)) s->hi = qv_rng_range(r, s->lo, s->hi);
 }
 
+static qv_rq random_rq(gen *g) {
+  qv_rq fn;
+  do fn = (qv_rq)qv_rng_range(g->r, 0, QV_RQ_MEANF);
+  while (((g->o.rqs >> fn) & 1u) == 0);
+  return fn;
+}
+
 static bool make_step(gen *g, qv_node *d, qv_tensor *t) {
   qv_rng *r = g->r;
   const qv_tensor *x = &g->net->tensor[d->in[0]];
   qv_step *s = &d->u.step;
   uint32_t n = (uint32_t)qv_elems(x);
-  do s->fn = (qv_rq)qv_rng_range(r, 0, QV_RQ_MEANF);
-  while (((g->o.rqs >> s->fn) & 1u) == 0);
+  qv_rq fn = random_rq(g);
   *t = *x;
   random_clamp(g, s);
   if (x->hi - x->lo < 65536 && chance(r, 60)) s->in_zp = edgy(r, x->lo, x->hi);
@@ -297,7 +307,8 @@ static bool make_step(gen *g, qv_node *d, qv_tensor *t) {
   qv_rq_par *p = QV_NEW(&g->net->arena, s->n_par, qv_rq_par);
   if (p == NULL) return false;
   int bits = qv_itv_bits((qv_itv){s->lo, s->hi});
-  for (uint32_t i = 0; i < s->n_par; i++) p[i] = gen_rq_par(r, s->fn, vmax, bits);
+  bool mixed = chance(r, 15); /* as kernels whose last channels are not vectorised */
+  for (uint32_t i = 0; i < s->n_par; i++) p[i] = gen_rq_par(r, mixed ? random_rq(g) : fn, vmax, bits);
   s->par = p;
   return true;
 }
