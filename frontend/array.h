@@ -15,6 +15,7 @@ typedef struct {
   size_t count;        /* product of dim */
   void *data;          /* count * size bytes, malloc; qv_array_free */
   bool pixels;         /* from an image format (IDX u8, PGM, BMP): 0..255 intensities, see qv_input_pack */
+  bool raw;            /* untyped bytes of a file in no known format (type U8, rank 1), see qv_input_pack   */
 } qv_array;
 
 void qv_array_free(qv_array *a);
