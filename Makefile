@@ -43,8 +43,10 @@ SKIP ?=
 find_c = $(filter-out $(SKIP),$(sort $(foreach d,$(1),$(wildcard $(d)/*.c))))
 objs = $(patsubst %.c,$(B)/%.o,$(1))
 
-LIB_SRC := $(call find_c,$(LIB_DIRS)) $(filter-out $(SKIP),$(wildcard cli/api.c))
-CLI_SRC := $(filter-out cli/api.c,$(call find_c,cli))
+# The public interface (cli/qverify.h) and what it stands on belong to the library; the rest of cli/ is the program.
+FACADE := cli/api.c cli/ovcheck.c cli/storage.c cli/witness.c
+LIB_SRC := $(call find_c,$(LIB_DIRS)) $(filter-out $(SKIP),$(wildcard $(FACADE)))
+CLI_SRC := $(filter-out $(FACADE),$(call find_c,cli))
 CHECK_SRC := $(call find_c,check)
 TEST_SRC := $(filter-out $(SKIP),$(sort $(wildcard tests/test_*.c)))
 HELPER_SRC := $(filter-out tests/test_%,$(call find_c,tests))
