@@ -160,9 +160,10 @@ static qv_acc random_acc(gen *g, uint32_t allowed_here) {
   if (g->o.layers && chance(r, 85) && mode_allowed(g, QV_ACC_WRAP)) a.mode = QV_ACC_WRAP;
   if (a.mode == QV_ACC_EXACT) return a;
   a.bits = (uint8_t)(g->o.layers || chance(r, 50) ? 32 : upto(r, a.mode == QV_ACC_TRAP ? 20 : 8, 64));
+  if ((a.mode == QV_ACC_PAIR16 || a.mode == QV_ACC_LANES) && a.bits > 62) a.bits = 62;
   a.order = chance(r, 80) ? QV_ORDER_KERNEL : QV_ORDER_ANY;
   a.bias = chance(r, 50) ? QV_BIAS_LAST : QV_BIAS_FIRST;
-  a.raw = chance(r, 30);
+  a.raw = a.mode != QV_ACC_SAT && a.mode != QV_ACC_TRAP && chance(r, 30);
   if (a.mode == QV_ACC_PAIR16) {
     a.pairing = chance(r, 50) ? QV_PAIR_ADJACENT : QV_PAIR_K8;
   } else if (a.mode == QV_ACC_LANES) {
@@ -256,8 +257,8 @@ static bool make_affine(gen *g, qv_node *d, qv_tensor *t) {
   uint32_t k = w->kh * w->kw * (w->ic / w->groups);
   if (k > g->o.max_k) return false;
   qv_itv rg = qv_dtype_range(x->type);
-  if (x->hi - x->lo <= 65536 || chance(r, 10))
-    a->x_zp = (int32_t)(chance(r, 40) ? 0 : chance(r, 20) ? qv_clamp64(edgy(r, rg.lo, rg.hi), -65536, 65536) : edgy(r, x->lo, x->hi));
+  if (chance(r, 20)) rg = (qv_itv){x->lo, x->hi};
+  if (x->hi - x->lo <= 65536 && chance(r, 60)) a->x_zp = (int32_t)edgy(r, qv_clamp64(rg.lo, -65536, 65536), qv_clamp64(rg.hi, -65536, 65536));
   a->acc = random_acc(g, ~0u);
   window_shape(t, w);
   return fill_weights(g, a, k);
@@ -294,12 +295,12 @@ static bool make_step(gen *g, qv_node *d, qv_tensor *t) {
   vmax = qv_min64(vmax, INT64_MAX >> 32) << s->lshift;
   if (vmax >= (int64_t)1 << 31 && chance(r, 60)) vmax = INT32_MAX; /* as if the wrap had not been needed */
   uint32_t last = x->rank > 0 ? x->dim[x->rank - 1] : 1;
-  s->n_idx = chance(r, 40) ? 1 : chance(r, 80) ? last : upto(r, 1, n);
   s->inner = chance(r, 80) ? 1 : factor(r, n);
-  s->n_par = s->n_idx;
+  s->n_par = chance(r, 40) ? 1 : chance(r, 80) ? last : factor(r, n / s->inner);
   if (chance(r, 15)) {
-    uint32_t *idx = QV_NEW(&g->net->arena, s->n_idx, uint32_t);
+    uint32_t *idx = QV_NEW(&g->net->arena, s->n_par, uint32_t);
     if (idx == NULL) return false;
+    s->n_idx = s->n_par;
     s->n_par = upto(r, 1, s->n_idx);
     for (uint32_t i = 0; i < s->n_idx; i++) idx[i] = upto(r, 0, s->n_par - 1);
     s->idx = idx;
@@ -444,10 +445,22 @@ static bool make_tail(gen *g, qv_node *d, qv_tensor *t) {
   qv_rng *r = g->r;
   const qv_tensor *x = &g->net->tensor[d->in[0]];
   qv_tail *q = &d->u.tail;
-  if (x->hi - x->lo > 255) return false;
   *t = *x;
-  q->fn = chance(r, 50) ? QV_TAIL_SOFTMAX_Q : QV_TAIL_SOFTMAX_F;
+  q->fn = x->hi - x->lo > 255 ? QV_TAIL_SOFTMAX_16 : chance(r, 50) ? QV_TAIL_SOFTMAX_Q : QV_TAIL_SOFTMAX_F;
+  if (q->fn == QV_TAIL_SOFTMAX_16) {
+    int16_t *lut = QV_NEW(&g->net->arena, 1026, int16_t);
+    if (lut == NULL) return false;
+    for (int i = 0; i < 513; i++) {
+      lut[i] = (int16_t)fmin(32767.0, 32768.0 * exp((i - 512) * 10.0 / 512));
+      lut[513 + i] = (int16_t)fmin(32767.0, 32768.0 / (1.0 + i / 512.0));
+    }
+    q->lut = lut;
+    fixed_point(0.01 + (double)qv_rng_range(r, 1, 1000) / 400.0, &q->mult, &q->ls);
+    q->lo = 0, q->hi = 32767;
+    return true;
+  }
   if (q->fn == QV_TAIL_SOFTMAX_Q) {
+    q->out_bits = chance(r, 70) ? 8 : 16;
     fixed_point(0.001 + (double)qv_rng_range(r, 1, 1000) / 4000.0, &q->mult, &q->ls);
     q->ls = (int32_t)upto(r, 17, 26);
     q->diff_min = -(int32_t)(((int64_t)31 << 26) >> q->ls);
