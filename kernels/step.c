@@ -15,8 +15,7 @@ int64_t qv_rdbp(qv_i128 x, int e) {
   return (int64_t)(x >= 0 ? qv_floor_shift(x + half, e) : -qv_floor_shift(-x + half, e));
 }
 
-/* Nearest integer, ties to even, of a double with |d| <= 2^62: independent of the floating-point rounding mode. */
-static int64_t rne(double d) {
+int64_t qv_rne(double d) {
   double f = floor(d), r = d - f; /* both exact */
   int64_t i = (int64_t)f;
   return i + (r > 0.5 || (r == 0.5 && (i & 1)));
@@ -50,13 +49,13 @@ static int64_t rq_t(int64_t v, int32_t m, int s, bool dbl) {
 
 static int64_t rq_f32(int64_t v, double M) {
   float p = (float)v * (float)M; /* two binary32 roundings, by definition */
-  return rne((double)p);
+  return qv_rne((double)p);
 }
 
 static int64_t rq_f32b(int64_t v, double M, double B) {
   float p = (float)v * (float)M;
   float s = p + (float)B;
-  return rne((double)s);
+  return qv_rne((double)s);
 }
 
 static int64_t rq_ndu(int64_t v, double M) {
@@ -77,7 +76,7 @@ static int64_t rq_f64a(int64_t v, double M) {
 static int64_t rq_ref(int64_t v, double M, int64_t zp) {
   double p = (double)v * M;
   double s = p + (double)zp;
-  return rne(s) - zp;
+  return qv_rne(s) - zp;
 }
 
 static int64_t rq_meanf(int64_t v, const qv_rq_par *p) {

@@ -28,5 +28,6 @@ qv_itv qv_step_image(const qv_step *s, uint32_t c, qv_itv acc);
 /* Building blocks, exported for the unit tests and the fast kernels' proofs. */
 int64_t qv_srdhm(int64_t a, int64_t b);     /* saturating rounding doubling high multiply, Lemma S1 */
 int64_t qv_rdbp(qv_i128 x, int e);          /* rounding divide by power of two, nearest ties away, 0 <= e <= 62 */
+int64_t qv_rne(double d);                   /* nearest, ties to even, |d| <= 2^62; independent of the rounding mode */
 
 #endif

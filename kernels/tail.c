@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "kernels/step.h"
+#include "kernels/fixed.h"
 
 static int64_t row_max(const int64_t *x, size_t n) {
   int64_t m = x[0];
@@ -10,42 +10,18 @@ static int64_t row_max(const int64_t *x, size_t n) {
   return m;
 }
 
-/* ---- fixed-point softmax: gemmlowp's exp_on_negative_values and one_over_one_plus_x, as TFLite's reference kernels use
- *      them (integer bits 5 for the scaled difference, 12 for the sum) -------------------------------------------------- */
+/* ---- fixed-point softmax: scaled difference in Q5.26, sum in Q12.19 ----------------------------------------------------- */
 
-/* Q5.26 -> Q0.31: exp(t) for t <= 0. */
-static int64_t fx_exp(int64_t t) {
-  static const int64_t k[7] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242}; /* exp(-2^(i-2)) */
-  if (t == 0) return INT32_MAX;
-  int64_t a = (t & ((1 << 24) - 1)) - (1 << 24);
-  int64_t u = a * 32 + (1 << 28);
-  int64_t u2 = qv_srdhm(u, u), u3 = qv_srdhm(u2, u), u4 = qv_srdhm(u2, u2);
-  int64_t v = qv_rdbp(qv_srdhm(qv_rdbp(u4, 2) + u3, 715827883) + u2, 1);
-  int64_t r = 1895147668 + qv_srdhm(1895147668, u + v);
-  for (int i = 0; i < 7; i++)
-    if (((a - t) >> (24 + i)) & 1) r = qv_srdhm(r, k[i]);
-  return r;
+static int64_t q_exp(const qv_tail *t, int64_t d) {
+  return qv_fx_exp_neg(qv_srdhm((int64_t)qv_scale2(d, t->ls), t->mult), 5);
 }
-
-/* Q0.31 -> Q0.31: 1 / (1 + y), y in [0,1). Newton-Raphson from 48/17 - 32/17 * half denominator. */
-static int64_t fx_recip(int64_t y) {
-  int64_t hd = (int64_t)qv_rha_div((qv_i128)y + INT32_MAX, 2);
-  int64_t x = 1515870810 + qv_srdhm(hd, -1010580540);
-  for (int i = 0; i < 3; i++) {
-    int64_t e = (1 << 29) - qv_srdhm(hd, x);
-    x += qv_clamp64(qv_srdhm(x, e) * 4, INT32_MIN, INT32_MAX);
-  }
-  return qv_clamp64(x * 2, INT32_MIN, INT32_MAX);
-}
-
-static int64_t q_exp(const qv_tail *t, int64_t d) { return fx_exp(qv_srdhm((int64_t)qv_scale2(d, t->ls), t->mult)); }
 
 static void softmax_q(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) {
   int64_t max = row_max(x, n), sum = 0;
   for (size_t i = 0; i < n; i++)
     if (x[i] - max >= t->diff_min) sum += qv_rdbp(q_exp(t, x[i] - max), 12);
   int h = __builtin_clz((uint32_t)sum); /* sum >= EXP(0) > 0, and < 2^32 (qv_ir_check bounds n) */
-  int64_t r = fx_recip((int64_t)((uint64_t)sum << h) - ((int64_t)1 << 31));
+  int64_t r = qv_fx_recip1p((int64_t)((uint64_t)sum << h) - ((int64_t)1 << 31));
   int shift = (12 - h) + 31 - t->out_bits;
   for (size_t i = 0; i < n; i++) {
     int64_t d = x[i] - max;
@@ -55,6 +31,15 @@ static void softmax_q(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) 
 
 /* ---- binary32 softmax over a table, evaluation order as written ------------------------------------------------------- */
 
+static int64_t round_f(float p, qv_tail_round r) {
+  switch (r) {
+  case QV_TR_AWAY: return (int64_t)roundf(p);
+  case QV_TR_HALF_UP_TRUNC: return (int64_t)truncf(p + 0.5f);
+  case QV_TR_EVEN: return qv_rne((double)p);
+  }
+  return 0;
+}
+
 static void softmax_f(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) {
   int64_t max = row_max(x, n);
   float sum = 0.0f;
@@ -62,8 +47,7 @@ static void softmax_f(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) 
   float inv = 1.0f / (sum * t->out_scale);
   for (size_t i = 0; i < n; i++) {
     float p = t->exp[255 - (max - x[i])] * inv;
-    float r = t->round == QV_TR_AWAY ? roundf(p) : truncf(p + 0.5f);
-    y[i] = qv_clamp64((int64_t)r + t->out_zp, t->lo, t->hi);
+    y[i] = qv_clamp64(round_f(p, t->round) + t->out_zp, t->lo, t->hi);
   }
 }
 
