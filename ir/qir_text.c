@@ -1,0 +1,152 @@
+#include "ir/qir_text.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define WORDS(name, ...)                                               \
+  const char *name(unsigned i) {                                       \
+    static const char *const w[] = {__VA_ARGS__};                      \
+    return i < sizeof w / sizeof w[0] ? w[i] : NULL;                   \
+  }
+
+WORDS(qv_qir_order, "kernel", "any")
+WORDS(qv_qir_bias, "last", "first")
+WORDS(qv_qir_form, "corrected", "raw")
+WORDS(qv_qir_pairing, "adjacent", "k8")
+WORDS(qv_qir_lane, "wrap", "sat")
+WORDS(qv_qir_index, "reshape", "transpose", "pad", "concat", "slice", "broadcast", "gather")
+WORDS(qv_qir_tail, "softmax_q", "softmax_f", "softmax_16")
+WORDS(qv_qir_round, "away", "half_up_trunc")
+WORDS(qv_qir_end, "int", "quant_away", "quant_even", "quant_inv", "dequant")
+WORDS(qv_qir_yes, "no", "yes")
+
+const char *qv_qir_kind(unsigned i) { return i < QV_KINDS ? qv_kind_name((qv_kind)i) : NULL; }
+const char *qv_qir_dtype(unsigned i) { return i < QV_DTYPES ? qv_dtype_name((qv_dtype)i) : NULL; }
+const char *qv_qir_rq(unsigned i) { return i <= QV_RQ_MEANF ? qv_rq_name((qv_rq)i) : NULL; }
+const char *qv_qir_acc(unsigned i) { return i <= QV_ACC_LANES ? qv_acc_name((qv_acc_mode)i) : NULL; }
+
+unsigned qv_qir_rq_fields(qv_rq fn) {
+  switch (fn) {
+  case QV_RQ_D:
+  case QV_RQ_U:
+  case QV_RQ_S:
+  case QV_RQ_64:
+  case QV_RQ_T:
+  case QV_RQ_TD: return QV_QIR_M | QV_QIR_SH;
+  case QV_RQ_F32:
+  case QV_RQ_NDU: return QV_QIR_FM | QV_QIR_F32;
+  case QV_RQ_F64A:
+  case QV_RQ_REF: return QV_QIR_FM;
+  case QV_RQ_F32B: return QV_QIR_FM | QV_QIR_FB | QV_QIR_F32;
+  case QV_RQ_DIV:
+  case QV_RQ_TDIV: return QV_QIR_M;
+  case QV_RQ_MEANF: return QV_QIR_M | QV_QIR_FM | QV_QIR_FB | QV_QIR_F32;
+  }
+  return 0;
+}
+
+#define FIELD(f, least) {" " #f " ", offsetof(qv_window, f), least}
+const qv_qir_field qv_qir_window[] = {
+    FIELD(n, 1),  FIELD(ih, 1), FIELD(iw, 1), FIELD(ic, 1), FIELD(oh, 1), FIELD(ow, 1), FIELD(oc, 1), FIELD(kh, 1),     FIELD(kw, 1),
+    FIELD(sh, 1), FIELD(sw, 1), FIELD(dh, 1), FIELD(dw, 1), FIELD(pt, 0), FIELD(pl, 0), FIELD(groups, 1), {NULL, 0, 0},
+};
+
+/* ---- binary64 as 0x1.<hex>p<exp> ------------------------------------------------------------------------------------- */
+
+#define FRAC_BITS 52
+#define FRAC_MASK (((uint64_t)1 << FRAC_BITS) - 1)
+#define MIN_NORMAL (-1022)
+#define MAX_EXP 1023
+
+size_t qv_qir_float_put(char out[QV_QIR_FLOAT_MAX], double v) {
+  uint64_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  uint64_t frac = bits & FRAC_MASK;
+  int exp = (int)(bits >> FRAC_BITS & 0x7ff);
+  char *p = out;
+  if (bits >> 63) *p++ = '-';
+  *p++ = '0';
+  *p++ = 'x';
+  if (exp == 0 && frac == 0) {
+    *p++ = '0';
+  } else {
+    if (exp == 0) { /* subnormal: move the leading one into place, so that the spelling depends on the value only */
+      exp = MIN_NORMAL;
+      while (!(frac >> FRAC_BITS)) {
+        frac <<= 1;
+        exp--;
+      }
+      frac &= FRAC_MASK;
+    } else {
+      exp -= MAX_EXP;
+    }
+    *p++ = '1';
+    if (frac != 0) *p++ = '.';
+    for (; frac != 0; frac = (frac << 4) & FRAC_MASK) *p++ = "0123456789abcdef"[frac >> (FRAC_BITS - 4)];
+  }
+  *p++ = 'p';
+  *p++ = exp < 0 ? '-' : '+';
+  char digit[8];
+  size_t n = 0;
+  unsigned e = (unsigned)(exp < 0 ? -exp : exp);
+  do digit[n++] = (char)('0' + e % 10);
+  while ((e /= 10) != 0);
+  while (n > 0) *p++ = digit[--n];
+  *p = 0;
+  return (size_t)(p - out);
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+/* 1.frac * 2^exp, or zero, to bits; false if no binary64 has that value. */
+static bool assemble(uint64_t *bits, bool one, uint64_t frac, int exp) {
+  if (!one) {
+    *bits = 0;
+    return frac == 0 && exp == 0;
+  }
+  if (exp > MAX_EXP || exp < MIN_NORMAL - FRAC_BITS) return false;
+  if (exp >= MIN_NORMAL) {
+    *bits = (uint64_t)(exp + MAX_EXP) << FRAC_BITS | frac;
+    return true;
+  }
+  uint64_t m = frac | (uint64_t)1 << FRAC_BITS;
+  int drop = MIN_NORMAL - exp; /* 1..52 */
+  *bits = m >> drop;
+  return *bits << drop == m;
+}
+
+bool qv_qir_float_get(double *v, const char *s, size_t n) {
+  size_t i = 0;
+  bool neg = i < n && s[i] == '-';
+  i += neg;
+  if (n - i < 5 || s[i] != '0' || s[i + 1] != 'x' || (s[i + 2] != '0' && s[i + 2] != '1')) return false;
+  bool one = s[i + 2] == '1';
+  i += 3;
+  uint64_t frac = 0;
+  if (s[i] == '.') {
+    int shift = FRAC_BITS;
+    for (i++; i < n && hex_digit(s[i]) >= 0; i++) {
+      if (shift == 0) return false;
+      shift -= 4;
+      frac |= (uint64_t)hex_digit(s[i]) << shift;
+    }
+  }
+  if (n - i < 3 || s[i] != 'p' || (s[i + 1] != '+' && s[i + 1] != '-')) return false;
+  bool eneg = s[i + 1] == '-';
+  int exp = 0;
+  for (i += 2; i < n; i++) {
+    if (s[i] < '0' || s[i] > '9' || exp > MAX_EXP * 10) return false;
+    exp = exp * 10 + (s[i] - '0');
+  }
+  uint64_t bits;
+  if (!assemble(&bits, one, frac, eneg ? -exp : exp)) return false;
+  bits |= (uint64_t)neg << 63;
+  memcpy(v, &bits, sizeof bits);
+  /* Whatever spelling rule was broken (trailing zero digit, leading zero or sign of the exponent): one value, one text. */
+  char canon[QV_QIR_FLOAT_MAX];
+  return qv_qir_float_put(canon, *v) == n && memcmp(canon, s, n) == 0;
+}
