@@ -49,6 +49,10 @@ typedef struct cli_cmd {
   int (*run)(const struct cli_cmd *cmd, const char *const *operand, const cli_val *val);
 } cli_cmd;
 
+/* The whole command line, for reports. Set by main. */
+extern int cli_argc;
+extern char *const *cli_argv;
+
 extern const cli_cmd cli_info, cli_run, cli_overflow, cli_lower, cli_profiles;
 
 /* Value of option `name`: the only one, or NULL if it was not given. The name must be in cmd->opt. */

@@ -8,6 +8,9 @@
 #include "cli/qverify.h"
 
 static const cli_cmd *const commands[] = {&cli_info, &cli_run, &cli_overflow, &cli_lower, &cli_profiles};
+int cli_argc;
+char *const *cli_argv;
+
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void top_help(qv_buf *out) {
@@ -56,6 +59,8 @@ static void hold_std_streams(void) {
 int main(int argc, char **argv) {
   static cli_args args; /* large; zeroed */
   qv_buf out = {0};
+  cli_argc = argc;
+  cli_argv = argv;
   hold_std_streams();
   cli_text_init();
   if (argc < 2) return cli_usage(NULL, "a command is missing");

@@ -26,8 +26,10 @@ static qv_status count_verdicts(qv_ovcheck *o, const qv_net *net, qv_err *err) {
   return QV_OK;
 }
 
-/* The proof says that every executed exact value lies in the proved range; a replayed one that does not is a bug of ours. */
+/* Self-checks: the verdict counted here is not better than the analysis' own, and every executed sum lies in its proved range. */
 static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err) {
+  if (qv_ovcheck_verdict(o) == QV_VERIFIED && qv_overflow_verdict(net, o->item, o->n, o->ob, o->n_ob) != QV_VERIFIED)
+    return QV_FAIL(err, QV_E_INTERNAL, "the verdict does not follow from the analysis");
   for (uint32_t i = 0; i < o->n; i++) {
     const qv_acc_bound *b = &o->ranges.acc[i];
     const qv_witness *w = &o->wit[i];

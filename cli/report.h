@@ -1,0 +1,35 @@
+/* The JSON report qverify-report/1 (docs/report.md, docs/report.schema.json). */
+#ifndef QV_CLI_REPORT_H
+#define QV_CLI_REPORT_H
+
+#include "cli/cli.h"
+#include "cli/ovcheck.h"
+
+/* Everything a report says. Pointers are borrowed until cli_report_write returns. */
+typedef struct {
+  const char *path;          /* where the report goes; NULL = no report, "-" = stdout */
+  int argc;
+  char *const *argv;
+  int acc_bits;              /* as asked, 0 = each node's own */
+  bool opaque;
+  const char *profile_asked; /* or NULL */
+  const char *model_path;
+  const cli_model *model;    /* NULL until loaded */
+  const qv_ovcheck *check;   /* NULL until done */
+  const qv_err *err;         /* failure that ended the run, or NULL */
+  const char *cex_path;      /* file of the counterexample that was written, or NULL */
+  int exit_code;
+  double seconds;            /* wall clock of the run */
+} cli_report;
+
+/* Say INCOMPLETE before anything can go wrong, so that a killed run is never read as a finished one. Nothing for "-" and for
+ * what is no regular file (a pipe cannot be rewritten). */
+QV_NODISCARD qv_status cli_report_begin(const cli_report *r, qv_err *err);
+
+/* The final report, whole or not at all. */
+QV_NODISCARD qv_status cli_report_write(const cli_report *r, qv_err *err);
+
+/* Why an item has its verdict: one sentence, the same in the text and in the report. Lives in the arena. */
+const char *cli_item_reason(qv_arena *a, const qv_net *net, const qv_ovcheck *o, uint32_t item);
+
+#endif
