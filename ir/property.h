@@ -1,0 +1,42 @@
+/* Properties: for which inputs a claim is made. Text form: docs/property.md. */
+#ifndef QV_IR_PROPERTY_H
+#define QV_IR_PROPERTY_H
+
+#include "ir/base/buf.h"
+#include "ir/ir.h"
+
+typedef struct {
+  size_t n;     /* 0: the declared range; 1: one interval for all elements; else one per element */
+  qv_itv *itv;  /* [n] */
+} qv_prop_input;
+
+typedef struct {
+  int acc_bits;          /* 0 = every accumulator as its own attribute says, else 2..64 */
+  uint32_t n_in;         /* number of net inputs */
+  qv_prop_input *in;     /* [n_in] */
+  qv_arena arena;        /* owns in and all itv */
+} qv_property;
+
+/* Every input whole, acc_bits as given. Errors: QV_E_NOMEM. *p is owned by the caller (qv_property_clear), also after errors. */
+QV_NODISCARD qv_status qv_property_whole(qv_property *p, const qv_net *net, int acc_bits, qv_err *err);
+
+/* True if this is exactly what the file name "-" stands for. */
+bool qv_property_is_default(const qv_property *p);
+
+/* Canonical text. Errors: QV_E_NOMEM. */
+QV_NODISCARD qv_status qv_property_write(qv_buf *out, const qv_property *p, qv_err *err);
+
+/* Parse canonical text for a checked net. Errors: QV_E_PARSE with err->line; QV_E_NOMEM. */
+QV_NODISCARD qv_status qv_property_read(qv_property *p, const char *text, size_t len, const qv_net *net, qv_err *err);
+
+/* A friendlier form for people (docs/property.md section 2): `input NAME|#N LO HI`, `acc-bits N`, comments, any spacing.
+ * Inputs that are not mentioned are whole; later lines for single elements `input NAME|#N [INDEX] LO HI` override. */
+QV_NODISCARD qv_status qv_property_read_domain(qv_property *p, const char *text, size_t len, const qv_net *net, qv_err *err);
+
+/* Per-element hull of n samples (storage type of input `port`, back to back): the domain that a calibration set spans. */
+QV_NODISCARD qv_status qv_property_from_samples(qv_property *p, uint32_t port, const void *samples, size_t n, const qv_net *net,
+                                                qv_err *err);
+
+void qv_property_clear(qv_property *p);
+
+#endif
