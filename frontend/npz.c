@@ -26,6 +26,7 @@ static qv_status which(const char *problem, zip_t *z, zip_uint64_t n, const char
     entry_text(name, z, i);
     k += (size_t)snprintf(list + k, sizeof list - k, " %s", name);
   }
+  if (n == 0) return QV_FAIL(err, QV_E_PARSE, "%s: empty .npz file", what);
   return QV_FAIL(err, QV_E_PARSE, "%s: %s%s%s; it holds %llu:%s%s", what, problem, entry != NULL ? " " : "", entry != NULL ? entry : "",
                  (unsigned long long)n, list, k >= 120 ? " ..." : "");
 }
@@ -43,7 +44,7 @@ static qv_status find(zip_uint64_t *at, zip_t *z, const char *entry, const char 
     hits++;
   }
   if (hits == 1) return QV_OK;
-  if (entry == NULL) return which(n == 0 ? "empty .npz file" : "choose an array of this .npz file (file.npz:name)", z, n, NULL, what, err);
+  if (entry == NULL) return which("choose an array of this .npz file (file.npz:name)", z, n, NULL, what, err);
   return which(hits == 0 ? ".npz file has no array" : ".npz file has more than one array", z, n, entry, what, err);
 }
 
