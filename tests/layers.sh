@@ -1,0 +1,67 @@
+#!/bin/sh
+# The direction of dependence, and what library code must not do. Run from the repository root; silence and 0 = fine.
+# A directory may include itself and the directories on its row; this table is the rule.
+may() {
+  case $1 in
+  ir/base | check) ;;
+  ir) echo ir/base ;;
+  kernels | cert) echo ir/base ir ;;
+  frontend | quant) echo ir/base ir kernels ;;
+  analysis | smt) echo ir/base ir kernels cert ;;
+  ilp) echo ir/base ir kernels quant cert analysis ;;
+  cli) echo ir/base ir kernels frontend quant analysis smt ilp cert ;;
+  esac
+}
+
+# Libraries beyond libc: who may include whose headers.
+may_lib() {
+  case $1 in
+  ir/base) echo gmp cjson nettle ;;
+  check) echo gmp ;;
+  frontend) echo zip zlib ;;
+  analysis | cert | quant) echo gmp ;;
+  smt) echo gmp z3 ;;
+  ilp) echo gmp glpk ;;
+  cli) echo gmp cjson nettle zip zlib ;;
+  esac
+}
+
+bad=0
+complain() {
+  echo "layers: $*"
+  bad=1
+}
+
+files() { # of directory $1 without the nested layer
+  if [ "$1" = ir ]; then find ir -name '*.[ch]' ! -path 'ir/base/*'; else find "$1" -name '*.[ch]'; fi
+}
+
+for d in ir/base ir kernels frontend quant analysis smt ilp cert check cli; do
+  [ -d "$d" ] || continue
+  list=$(files "$d")
+  [ -n "$list" ] || continue
+  # our own headers
+  for i in $(grep -hoE '^ *# *include *["<][^">]+/' $list | sed 's/.*["<]//; s,/$,,' | sort -u); do
+    case $i in *..*) ;; ir/base | ir/base/*) i=ir/base ;; *) i=${i%%/*} ;; esac
+    case $i in *..* | ir/base | ir | kernels | frontend | quant | analysis | smt | ilp | cert | check | cli | tests) ;; *) continue ;; esac
+    case " $d $(may "$d") " in *" $i "*) ;; *) complain "$d -> $i" ;; esac
+  done
+  # A quoted include without a directory depends on where the file stands: always write the path from the root.
+  for i in $(grep -hoE '^ *# *include *"[^"/]+"' $list | sed 's/[^"]*"//; s/"//'); do complain "$d: include \"$i\" needs its directory"; done
+  # libraries
+  for l in gmp cjson nettle zip zlib z3 glpk; do
+    case " $(may_lib "$d") " in *" $l "*) continue ;; esac
+    if grep -lE "^ *# *include *<(${l}\.h|${l}/)" $list; then complain "$d uses $l"; fi
+  done
+  # library code does not print, exit or jump; one hook may abort
+  case $d in cli | check) continue ;; esac
+  for f in $list; do # comments cut out; the default assertion hook is the one exception
+    if sed 's,/\*.*\*/,,; s,/\*.*,,; /^ *\*/d' "$f" |
+      grep -nE '(^|[^_[:alnum:]>.])(exit|_exit|abort|printf|fprintf|puts|putchar|perror|longjmp|setjmp|system|popen)[ ]*\(|[^_[:alnum:]](stdout|stderr)[^_[:alnum:]]' |
+      if [ "$f" = ir/base/status.c ]; then grep -vE 'abort\(\);$|qverify: internal check failed'; else cat; fi |
+      sed "s|^|$f:|" | grep .; then
+      complain "$d: prints or exits"
+    fi
+  done
+done
+exit $bad
