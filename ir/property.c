@@ -175,7 +175,7 @@ static bool expand(qv_property *p, qv_prop_input *in, const qv_tensor *t) {
 static qv_status domain_line(reader *r, qv_property *p, const qv_net *net) {
   char w[256];
   int64_t v = 0, at = -1;
-  uint32_t i;
+  uint32_t i = 0;
   qv_itv itv;
   qv_status st;
   if (!word(r, w)) return QV_OK; /* empty line or comment */
