@@ -156,8 +156,7 @@ static qv_status add_layer(reader *r, const layer *l) {
   in[0] = r->out;
   in[1] = acc;
   par->fn = QV_RQ_S;
-  par->m = 1; /* with sh = 31 - s: floor((acc + 2^(s-1)) / 2^s), see QV_RQ_S */
-  par->sh = (int32_t)(31 - l->shift);
+  *par = (qv_rq_par){.fn = QV_RQ_S, .m = 1, .sh = (int32_t)(31 - l->shift)}; /* floor((acc + 2^(s-1)) / 2^s), s = shift */
   qv_node mac = {.kind = QV_AFFINE, .op = "LAYER", .layer = r->layers, .n_in = 1, .in = in, .out = acc, .u.affine = affine_of(l, zero)};
   qv_node step = {.kind = QV_STEP, .op = "LAYER", .layer = r->layers, .n_in = 1, .in = in + 1, .out = y,
                   .u.step = {.n_par = 1, .par = par, .inner = 1, .lo = l->lo, .hi = l->hi}};
