@@ -59,7 +59,8 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
 PROGS := $(if $(wildcard cli/main.c),$(B)/qverify) $(if $(CHECK_SRC),$(B)/qverify-check)
 ROOT_PROGS := $(if $(filter release,$(MODE)),$(notdir $(PROGS)))
 
-.PHONY: all progs lib tests fuzzers deps demo layers check check-long check-oracles bench fuzz install uninstall dist clean help format tidy valgrind
+.PHONY: all progs lib tests fuzzers tools deps demo layers check check-long check-oracles bench fuzz cover install uninstall dist clean help \
+        format tidy valgrind
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -71,7 +72,7 @@ fuzzers: $(FUZZERS)
 
 # The objects of a folder depend on how they are compiled as well as on the sources.
 FLAGS_FILE := $(B)/.flags
-ifneq ($(filter-out clean help deps demo check check-long layers fuzz dist,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help deps demo check check-long check-oracles bench layers fuzz cover dist valgrind,$(or $(MAKECMDGOALS),all)),)
   $(shell mkdir -p $(B); new='$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))'; \
           [ "$$new" = "$$(cat $(FLAGS_FILE) 2>/dev/null)" ] || printf '%s\n' "$$new" > $(FLAGS_FILE))
 endif
@@ -123,9 +124,115 @@ endif
 
 -include $(patsubst %.o,%.d,$(call objs,$(LIB_SRC) $(CLI_SRC) $(CHECK_SRC) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) tests/fuzz/driver.c))
 
-# ---- everything else is a script ----------------------------------------------------------------------------------------
-JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+# A program against the installed header belongs to the tests: tests/cli/client.c. Small tools of the tests: tests/tools/*.c.
+TOOLS := $(patsubst %.c,$(B)/%,$(call find_c,tests/tools))
+$(B)/tests/tools/%: $(B)/tests/tools/%.o $(LIB)
+	$(say) LD $@
+	$(Q)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(LIBS)
+tools: $(TOOLS)
+-include $(TOOLS:=.d)
 
+# ---- everything else ----------------------------------------------------------------------------------------------------
+# A plain `make check` uses all cores; an explicit -j is passed on by make itself.
+JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+SUB := $(MAKE) --no-print-directory $(JOBS)
+
+deps:
+	@.ci/deps.sh build
+
+#: make              build ./qverify (and libqverify.a, .so) in mode release; MODE=debug|san|cover|fuzz go to build/MODE/
+#: make demo         install what is missing, build, and run the main job on examples/shapes: seconds
+demo: deps
+	@$(SUB) all
+	@examples/demo.sh
+
+#: make check        everything that has to pass: layers, unit tests (release and sanitizers), corpus, command line, README
+check: deps
+	@$(SUB) MODE=release all tests tools
+	@$(SUB) MODE=san progs tests fuzzers tools
+	@tests/run.sh
+
+#: make check-long   the same with ten times the effort in the unit tests; half an hour and more
+check-long: deps
+	@$(SUB) MODE=release all tests tools
+	@$(SUB) MODE=san progs tests fuzzers tools
+	@QV_TEST_MULT=$${QV_TEST_MULT:-10} QV_TEST_TIMEOUT=7200 tests/run.sh
+
+#: make check-oracles  compare with other runtimes where they can be had (tests/oracles)
+check-oracles: deps
+	@$(SUB) all tests
+	@tests/oracles/run.sh
+
+#: make layers       the direction of dependence
+layers:
+	@tests/layers.sh
+
+#: make bench        time execution and analysis (benchmarks/)
+bench: deps
+	@$(SUB) all
+	@benchmarks/run.sh
+
+#: make fuzz         libFuzzer on every reader, FUZZ_TIME seconds each (60)
+FUZZ_TIME ?= 60
+fuzz:
+	@.ci/deps.sh build fuzz
+	@$(SUB) MODE=fuzz fuzzers
+	@set -e; for f in $(FUZZ_SRC:.c=); do n=$${f##*/fuzz_}; mkdir -p build/corpus/$$n; echo "== $$n"; \
+	  build/fuzz/$$f -max_total_time=$(FUZZ_TIME) -timeout=20 -rss_limit_mb=3000 -artifact_prefix=build/corpus/$$n- \
+	    -print_final_stats=0 build/corpus/$$n $(wildcard tests/corpus tests/zoo); done
+
+#: make cover        line and branch coverage of the unit tests into build/cover/coverage.txt
+cover: deps
+	@$(SUB) MODE=cover all tests tools
+	@for t in $(TEST_SRC:.c=); do build/cover/$$t >/dev/null 2>&1 || echo "failed: $$t"; done
+	@cd build/cover && gcov -b -o . $$(find ir kernels frontend quant analysis smt ilp cert -name '*.gcda' 2>/dev/null) 2>/dev/null \
+	  >coverage.txt; grep -A1 -E "^File '(ir|kernels|frontend|quant|analysis|smt|ilp|cert)/.*\.c'" coverage.txt | grep -v ^--
+
+#: make valgrind     the unit tests under valgrind, small effort
+valgrind: deps
+	@command -v valgrind >/dev/null || { echo "install valgrind first" >&2; exit 1; }
+	@$(SUB) MODE=debug tests
+	@set -e; for t in $(TEST_SRC:.c=); do echo "== $$t"; QV_TEST_MULT=0 valgrind -q --error-exitcode=9 --leak-check=full build/debug/$$t >/dev/null; done
+
+#: make install      to PREFIX (/usr/local), staged below DESTDIR: program, library, header, man page, pkg-config file
+BIN := $(DESTDIR)$(PREFIX)/bin
+LIBDIR := $(DESTDIR)$(PREFIX)/lib
+INC := $(DESTDIR)$(PREFIX)/include
+MAN := $(DESTDIR)$(PREFIX)/share/man/man1
+install: all
+	install -d $(BIN) $(LIBDIR)/pkgconfig $(INC) $(MAN)
+	install -m 755 $(PROGS) $(BIN)
+	install -m 644 $(LIB) $(LIBDIR)
+	install -m 755 $(SO) $(LIBDIR)
+	ln -sf libqverify.so.$(VERSION) $(LIBDIR)/libqverify.so.$(SOVERSION)
+	ln -sf libqverify.so.$(SOVERSION) $(LIBDIR)/libqverify.so
+	install -m 644 cli/qverify.h $(INC)
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' qverify.pc.in >$(LIBDIR)/pkgconfig/qverify.pc
+	chmod 644 $(LIBDIR)/pkgconfig/qverify.pc
+	install -m 644 docs/qverify.1 $(MAN)
+
+#: make uninstall    remove what install put there
+uninstall:
+	rm -f $(BIN)/qverify $(BIN)/qverify-check $(LIBDIR)/libqverify.a $(LIBDIR)/libqverify.so* $(INC)/qverify.h \
+	  $(LIBDIR)/pkgconfig/qverify.pc $(MAN)/qverify.1
+
+#: make dist         build/qverify-VERSION.tar.gz from the committed files
+dist:
+	@mkdir -p build
+	git archive --prefix=qverify-$(VERSION)/ -o build/qverify-$(VERSION).tar.gz HEAD
+	@echo build/qverify-$(VERSION).tar.gz
+
+#: make format, make tidy   clang-format in place; clang-tidy over all sources
+ALL_C = $(LIB_SRC) $(CLI_SRC) $(CHECK_SRC) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC)
+format:
+	@.ci/deps.sh tidy
+	clang-format -i $(ALL_C)
+tidy:
+	@.ci/deps.sh tidy
+	clang-tidy --quiet --checks='-*,bugprone-*,cert-*,clang-analyzer-*,misc-*,performance-*,-bugprone-easily-swappable-parameters,-misc-no-recursion,-misc-include-cleaner,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
+	  $(LIB_SRC) $(CLI_SRC) $(CHECK_SRC) -- -std=c11 -D_GNU_SOURCE -DQV_VERSION='"$(VERSION)"' -DQV_BUILD='"tidy"' -I.
+
+#: make clean        remove everything that was built
 clean:
 	rm -rf build qverify qverify-check
 
