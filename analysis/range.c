@@ -394,6 +394,24 @@ static void narrow(qv_ranges *r, const qv_tensor *t) {
   for (uint32_t q = 0; q < r->n; q++) r->itv[q] = (qv_itv){qv_clamp64(r->itv[q].lo, t->lo, t->hi), qv_clamp64(r->itv[q].hi, t->lo, t->hi)};
 }
 
+/* Facts from elsewhere (linear bounds) about the output of an affine node, one interval per output channel. */
+static qv_status apply_known(ctx *c, const qv_node *n, qv_acc_bound *b) {
+  const qv_ranges *k = &c->known[n->out];
+  qv_ranges *y = &c->out->tensor[n->out], z;
+  if (!alloc_form(c, &z, qv_form_common((qv_form){y->n, y->inner}, (qv_form){k->n, k->inner}, out_elems(c, n)))) return no_memory(c, n);
+  for (uint32_t q = 0; q < z.n; q++) {
+    size_t e = (size_t)q * z.inner;
+    qv_itv v = qv_ranges_at(y, e), w = qv_ranges_at(k, e);
+    z.itv[q] = (qv_itv){qv_clamp64(v.lo, w.lo, w.hi), qv_clamp64(v.hi, w.lo, w.hi)};
+  }
+  *y = z;
+  for (uint32_t o = 0; o < b->n; o++) {
+    qv_itv w = qv_ranges_at(k, o);
+    b->final[o] = (qv_itv){qv_clamp64(b->final[o].lo, w.lo, w.hi), qv_clamp64(b->final[o].hi, w.lo, w.hi)};
+  }
+  return QV_OK;
+}
+
 static qv_status run_nodes(ctx *c) {
   qv_status st = QV_OK;
   for (uint32_t k = 0; st == QV_OK && k < c->net->n_nodes; k++) {
@@ -403,6 +421,7 @@ static qv_status run_nodes(ctx *c) {
     if (b != NULL) b->node = k;
     st = run_node(c, n, b);
     if (st == QV_OK) narrow(&c->out->tensor[n->out], &c->net->tensor[n->out]);
+    if (st == QV_OK && n->kind == QV_AFFINE && c->known != NULL && c->known[n->out].n > 0) st = apply_known(c, n, b);
     if (st == QV_OK && b != NULL) qv_acc_bound_finish(b);
     qv_arena_clear(&c->tmp);
   }
@@ -448,6 +467,7 @@ qv_status qv_range_run(qv_range_result *out, const qv_net *net, const qv_domain 
   uint32_t n_acc = 0;
   qv_status st = QV_OK;
   qv_arena own = {0};
+  if (dom != NULL) c.known = dom->known;
   if (dom != NULL) out->arena.limit = c.tmp.limit = dom->memory;
   for (uint32_t k = 0; k < net->n_nodes; k++) n_acc += qv_node_acc(&net->node[k]) != NULL;
   out->tensor = QV_NEW(&out->arena, net->n_tensors, qv_ranges);

@@ -56,6 +56,7 @@ typedef struct {
   qv_raw_bound *raw;     /* [n], acc.raw only, else NULL */
   int bits_final, bits_prefix, bits_any;          /* smallest signed widths that hold all channels */
   uint32_t worst_final, worst_prefix, worst_any;  /* channels that need them */
+  bool by_position;  /* AFFINE: input intervals were taken position by position, not as hulls per channel */
   bool attained;     /* every end point of `final` is attained by a vector of the box of the node's inputs (Lemma O2) */
   bool exact;        /* ... by an input of the net within the domain (Lemma O6) */
   uint64_t k;        /* terms per output (taps inside the image times channels), the largest over positions */
@@ -77,6 +78,9 @@ typedef struct {
 /* Input domain. */
 typedef struct {
   const qv_ranges *const *in; /* one per net input; a NULL entry or a NULL array = the input tensor's declared [lo,hi] */
+  const qv_ranges *known;     /* one per tensor, or NULL: ranges proved elsewhere for outputs of affine nodes that are
+                                 harmless at their own width (n = 0: nothing known); intersected with what is computed,
+                                 and with `final` */
   uint64_t effort;            /* see QV_RANGE_EFFORT, which 0 stands for; 1 = never by position                         */
   size_t memory;              /* byte limit of the result and, again, of each node's scratch; 0 = none (QV_E_NOMEM)     */
 } qv_domain;

@@ -373,6 +373,7 @@ qv_status qv_range_affine(qv_range_ctx *c, const qv_node *n, qv_acc_bound *b) {
 
   bool harmless = true;
   for (uint32_t o = 0; o < g->oc; o++) harmless = harmless && qv_acc_harmless(&a->acc, a->acc.bits, b, o);
+  b->by_position = f.by_pos;
   b->attained = tight;
   b->exact = tight && c->out->reach[n->in[0]] >= QV_REACH_CORNERS;
   bool one_class = f.by_pos || (f.n_row == 1 && f.n_col == 1);

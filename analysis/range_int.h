@@ -8,6 +8,7 @@
 typedef struct {
   const qv_net *net;
   qv_range_result *out;
+  const qv_ranges *known; /* qv_domain.known */
   uint64_t *deps;  /* [n_tensors] net inputs that a tensor depends on, one bit each (inputs from 63 on share one) */
   uint64_t effort; /* terms left for evaluation by position */
   qv_arena tmp;    /* cleared after every node */
