@@ -18,7 +18,7 @@ typedef struct {
   qv_err *err;
   qv_net *net;
   const char *part;  /* what is being read: "header", "tensor", ... (static)            */
-  uint32_t num;      /* its number; unused for the header                               */
+  uint32_t num;      /* its number, or QV_NONE                                          */
   const char *name;  /* its name or op as spelled in the text (quotes included), or NULL */
   size_t name_len;
   const char *kind;  /* node kind (static), or NULL                                     */
@@ -28,16 +28,17 @@ typedef struct {
 
 #define EXCERPT 40
 
-/* The word at r->p for a message: printable, cut at EXCERPT. */
-static void found(char out[EXCERPT + 4], const reader *r) {
+/* What stands at r->p, for a message: printable, cut at EXCERPT. `past` = a blank was in order here, name what follows it. */
+static void found(char out[EXCERPT + 4], const reader *r, bool past) {
   const char *p = r->p;
-  if (p < r->end && *p == ' ') p++;
+  if (past && r->end - p > 1 && *p == ' ' && p[1] != ' ' && p[1] != '\n') p++;
   if (p == r->end) memcpy(out, "end of text", sizeof "end of text");
   else if (*p == '\n') memcpy(out, "end of line", sizeof "end of line");
+  else if (*p == ' ') memcpy(out, "a blank", sizeof "a blank");
   else {
     size_t n = 0;
     out[n++] = '\'';
-    for (; p < r->end && *p != '\n' && n < EXCERPT && (n == 1 || *p != ' '); p++) out[n++] = *p >= 0x20 && *p < 0x7f ? *p : '?';
+    for (; p < r->end && *p != '\n' && *p != ' ' && n < EXCERPT; p++) out[n++] = *p >= 0x20 && *p < 0x7f ? *p : '?';
     out[n++] = '\'';
     out[n] = 0;
   }
@@ -45,30 +46,33 @@ static void found(char out[EXCERPT + 4], const reader *r) {
 
 static void fail(reader *r, qv_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+static int label(const reader *r) { return (int)(r->name_len < 60 ? r->name_len : 60); }
+
 static void fail(reader *r, qv_status code, const char *fmt, ...) {
   if (r->st != QV_OK) return;
-  char what[160], where[128] = "";
+  char what[160], where[160] = "";
+  int n = 0;
   va_list ap;
   va_start(ap, fmt);
   (void)vsnprintf(what, sizeof what, fmt, ap);
   va_end(ap);
-  if (r->name != NULL || r->kind != NULL)
-    (void)snprintf(where, sizeof where, " (%s%s%.*s)", r->kind != NULL ? r->kind : "", r->kind != NULL && r->name != NULL ? " " : "",
-                   (int)(r->name_len < 60 ? r->name_len : 60), r->name != NULL ? r->name : "");
+  if (r->num != QV_NONE) n = snprintf(where, sizeof where, " %lu", (unsigned long)r->num);
+  if (r->kind != NULL && r->name != NULL) (void)snprintf(where + n, sizeof where - (size_t)n, " (%s %.*s)", r->kind, label(r), r->name);
+  else if (r->kind != NULL) (void)snprintf(where + n, sizeof where - (size_t)n, " (%s)", r->kind);
+  else if (r->name != NULL) (void)snprintf(where + n, sizeof where - (size_t)n, " (%.*s)", label(r), r->name);
   if (r->err != NULL && r->err->code == QV_OK) r->err->line = r->line;
-  if (strcmp(r->part, "header") == 0) r->st = qv_fail(r->err, code, "qv_qir_read", "header: %s", what);
-  else r->st = qv_fail(r->err, code, "qv_qir_read", "%s %lu%s: %s", r->part, (unsigned long)r->num, where, what);
+  r->st = qv_fail(r->err, code, "qv_qir_read", "%s%s: %s", r->part, where, what);
 }
 
-static void expected(reader *r, const char *what) {
+static void expected(reader *r, const char *what, bool past) {
   char f[EXCERPT + 4];
-  found(f, r);
+  found(f, r, past);
   fail(r, QV_E_PARSE, "expected %s, found %s", what, f);
 }
 
 static void no_memory(reader *r) { fail(r, QV_E_NOMEM, "out of memory"); }
 
-/* Now reading `part` number `num`. */
+/* Now reading `part` number `num` (QV_NONE: there is only one). */
 static void enter(reader *r, const char *part, uint32_t num) {
   if (r->st != QV_OK) return;
   r->part = part;
@@ -88,9 +92,9 @@ static void lit(reader *r, const char *s) {
   }
   char t[32];
   size_t from = s[0] == ' ', len = n - from - (n > from + 1 && s[n - 1] == ' ');
-  if (len == 0) (void)snprintf(t, sizeof t, "a blank and one more item");
+  if (len == 0) (void)snprintf(t, sizeof t, "one more item");
   else (void)snprintf(t, sizeof t, "'%.*s'", (int)len, s + from);
-  expected(r, t);
+  expected(r, t, s[0] == ' ');
 }
 
 static void eol(reader *r) {
@@ -98,7 +102,7 @@ static void eol(reader *r) {
   if (r->p < r->end && *r->p == '\n') {
     r->p++;
     r->line++;
-  } else expected(r, "end of line");
+  } else expected(r, "end of line", true);
 }
 
 /* Canonical decimal in [lo,hi]: 0, or an optional '-' and digits without leading zero. Whatever follows the digits must
@@ -125,7 +129,7 @@ static inline int64_t number(reader *r, int64_t lo, int64_t hi) {
   char t[80];
   if (canon) (void)snprintf(t, sizeof t, "a number from %lld to %lld", (long long)lo, (long long)hi);
   else (void)snprintf(t, sizeof t, "a decimal number");
-  expected(r, t);
+  expected(r, t, false);
   return 0;
 }
 
@@ -159,7 +163,7 @@ static unsigned word(reader *r, const char *key, qv_qir_words words, const char 
       r->p += n;
       return i;
     }
-  expected(r, what);
+  expected(r, what, false);
   return 0;
 }
 
@@ -170,12 +174,12 @@ static double key_real(reader *r, const char *key, bool single) {
   size_t n = word_length(r);
   double v;
   if (!qv_qir_float_get(&v, r->p, n)) {
-    expected(r, "a hexadecimal float in canonical form");
+    expected(r, "a hexadecimal float in canonical form", false);
     return 0;
   }
   /* the comparison first: a conversion out of range would be undefined */
   if (single && (v < -(double)FLT_MAX || v > (double)FLT_MAX || (double)(float)v != v)) {
-    expected(r, "a float that binary32 holds");
+    expected(r, "a float that binary32 holds", false);
     return 0;
   }
   r->p += n;
@@ -198,7 +202,7 @@ static const char *string(reader *r, const char *key) {
   lit(r, key);
   if (r->st != QV_OK) return "";
   if (r->p == r->end || *r->p != '"') {
-    expected(r, "a quoted string");
+    expected(r, "a quoted string", false);
     return "";
   }
   const char *p = r->p + 1;
@@ -322,7 +326,8 @@ static void read_sha256(reader *r) {
     if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) break;
     hex[n] = c;
   }
-  if (n != 0 && n != 64) fail(r, QV_E_PARSE, "sha256 must be empty or 64 lower-case hexadecimal digits");
+  if ((n != 0 && n != 64) || r->p + n == r->end || r->p[n] != '"')
+    fail(r, QV_E_PARSE, "sha256 must be empty or 64 lower-case hexadecimal digits");
   r->p += n;
   lit(r, "\"");
   eol(r);
@@ -330,9 +335,9 @@ static void read_sha256(reader *r) {
 
 static void read_head(reader *r) {
   qv_net *net = r->net;
-  enter(r, "header", 0);
+  enter(r, "header", QV_NONE);
   lit(r, "qir ");
-  if (r->st == QV_OK && (r->end - r->p < 2 || memcmp(r->p, "1\n", 2) != 0)) expected(r, "version '1'");
+  if (r->st == QV_OK && word_length(r) != 1) expected(r, "version '1'", false);
   lit(r, "1");
   eol(r);
   net->source = string(r, "source ");
@@ -421,6 +426,7 @@ static void read_window(reader *r, qv_window *w) {
     uint32_t v = (uint32_t)key_number(r, f->key, f->least, UINT32_MAX);
     memcpy((char *)w + f->offset, &v, sizeof v);
   }
+  if (r->st == QV_OK && w->ic % w->groups != 0) fail(r, QV_E_PARSE, "groups must divide ic");
   eol(r);
 }
 
@@ -443,7 +449,6 @@ static void read_acc(reader *r, qv_acc *a) {
 static void read_affine(reader *r, qv_affine *a) {
   qv_window *w = &a->win;
   read_window(r, w);
-  if (r->st == QV_OK && w->ic % w->groups != 0) fail(r, QV_E_PARSE, "groups must divide ic");
   read_acc(r, &a->acc);
   a->x_zp = key_i32(r, "x_zp ");
   eol(r);
@@ -604,7 +609,7 @@ static void read_attributes(reader *r, qv_node *n) {
     eol(r);
     break;
   case QV_WRAP:
-    n->u.wrap.bits = (uint8_t)key_number(r, "wrap bits ", 1, 64);
+    n->u.wrap.bits = (uint8_t)key_number(r, "wrap bits ", 2, 62);
     eol(r);
     break;
   case QV_TAIL: read_tail(r, &n->u.tail); break;
@@ -636,19 +641,21 @@ static void read_node(reader *r, uint32_t i) {
 }
 
 /* `key N` and then N items. */
-static void read_list(reader *r, const char *key, void (*item)(reader *, uint32_t)) {
+static void read_list(reader *r, const char *part, const char *key, void (*item)(reader *, uint32_t)) {
+  enter(r, part, QV_NONE);
   uint32_t n = key_u32(r, key);
   eol(r);
   for (uint32_t i = 0; i < n && r->st == QV_OK; i++) item(r, i);
 }
 
 qv_status qv_qir_read_into(qv_net *net, const char *text, size_t len, qv_err *err) {
-  reader r = {.p = text, .end = text + len, .line = 1, .err = err, .net = net, .part = "header"};
+  reader r = {.p = text, .end = text + len, .line = 1, .err = err, .net = net, .part = "header", .num = QV_NONE};
   read_head(&r);
-  read_list(&r, "tensors ", read_tensor);
-  read_list(&r, "inputs ", read_input);
-  read_list(&r, "nodes ", read_node);
-  read_list(&r, "outputs ", read_output);
+  read_list(&r, "list of tensors", "tensors ", read_tensor);
+  read_list(&r, "list of inputs", "inputs ", read_input);
+  read_list(&r, "list of nodes", "nodes ", read_node);
+  read_list(&r, "list of outputs", "outputs ", read_output);
+  enter(&r, "end", QV_NONE);
   lit(&r, "end");
   eol(&r);
   if (r.st == QV_OK && r.p != r.end) fail(&r, QV_E_PARSE, "text after the end line");

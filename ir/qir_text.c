@@ -3,22 +3,78 @@
 #include <stddef.h>
 #include <string.h>
 
-#define WORDS(name, ...)                                               \
-  const char *name(unsigned i) {                                       \
-    static const char *const w[] = {__VA_ARGS__};                      \
-    return i < sizeof w / sizeof w[0] ? w[i] : NULL;                   \
+/* Switches, so that the compiler asks for the word of a new enum value. */
+const char *qv_qir_order(unsigned i) {
+  switch ((qv_order)i) {
+  case QV_ORDER_KERNEL: return "kernel";
+  case QV_ORDER_ANY: return "any";
   }
+  return NULL;
+}
 
-WORDS(qv_qir_order, "kernel", "any")
-WORDS(qv_qir_bias, "last", "first")
-WORDS(qv_qir_form, "corrected", "raw")
-WORDS(qv_qir_pairing, "adjacent", "k8")
-WORDS(qv_qir_lane, "wrap", "sat")
-WORDS(qv_qir_index, "reshape", "transpose", "pad", "concat", "slice", "broadcast", "gather")
-WORDS(qv_qir_tail, "softmax_q", "softmax_f", "softmax_16")
-WORDS(qv_qir_round, "away", "half_up_trunc")
-WORDS(qv_qir_end, "int", "quant_away", "quant_even", "quant_inv", "dequant")
-WORDS(qv_qir_yes, "no", "yes")
+const char *qv_qir_bias(unsigned i) {
+  switch ((qv_bias_place)i) {
+  case QV_BIAS_LAST: return "last";
+  case QV_BIAS_FIRST: return "first";
+  }
+  return NULL;
+}
+
+const char *qv_qir_pairing(unsigned i) {
+  switch ((qv_pairing)i) {
+  case QV_PAIR_ADJACENT: return "adjacent";
+  case QV_PAIR_K8: return "k8";
+  }
+  return NULL;
+}
+
+const char *qv_qir_index(unsigned i) {
+  switch ((qv_index_form)i) {
+  case QV_IX_RESHAPE: return "reshape";
+  case QV_IX_TRANSPOSE: return "transpose";
+  case QV_IX_PAD: return "pad";
+  case QV_IX_CONCAT: return "concat";
+  case QV_IX_SLICE: return "slice";
+  case QV_IX_BROADCAST: return "broadcast";
+  case QV_IX_GATHER: return "gather";
+  }
+  return NULL;
+}
+
+const char *qv_qir_tail(unsigned i) {
+  switch ((qv_tail_fn)i) {
+  case QV_TAIL_SOFTMAX_Q: return "softmax_q";
+  case QV_TAIL_SOFTMAX_F: return "softmax_f";
+  case QV_TAIL_SOFTMAX_16: return "softmax_16";
+  }
+  return NULL;
+}
+
+const char *qv_qir_round(unsigned i) {
+  switch ((qv_tail_round)i) {
+  case QV_TR_AWAY: return "away";
+  case QV_TR_HALF_UP_TRUNC: return "half_up_trunc";
+  case QV_TR_EVEN: return "even";
+  }
+  return NULL;
+}
+
+const char *qv_qir_end(unsigned i) {
+  switch ((qv_end)i) {
+  case QV_END_INT: return "int";
+  case QV_END_QUANT_AWAY: return "quant_away";
+  case QV_END_QUANT_EVEN: return "quant_even";
+  case QV_END_QUANT_INV: return "quant_inv";
+  case QV_END_DEQUANT: return "dequant";
+  }
+  return NULL;
+}
+
+/* Words of flags: false, true. */
+static const char *flag(unsigned i, const char *no, const char *yes) { return i == 0 ? no : i == 1 ? yes : NULL; }
+const char *qv_qir_form(unsigned i) { return flag(i, "corrected", "raw"); }
+const char *qv_qir_lane(unsigned i) { return flag(i, "wrap", "sat"); }
+const char *qv_qir_yes(unsigned i) { return flag(i, "no", "yes"); }
 
 const char *qv_qir_kind(unsigned i) { return i < QV_KINDS ? qv_kind_name((qv_kind)i) : NULL; }
 const char *qv_qir_dtype(unsigned i) { return i < QV_DTYPES ? qv_dtype_name((qv_dtype)i) : NULL; }
