@@ -90,7 +90,8 @@ static void layers(qv_buf *out, const qv_net *net, const qv_plan *plan, qv_arena
       qv_buf_printf(&kinds, "%s%s", j > i ? " " : "", qv_kind_name(last->kind));
       if (plan != NULL) qv_buf_printf(&kinds, "(%s)", qv_plan_kernel(plan, j));
     }
-    cli_cell(&t, "%" PRIu32, last->layer);
+    if (last->layer == QV_NONE) cli_cell(&t, "-");
+    else cli_cell(&t, "%" PRIu32, last->layer);
     cli_cell(&t, "%s", cli_safe(a, last->op));
     cli_cell(&t, "%s", shape(a, &net->tensor[last->out]));
     cli_cell(&t, "%s", qv_dtype_name(net->tensor[last->out].type));

@@ -46,7 +46,8 @@ static void item_row(cli_table *t, const qv_net *net, const qv_ovcheck *o, uint3
   else cli_cell(t, "-");
   if (b->bits_l1 > 0) cli_cell(t, "%d", b->bits_l1);
   else cli_cell(t, "-");
-  cli_cell(t, "%s", verdict_word(it->verdict));
+  if (it->verdict == QV_UNKNOWN) cli_cell(t, "%s: %s", verdict_word(it->verdict), qv_ov_name(it->cls));
+  else cli_cell(t, "%s", verdict_word(it->verdict));
 }
 
 static void item_table(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_arena *a) {
