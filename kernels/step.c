@@ -103,7 +103,7 @@ int64_t qv_rq_eval(const qv_rq_par *p, int64_t v, int64_t zp) {
   case QV_RQ_TDIV: return v / p->m;
   case QV_RQ_MEANF: return rq_meanf(v, p);
   }
-  QV_CHECK(!"requantization function");
+  QV_CHECK(false); /* not a requantization function: qv_ir_check refuses it */
   return 0;
 }
 
