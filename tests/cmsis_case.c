@@ -125,7 +125,7 @@ static cmsis_array read_array(cmsis_case *c, const char *names, bool bytes) {
   qv_itv range = qv_dtype_range(r.type);
   if (bytes) range.hi = UINT8_MAX;
   const cJSON *values = cJSON_GetObjectItemCaseSensitive(a, "values");
-  int64_t n;
+  int64_t n = 0;
   if (!cJSON_IsArray(values) || qv_json_get_int(&n, a, "n", 1, 1 << 24, "array", &err) != QV_OK ||
       n != cJSON_GetArraySize(values))
     fail_msg("%s: array %s is not what it says", c->name, names);

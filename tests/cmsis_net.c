@@ -224,7 +224,9 @@ static uint32_t rescale(cmsis_net *b, uint32_t x, qv_step s, qv_dtype type) {
 
 static qv_rq_par *one_par(cmsis_net *b, const cmsis_case *c, const char *mult, const char *shift) {
   qv_rq_par *par = ARR(b, 1, qv_rq_par);
-  *par = (qv_rq_par){.fn = b->rounding, .m = (int32_t)cmsis_def(c, mult, 0, INT32_MAX), .sh = (int32_t)cmsis_def(c, shift, -31, 30)};
+  *par = (qv_rq_par){.fn = b->rounding,
+                     .m = (int32_t)cmsis_def(c, mult, 0, INT32_MAX),
+                     .sh = (int32_t)cmsis_def(c, shift, -31, 30)};
   return par;
 }
 
