@@ -66,6 +66,9 @@ static const qv_profile profiles[] = {
      .act_lut = true,
      .concat_rescales = true,
      .quant_inv = true,
+     .quant_simd8 = 8,
+     .quant_simd16 = 8,
+     .relu_all = true,
      ACCUMULATORS},
     {.name = "xnnpack",
      .summary = "TFLite with the XNNPACK delegate on x86-64 (default of full TFLite builds)",
@@ -91,6 +94,10 @@ static const qv_profile profiles[] = {
      .act_lut = true,
      .concat_rescales = true,
      .quant_inv = true,
+     .quant_simd16 = 8,
+     .act_tie_open = true,
+     .lut_even = true,
+     .relu_all = true,
      ACCUMULATORS},
 };
 

@@ -77,6 +77,11 @@ typedef struct {
   bool act_lut;                  /* 8-bit LOGISTIC, TANH: table from binary32 libm (else fixed point)                  */
   bool concat_rescales;          /* uint8 CONCATENATION rescales inputs of other scales                                */
   bool quant_inv;                /* float QUANTIZE: rne(x * (1/s)) instead of nearest-away of x/s                      */
+  uint32_t quant_simd8, quant_simd16; /* not 0: that holds up to the last multiple of this many elements, for 8- and
+                                    16-bit results; the rest is rounded otherwise                                      */
+  bool act_tie_open;             /* activation bounds f/s that end in exactly .5: rounding not known                   */
+  bool lut_even;                 /* act_lut: entries rounded ties to even (else away)                                  */
+  bool relu_all;                 /* RELU_N1_TO_1 and RELU_0_TO_1 exist as operators of their own                       */
   bool cap30;                    /* multiplier exponents above 30 are capped (single-rounding builds)                  */
   qv_acc acc32, acc64;           /* accumulator of int8 and of 16x8-int64 kernels                                      */
 } qv_profile;
@@ -114,7 +119,7 @@ typedef struct {
 
 typedef enum { QV_FN_LOGISTIC, QV_FN_TANH } qv_act_fn;
 void qv_table_fixed(int32_t t[256], qv_act_fn f, const qv_act_scales *a); /* gemmlowp fixed point; reference kernels    */
-void qv_table_lut(int32_t t[256], qv_act_fn f, const qv_act_scales *a);   /* binary32 and expf/tanhf; optimized kernels */
+void qv_table_lut(int32_t t[256], qv_act_fn f, const qv_act_scales *a, bool even); /* binary32; optimized kernels       */
 bool qv_table_hard_swish(int32_t t[256], const qv_act_scales *a);         /* false: the kernel refuses these scales     */
 /* y = x >= z_x ? RQ(x - z_x, ident) : RQ(x - z_x, alpha). */
 void qv_table_leaky(int32_t t[256], const qv_rq_par *ident, const qv_rq_par *alpha, const qv_act_scales *a);

@@ -72,12 +72,20 @@ void qv_table_leaky(int32_t t[256], const qv_rq_par *ident, const qv_rq_par *alp
 
 /* ---- optimized kernels: binary32 -------------------------------------------------------------------------------------- */
 
-void qv_table_lut(int32_t t[256], qv_act_fn f, const qv_act_scales *a) {
+/* Nearest, ties to even; exact for any float below 2^23 and independent of the rounding mode. */
+static float round_even(float x) {
+  float f = floorf(x), r = x - f;
+  return r > 0.5f || (r == 0.5f && fmodf(f, 2.0f) != 0) ? f + 1 : f;
+}
+
+void qv_table_lut(int32_t t[256], qv_act_fn f, const qv_act_scales *a, bool even) {
   float inv = 1.0f / a->s_y;
   for (int i = 0; i < 256; i++) {
     float x = a->s_x * (float)(a->lo + i - a->z_x);
     float y = f == QV_FN_LOGISTIC ? 1.0f / (1.0f + expf(-x)) : tanhf(x);
-    t[i] = (int32_t)qv_clamp64((int64_t)roundf(y * inv) + a->z_y, a->olo, a->ohi);
+    float q = y * inv;
+    q = fminf(fmaxf(q, -1e6f), 1e6f); /* far outside every output type */
+    t[i] = (int32_t)qv_clamp64((int64_t)(even ? round_even(q) : roundf(q)) + a->z_y, a->olo, a->ohi);
   }
 }
 
