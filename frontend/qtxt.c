@@ -155,7 +155,6 @@ static qv_status add_layer(reader *r, const layer *l) {
   uint32_t y = vector(r, qv_arena_printf(ar, "layer%u", r->layers), l->n_out, smallest(l->lo, l->hi), 0, 0);
   in[0] = r->out;
   in[1] = acc;
-  par->fn = QV_RQ_S;
   *par = (qv_rq_par){.fn = QV_RQ_S, .m = 1, .sh = (int32_t)(31 - l->shift)}; /* floor((acc + 2^(s-1)) / 2^s), s = shift */
   qv_node mac = {.kind = QV_AFFINE, .op = "LAYER", .layer = r->layers, .n_in = 1, .in = in, .out = acc, .u.affine = affine_of(l, zero)};
   qv_node step = {.kind = QV_STEP, .op = "LAYER", .layer = r->layers, .n_in = 1, .in = in + 1, .out = y,

@@ -251,6 +251,7 @@ static void npy_zoo(void **state) {
       {"{'descr': <i2, 'fortran_order': False, 'shape': (2,)}", QV_E_PARSE, "a quoted string"},
       {"{'descr': '<i2", QV_E_PARSE, "the end of a quoted string"},
       {"{'descr': '<i\\x32', 'fortran_order': False, 'shape': (2,)}", QV_E_PARSE, "plain text"},
+      {"{'descr': '<i2\x01', 'fortran_order': False, 'shape': (2,)}", QV_E_PARSE, "plain text"},
       {"{'descr': '<i2', 'fortran_order': 0, 'shape': (2,)}", QV_E_PARSE, "True or False"},
       {"{'descr': '<i2', 'fortran_order': False, 'shape': 2}", QV_E_PARSE, "'(' of the shape"},
       {"{'descr': '<i2', 'fortran_order': False, 'shape': (2)}", QV_E_PARSE, "',' after the only dimension"},
@@ -408,6 +409,7 @@ static void npz_reads(void **state) {
   }
   assert_int_equal(qv_npz_parse(&a, b.p, b.n, "", "F", NULL), QV_E_PARSE);
   assert_int_equal(qv_npz_parse(&a, b.p, b.n, "y.npyx", "F", NULL), QV_E_PARSE);
+  assert_int_equal(qv_npz_parse(&a, b.p, b.n, "y.np", "F", NULL), QV_E_PARSE);
   qv_buf_free(&b);
 
   load(&b, "npy", "deflated.npz");
@@ -831,7 +833,8 @@ static void pack_shapes(void **state) {
       {0, {0}, 1, {4}, 4},                   {1, {6}, 1, {6}, 1},                      {1, {6}, 2, {5, 6}, 5},
       {1, {6}, 2, {2, 3}, 1},                {1, {6}, 3, {5, 2, 3}, 5},                {2, {1, 6}, 3, {5, 2, 3}, 5},
       {1, {6}, 3, {2, 5, 3}, 0},             {1, {6}, 2, {6, 6}, 6},                   {1, {6}, 1, {12}, 0},
-      {1, {6}, 2, {0, 6}, 0},                {1, {6}, 1, {0}, 0},                      {3, {1, 1, 6}, 2, {1, 6}, 1}};
+      {1, {6}, 2, {0, 6}, 0},                {1, {6}, 1, {0}, 0},
+      {2, {2, 2}, 1, {2}, 0},                      {3, {1, 1, 6}, 2, {1, 6}, 1}};
   int8_t data[256];
   for (int i = 0; i < 256; i++) data[i] = (int8_t)(i - 128);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -970,6 +973,10 @@ static void pack_pixels(void **state) {
   make_input(&o, QV_I8, QV_END_QUANT_AWAY, 1.0f / 255.0f, -128, 4, dim);
   pack_ok(&o, &a, 1, quant, 256);
   assert_memory_equal(quant, minus, 256); /* that is why -128 is the rule for int8 */
+  int32_t exact[256]; /* pixel/255 itself, to 30 fraction bits */
+  for (int i = 0; i < 256; i++) exact[i] = (int32_t)floor((double)(float)((double)i / 255.0) * 0x1p30 + 0.5);
+  make_input(&o, QV_I32, QV_END_QUANT_AWAY, 0x1p-30f, 0, 4, dim);
+  pack_ok(&o, &a, 1, exact, sizeof exact);
   make_input(&o, QV_I16, QV_END_INT, 1, 0, 4, dim);
   pack_bad(&o, &a, QV_E_UNSUP, "no agreed meaning for the 8-bit pixels [16,16]");
   make_input(&o, QV_U8, QV_END_INT, 1, 0, 4, dim);

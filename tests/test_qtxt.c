@@ -296,6 +296,7 @@ static void zoo(void **state) {
       {IN LAYER "bias 1\n1 2\n", 3, "expected a bias, found the end of the line"},
       {IN LAYER "bias 1 2 3\n1 2\n", 3, "after the last bias, found '3'"},
       {IN LAYER "bias 1 9223372036854775808\n1 2\n", 3, "a bias is 9223372036854775808"},
+      {IN LAYER "bias 1 184467440737095516160\n1 2\n", 3, "a bias is 184467440737095516160"}, /* small again modulo 2^64 */
       {IN LAYER "bias 1 2\n", 3, "expected row 1 of 1 weight rows, found the end of the file"},
       {IN LAYER "bias 1 2\n\n#\n", 5, "expected row 1 of 1 weight rows, found the end of the file"},
       {IN LAYER "bias 1 2\n1\n2\n", 4, "expected a weight, found the end of the line"},
@@ -429,14 +430,14 @@ static void mnist(qv_array *images, qv_array *labels) {
 }
 
 /* Integer accuracy, as stated in the nets' own first lines and recounted with numpy's int64 matrix product: over the first
- * 1000 images, over all with QV_TEST_MULT >= 10. */
+ * 300 images, over all with QV_TEST_MULT >= 10. */
 static void accuracy(void **state) {
   (void)state;
-  static const struct { const char *name; int right, of_1000; } nets[] = {
-      {"P1-4", 9680, 967}, {"P1-6", 9708, 969}, {"P2-6", 9758, 976}, {"P2-8", 9745, 975}, {"P3-6", 9712, 972}};
+  static const struct { const char *name; int right, of_300; } nets[] = {
+      {"P1-4", 9680, 292}, {"P1-6", 9708, 294}, {"P2-6", 9758, 294}, {"P2-8", 9745, 296}, {"P3-6", 9712, 296}};
   qv_array images = {0}, labels = {0};
   bool all = mult() >= 10;
-  int n = all ? IMAGES : 1000;
+  int n = all ? IMAGES : 300;
   mnist(&images, &labels);
   for (size_t k = 0; k < sizeof nets / sizeof *nets; k++) {
     model m = {0};
@@ -445,7 +446,7 @@ static void accuracy(void **state) {
     for (int i = 0; i < n; i++)
       right += classify(&m, (unsigned char *)images.data + i * PIXELS, NULL) == ((unsigned char *)labels.data)[i];
     print_message("%s: %d of %d right\n", nets[k].name, right, n);
-    assert_int_equal(right, all ? nets[k].right : nets[k].of_1000);
+    assert_int_equal(right, all ? nets[k].right : nets[k].of_300);
     close_model(&m);
   }
   qv_array_free(&images);
@@ -473,6 +474,9 @@ static void published_misclassified(void **state) {
   assert_int_equal(qv_file_read(&b, path, 1 << 24, &err), QV_OK);
   static const char *const names[] = {"P1-4", "P1-6", "P2-6", "P2-8"};
   model m[4] = {{0}};
+  signed char *class_of = malloc(4 * IMAGES); /* the same image comes with several radii */
+  assert_non_null(class_of);
+  memset(class_of, -1, 4 * IMAGES);
   int wrong[4] = {0}, rows[4] = {0}, aaai_wrong = 0;
   for (size_t k = 0; k < 4; k++) open_model(&m[k], names[k]);
   char *save = NULL;
@@ -487,7 +491,9 @@ static void published_misclassified(void **state) {
     if (k == 4 || (k == 1 && *aaai == 0)) continue;
     assert_true(id >= 0 && id < IMAGES);
     if (((unsigned char *)labels.data)[id] != label) fail_msg("%s %ld: label", name, id);
-    bool is_bad = classify(&m[k], (unsigned char *)images.data + id * PIXELS, NULL) != label;
+    signed char *c = &class_of[k * IMAGES + (size_t)id];
+    if (*c < 0) *c = (signed char)classify(&m[k], (unsigned char *)images.data + id * PIXELS, NULL);
+    bool is_bad = *c != label;
     if (is_bad != bad || (*aaai != 0 && bad != (strcmp(aaai, "misclassified") == 0))) fail_msg("%s image %ld: published %d", name, id, bad);
     wrong[k] += is_bad;
     rows[k]++;
@@ -505,6 +511,7 @@ static void published_misclassified(void **state) {
   assert_int_equal(aaai_wrong, 9);
   assert_int_equal(wrong[2], 15);
   assert_int_equal(wrong[3], 21);
+  free(class_of);
   qv_buf_free(&b);
   qv_array_free(&images);
   qv_array_free(&labels);
