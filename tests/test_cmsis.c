@@ -316,6 +316,24 @@ static void reference_gives_the_stored_outputs(void **state) {
   assert_true(t.ran >= MUST_RUN);
 }
 
+/* Nodes of the int16 softmax tables as another implementation publishes them (Cadence nnlib, softmax sym16s). */
+static void softmax_tables_have_the_published_nodes(void **state) {
+  (void)state;
+  static const struct {
+    int node, exp, reciprocal;
+  } nodes[] = {
+      {7, 2, 32326}, {63, 5, 29177}, {127, 18, 26255}, {191, 62, 23865}, {255, 217, 21874}, {287, 404, 20998}, {319,
+      756, 20189}, {351, 1412, 19440}, {383, 2638, 18745}, {415, 4927, 18099}, {431, 6736, 17791}, {447, 9206, 17494},
+      {463, 12583, 17208}, {479, 17199, 16930}, {495, 23509, 16660}, {503, 27485, 16529}, {511, 32133, 16400}, {512,
+      32767, 16384}};
+  int16_t lut[2 * 513];
+  cmsis_softmax_tables(lut);
+  for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
+    assert_int_equal(lut[nodes[i].node], nodes[i].exp);
+    assert_int_equal(lut[513 + nodes[i].node], nodes[i].reciprocal);
+  }
+}
+
 /* ---- single rounding is told apart --------------------------------------------------------------------------------------- */
 
 /* Outputs that RQ_S in the place of RQ_D gets wrong, counted by a separate model; every case that is not here has none. */
@@ -390,6 +408,7 @@ int main(void) {
   const char *data = getenv("QV_DATA");
   (void)snprintf(folder, sizeof folder, "%s/overflow/cmsis_nn_int_vectors", data != NULL ? data : "../shared/data");
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(softmax_tables_have_the_published_nodes),
       cmocka_unit_test(reference_gives_the_stored_outputs),
       cmocka_unit_test(single_rounding_is_told_apart),
       cmocka_unit_test(single_rounding_moves_a_logit),
