@@ -126,14 +126,12 @@ static cmsis_array read_array(cmsis_case *c, const char *names, bool bytes) {
   if (bytes) range.hi = UINT8_MAX;
   const cJSON *values = cJSON_GetObjectItemCaseSensitive(a, "values");
   int64_t n = 0;
-  if (!cJSON_IsArray(values) || qv_json_get_int(&n, a, "n", 1, 1 << 24, "array", &err) != QV_OK ||
-      n != cJSON_GetArraySize(values))
+  if (!cJSON_IsArray(values) || qv_json_get_int(&n, a, "n", 1, 1 << 24, "array", &err) != QV_OK || n != cJSON_GetArraySize(values))
     fail_msg("%s: array %s is not what it says", c->name, names);
   int64_t *v = QV_NEW(&c->arena, (size_t)n, int64_t);
   assert_non_null(v);
   cJSON_ArrayForEach(item, values) {
-    if (qv_json_int(&v[r.n], item, range.lo, range.hi, names, &err) != QV_OK)
-      fail_msg("%s: array %s: %s", c->name, names, err.msg);
+    if (qv_json_int(&v[r.n], item, range.lo, range.hi, names, &err) != QV_OK) fail_msg("%s: array %s: %s", c->name, names, err.msg);
     r.n++;
   }
   r.v = v;

@@ -107,9 +107,8 @@ static qv_rq_par *requantize(cmsis_net *b, cmsis_case *c, uint32_t n, bool wide)
   qv_rq_par *par = ARR(b, n, qv_rq_par);
   if (cmsis_has(c, "OUTPUT_MULTIPLIER")) {
     for (uint32_t o = 0; o < n; o++)
-      par[o] = (qv_rq_par){.fn = fn,
-                           .m = (int32_t)cmsis_def(c, "OUTPUT_MULTIPLIER", 0, INT32_MAX),
-                           .sh = (int32_t)cmsis_def(c, "OUTPUT_SHIFT", -31, 30)};
+      par[o] = (qv_rq_par){
+          .fn = fn, .m = (int32_t)cmsis_def(c, "OUTPUT_MULTIPLIER", 0, INT32_MAX), .sh = (int32_t)cmsis_def(c, "OUTPUT_SHIFT", -31, 30)};
     return par;
   }
   cmsis_array m = cmsis_read(c, "output_mult|output_multiplier"), s = cmsis_read(c, "output_shift");
@@ -132,8 +131,7 @@ static bool read_bias(cmsis_net *b, cmsis_case *c, qv_affine *a, uint32_t n) {
   return v.type == QV_I64;
 }
 
-static uint32_t affine_and_step(cmsis_net *b, cmsis_case *c, qv_affine a, const char *op, uint32_t x, uint32_t rank,
-                                const uint32_t *dim) {
+static uint32_t affine_and_step(cmsis_net *b, cmsis_case *c, qv_affine a, const char *op, uint32_t x, uint32_t rank, const uint32_t *dim) {
   int32_t *zp = ARR(b, 1, int32_t);
   zp[0] = (int32_t)-cmsis_def_or(c, "FILTER_OFFSET", 0);
   a.n_w_zp = 1;
@@ -198,8 +196,7 @@ uint32_t cmsis_average_pool(cmsis_net *b, const cmsis_case *c, uint32_t x) {
   qv_rq_par *par = ARR(b, places, qv_rq_par);
   for (uint32_t p = 0; p < places; p++)
     par[p] = (qv_rq_par){.fn = QV_RQ_DIV,
-                         .m = (int32_t)(inside(p / g->ow, g->ih, g->kh, g->sh, g->pt) *
-                                        inside(p % g->ow, g->iw, g->kw, g->sw, g->pl))};
+                         .m = (int32_t)(inside(p / g->ow, g->ih, g->kh, g->sh, g->pt) * inside(p % g->ow, g->iw, g->kw, g->sw, g->pl))};
   qv_step s = clamped(c, par, places);
   s.inner = g->oc;
   s.out_zp = 0; /* same scale on both sides; whole nets store the zero point */
@@ -224,9 +221,7 @@ static uint32_t rescale(cmsis_net *b, uint32_t x, qv_step s, qv_dtype type) {
 
 static qv_rq_par *one_par(cmsis_net *b, const cmsis_case *c, const char *mult, const char *shift) {
   qv_rq_par *par = ARR(b, 1, qv_rq_par);
-  *par = (qv_rq_par){.fn = b->rounding,
-                     .m = (int32_t)cmsis_def(c, mult, 0, INT32_MAX),
-                     .sh = (int32_t)cmsis_def(c, shift, -31, 30)};
+  *par = (qv_rq_par){.fn = b->rounding, .m = (int32_t)cmsis_def(c, mult, 0, INT32_MAX), .sh = (int32_t)cmsis_def(c, shift, -31, 30)};
   return par;
 }
 

@@ -309,8 +309,8 @@ static void reference_gives_the_stored_outputs(void **state) {
   (void)state;
   tally t = {0};
   each_case(one_reference, &t);
-  (void)printf("CMSIS-NN vectors: %zu cases run (%zu outputs), %zu wrong, %zu skipped, %zu of unknown family\n", t.ran, t.elements,
-               t.wrong, t.skipped, t.unknown);
+  (void)printf("CMSIS-NN vectors: %zu cases run (%zu outputs), %zu wrong, %zu skipped, %zu of unknown family\n", t.ran, t.elements, t.wrong,
+               t.skipped, t.unknown);
   assert_int_equal(t.unknown, 0);
   assert_int_equal(t.wrong, 0);
   assert_true(t.ran >= MUST_RUN);
@@ -322,10 +322,10 @@ static void softmax_tables_have_the_published_nodes(void **state) {
   static const struct {
     int node, exp, reciprocal;
   } nodes[] = {
-      {7, 2, 32326}, {63, 5, 29177}, {127, 18, 26255}, {191, 62, 23865}, {255, 217, 21874}, {287, 404, 20998}, {319,
-      756, 20189}, {351, 1412, 19440}, {383, 2638, 18745}, {415, 4927, 18099}, {431, 6736, 17791}, {447, 9206, 17494},
-      {463, 12583, 17208}, {479, 17199, 16930}, {495, 23509, 16660}, {503, 27485, 16529}, {511, 32133, 16400}, {512,
-      32767, 16384}};
+      {7, 2, 32326},       {63, 5, 29177},      {127, 18, 26255},    {191, 62, 23865},    {255, 217, 21874},   {287, 404, 20998},
+      {319, 756, 20189},   {351, 1412, 19440},  {383, 2638, 18745},  {415, 4927, 18099},  {431, 6736, 17791},  {447, 9206, 17494},
+      {463, 12583, 17208}, {479, 17199, 16930}, {495, 23509, 16660}, {503, 27485, 16529}, {511, 32133, 16400}, {512, 32767, 16384},
+  };
   int16_t lut[2 * 513];
   cmsis_softmax_tables(lut);
   for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
