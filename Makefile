@@ -44,7 +44,7 @@ find_c = $(filter-out $(SKIP),$(sort $(foreach d,$(1),$(wildcard $(d)/*.c))))
 objs = $(patsubst %.c,$(B)/%.o,$(1))
 
 # The public interface (cli/qverify.h) and what it stands on belong to the library; the rest of cli/ is the program.
-FACADE := cli/api.c cli/ovcheck.c cli/storage.c cli/witness.c
+FACADE := cli/api.c cli/ovcheck.c cli/storage.c
 LIB_SRC := $(call find_c,$(LIB_DIRS)) $(filter-out $(SKIP),$(wildcard $(FACADE)))
 CLI_SRC := $(filter-out $(FACADE),$(call find_c,cli))
 CHECK_SRC := $(call find_c,check)
@@ -101,7 +101,7 @@ $(B)/qverify-check: $(call objs,$(CHECK_SRC))
 	$(Q)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ -lgmp
 
 $(ROOT_PROGS): %: $(B)/%
-	cp -f $< $@.tmp && mv -f $@.tmp $@
+	@cp -f $< $@.tmp && mv -f $@.tmp $@
 
 $(B)/libtest.a: $(call objs,$(HELPER_SRC))
 	@rm -f $@

@@ -107,21 +107,15 @@ done:
   return report(st, &e, err);
 }
 
-/* The refuted item with the smallest number: its input is the one that is kept. */
-static const qv_witness *first_witness(const qv_ovcheck *c) {
-  for (uint32_t i = 0; i < c->n; i++)
-    if (c->wit[i].in != NULL) return &c->wit[i];
-  return NULL;
-}
-
+/* The first counterexample is the one that is kept. */
 static qv_status keep_input(qverify_overflow *o, qv_err *e) {
-  const qv_witness *w = first_witness(&o->check);
+  const qv_witness *w = qv_ovcheck_witness(&o->check);
   if (w == NULL) return QV_OK;
   if ((o->input = calloc(o->net->n_in, sizeof *o->input)) == NULL) return QV_FAIL(e, QV_E_NOMEM, "out of memory");
   for (uint32_t i = 0; i < o->net->n_in; i++) {
     const qv_tensor *t = &o->net->tensor[o->net->in[i].tensor];
     if ((o->input[i] = malloc(qv_elems(t) * qv_dtype_bytes(t->type))) == NULL) return QV_FAIL(e, QV_E_NOMEM, "out of memory");
-    qv_store(o->input[i], t->type, w->in[i], qv_elems(t));
+    qv_store(o->input[i], t->type, w->input[i], qv_elems(t));
   }
   return QV_OK;
 }
@@ -153,7 +147,7 @@ qverify_verdict qverify_overflow_verdict(const qverify_overflow *o) { return pub
 size_t qverify_overflow_count(const qverify_overflow *o) { return o->check.n; }
 
 qverify_overflow_item qverify_overflow_get(const qverify_overflow *o, size_t i) {
-  const qv_acc_bound *b = &o->check.ranges.acc[i];
+  const qv_acc_bound *b = &o->check.proof.range.acc[i];
   const qv_ov_item *it = &o->check.item[i];
   const qv_node *nd = &o->net->node[b->node];
   qv_itv r = qv_acc_hull(b);

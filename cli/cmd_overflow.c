@@ -24,7 +24,7 @@ static const char *verdict_word(qv_verdict v) {
 }
 
 static void item_row(cli_table *t, const qv_net *net, const qv_ovcheck *o, uint32_t i, qv_arena *a) {
-  const qv_acc_bound *b = &o->ranges.acc[i];
+  const qv_acc_bound *b = &o->proof.range.acc[i];
   const qv_ov_item *it = &o->item[i];
   const qv_node *nd = &net->node[it->node];
   qv_itv r = qv_acc_hull(b);
@@ -46,8 +46,7 @@ static void item_row(cli_table *t, const qv_net *net, const qv_ovcheck *o, uint3
   else cli_cell(t, "-");
   if (b->bits_l1 > 0) cli_cell(t, "%d", b->bits_l1);
   else cli_cell(t, "-");
-  if (it->verdict == QV_UNKNOWN) cli_cell(t, "%s: %s", verdict_word(it->verdict), qv_ov_name(it->cls));
-  else cli_cell(t, "%s", verdict_word(it->verdict));
+  cli_cell(t, "%s", it->verdict == QV_UNKNOWN ? cli_item_reason(a, net, o, i) : verdict_word(it->verdict));
 }
 
 static void item_table(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_arena *a) {
@@ -63,13 +62,13 @@ static void item_table(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_a
 /* One line per obligation that does not hold; the others are only counted, unless asked for. */
 static void obligations(qv_buf *out, const qv_net *net, const qv_ovcheck *o, bool all, qv_arena *a) {
   uint32_t asked = 0, held = 0;
-  for (uint32_t i = 0; i < o->n_ob; i++) {
-    asked += !o->ob[i].informational;
-    held += !o->ob[i].informational && o->ob[i].holds;
+  for (uint32_t i = 0; i < o->proof.n_obligation; i++) {
+    asked += !o->proof.obligation[i].informational;
+    held += !o->proof.obligation[i].informational && o->proof.obligation[i].holds;
   }
   qv_buf_printf(out, "\nObligations of requantization: %" PRIu32 " of %" PRIu32 " hold\n", held, asked);
-  for (uint32_t i = 0; i < o->n_ob; i++) {
-    const qv_obligation *b = &o->ob[i];
+  for (uint32_t i = 0; i < o->proof.n_obligation; i++) {
+    const qv_obligation *b = &o->proof.obligation[i];
     const qv_node *nd = &net->node[b->node];
     if (b->holds && !all) continue;
     qv_buf_printf(out, "  layer %" PRIu32 " %s, channel %" PRIu32 ": %s: [%" PRId64 ",%" PRId64 "] in [%" PRId64 ",%" PRId64 "]: %s%s\n",
@@ -147,19 +146,20 @@ static void text(qv_buf *out, const cli_model *m, const qv_ovcheck *o, bool verb
 
 /* The first counterexample as files that `qverify run --input` reads, one per model input. */
 static qv_status write_cex(const cli_val *to, const qv_net *net, const qv_ovcheck *o, qv_err *err) {
-  const qv_witness *w = NULL;
-  for (uint32_t i = 0; i < o->n && w == NULL; i++)
-    if (o->wit[i].in != NULL) w = &o->wit[i];
+  const qv_witness *w = qv_ovcheck_witness(o);
   if (w == NULL) return QV_OK;
   for (uint32_t i = 0; i < to->n; i++) {
     const qv_tensor *t = &net->tensor[net->in[i].tensor];
     size_t dim[QV_MAX_RANK], n = qv_elems(t);
     qv_buf b = {0};
-    int64_t *v = w->in[i];
+    void *data = calloc(n, qv_dtype_bytes(t->type));
+    if (data == NULL) return QV_FAIL(err, QV_E_INTERNAL, "out of memory while writing the counterexample");
     for (uint32_t d = 0; d < t->rank; d++) dim[d] = t->dim[d];
-    qv_npy_write(&b, QV_EL_I64, t->rank, dim, v);
-    qv_status st = n > 0 ? cli_emit(to->v[i], &b, err) : QV_OK;
+    qv_store(data, t->type, w->input[i], n);
+    qv_npy_write(&b, qv_storage_elem(t->type), t->rank, dim, data);
+    qv_status st = cli_emit(to->v[i], &b, err);
     qv_buf_free(&b);
+    free(data);
     if (st != QV_OK) return st;
   }
   return QV_OK;

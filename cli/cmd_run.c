@@ -170,19 +170,6 @@ done:
 
 /* ---- output ------------------------------------------------------------------------------------------------------------- */
 
-static qv_elem element_type(qv_dtype t) {
-  switch (t) {
-  case QV_I8: return QV_EL_I8;
-  case QV_U8: return QV_EL_U8;
-  case QV_I16: return QV_EL_I16;
-  case QV_U16: return QV_EL_U16;
-  case QV_I32: return QV_EL_I32;
-  case QV_I64:
-  case QV_DTYPES: break;
-  }
-  return QV_EL_I64;
-}
-
 /* [N, shape], where a leading batch dimension of 1 becomes N. */
 static uint32_t batch_shape(size_t dim[QV_MAX_RANK + 1], const qv_tensor *t, size_t n) {
   uint32_t skip = t->rank > 0 && (t->dim[0] == 1 || t->rank == QV_MAX_RANK) ? 1 : 0;
@@ -197,7 +184,7 @@ static qv_status write_output(job *j, uint32_t o, const char *path, bool real, q
   size_t count = j->n * qv_elems(t), dim[QV_MAX_RANK + 1];
   float *f = NULL;
   qv_buf b = {0};
-  qv_elem type = real ? QV_EL_F32 : element_type(t->type);
+  qv_elem type = real ? QV_EL_F32 : qv_storage_elem(t->type);
   if (real) {
     j->failed = j->m.path;
     if ((f = calloc(count, sizeof *f)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");

@@ -1,8 +1,6 @@
-#include <errno.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -41,7 +39,11 @@ static const char *strip_name(const char *msg, const char *path) {
 int cli_fail(qv_status st, const char *path, const qv_err *err) {
   qv_arena a = {0};
   const char *msg = err->msg[0] != 0 ? err->msg : qv_status_name(st);
-  if (path != NULL) fprintf(stderr, "qverify: %s: %s\n", cli_safe(&a, path), cli_safe(&a, strip_name(msg, path)));
+  if (path != NULL) {
+    char line[32] = "";
+    if (err->line > 0 && strstr(msg, "line ") == NULL) (void)snprintf(line, sizeof line, "line %" PRId64 ": ", err->line);
+    fprintf(stderr, "qverify: %s: %s%s\n", cli_safe(&a, path), line, cli_safe(&a, strip_name(msg, path)));
+  }
   else fprintf(stderr, "qverify: %s\n", cli_safe(&a, msg));
   if (st == QV_E_INTERNAL && err->where != NULL) fprintf(stderr, "qverify: this is a bug or a broken system; failed in %s\n", err->where);
   qv_arena_clear(&a);

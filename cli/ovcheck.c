@@ -2,38 +2,61 @@
 
 #include <stdlib.h>
 
-static qv_status count_verdicts(qv_ovcheck *o, const qv_net *net, qv_err *err) {
+/* Multiply-adds that the search for counterexamples may spend on the whole net. */
+#define SEARCH_WORK ((uint64_t)1 << 30)
+
+qv_acc qv_acc_judged(const qv_acc *own, int acc_bits) {
+  qv_acc a = *own;
+  if (acc_bits == 0) return a;
+  if (a.mode == QV_ACC_EXACT) a.mode = QV_ACC_WRAP;
+  a.bits = (uint8_t)acc_bits;
+  return a;
+}
+
+bool qv_witness_refutes(const qv_witness *w) { return w->state == QV_WIT_REACHED && (w->trap || w->exact != w->machine); }
+
+const qv_witness *qv_ovcheck_witness(const qv_ovcheck *o) {
+  for (uint32_t i = 0; i < o->n; i++)
+    if (o->item[i].verdict == QV_FALSIFIED) return &o->wit[i];
+  return NULL;
+}
+
+/* Look for a counterexample to each item that was not proved. */
+static qv_status refute(qv_ovcheck *o, const qv_net *net, const qv_property *prop, qv_err *err) {
+  uint32_t open = 0;
+  for (uint32_t i = 0; i < o->n; i++) open += o->item[i].verdict == QV_UNKNOWN;
+  const qv_wit_opts opts = {.max_work = open > 0 ? SEARCH_WORK / open : 0};
   for (uint32_t i = 0; i < o->n; i++) {
-    qv_ov_item *it = &o->item[i];
-    if (it->verdict == QV_FALSIFIED) /* only an executed counterexample may say so */
-      return QV_FAIL(err, QV_E_INTERNAL, "layer %u: refuted without a counterexample", net->node[it->node].layer);
-    if (it->verdict == QV_VERIFIED) {
-      o->verified++;
-      continue;
-    }
-    bool found;
-    qv_status st = qv_witness_find(&o->wit[i], &found, net, it->node, it->channel, o->acc_bits, err);
+    if (o->item[i].verdict == QV_FALSIFIED) /* only an executed counterexample may say so */
+      return QV_FAIL(err, QV_E_INTERNAL, "layer %u: refuted without a counterexample", net->node[o->item[i].node].layer);
+    if (o->item[i].verdict != QV_UNKNOWN) continue;
+    qv_status st = qv_witness_search(&o->wit[i], net, prop, &o->proof, i, &opts, err);
     if (st != QV_OK) return st;
-    if (!found) continue;
-    it->verdict = QV_FALSIFIED;
-    o->falsified++;
-  }
-  o->selected = o->n + o->n_opaque;
-  for (uint32_t i = 0; i < o->n_ob; i++) {
-    o->selected += !o->ob[i].informational;
-    o->verified += !o->ob[i].informational && o->ob[i].holds;
+    if (qv_witness_refutes(&o->wit[i])) o->item[i].verdict = QV_FALSIFIED;
   }
   return QV_OK;
 }
 
+static void count_verdicts(qv_ovcheck *o) {
+  o->selected = o->n + o->n_opaque;
+  for (uint32_t i = 0; i < o->n; i++) {
+    o->verified += o->item[i].verdict == QV_VERIFIED;
+    o->falsified += o->item[i].verdict == QV_FALSIFIED;
+  }
+  for (uint32_t i = 0; i < o->proof.n_obligation; i++) {
+    o->selected += !o->proof.obligation[i].informational;
+    o->verified += !o->proof.obligation[i].informational && o->proof.obligation[i].holds;
+  }
+}
+
 /* Self-checks: the verdict counted here is not better than the analysis' own, and every executed sum lies in its proved range. */
 static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err) {
-  if (qv_ovcheck_verdict(o) == QV_VERIFIED && qv_overflow_verdict(net, o->item, o->n, o->ob, o->n_ob) != QV_VERIFIED)
+  if (qv_ovcheck_verdict(o) == QV_VERIFIED && o->proof.verdict != QV_VERIFIED)
     return QV_FAIL(err, QV_E_INTERNAL, "the verdict does not follow from the analysis");
   for (uint32_t i = 0; i < o->n; i++) {
-    const qv_acc_bound *b = &o->ranges.acc[i];
+    const qv_acc_bound *b = &o->proof.range.acc[i];
     const qv_witness *w = &o->wit[i];
-    if (w->in == NULL) continue;
+    if (w->state != QV_WIT_REACHED) continue;
     qv_itv r = b->final[w->channel < b->n ? w->channel : 0];
     if (w->exact < r.lo || w->exact > r.hi)
       return QV_FAIL(err, QV_E_INTERNAL, "layer %u: an executed sum lies outside its proved range", net->node[b->node].layer);
@@ -43,18 +66,24 @@ static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err
 
 qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, int acc_bits, qv_err *err) {
   qv_status st;
+  qv_property whole = {0};
   o->acc_bits = acc_bits;
   for (uint32_t i = 0; i < net->n_nodes; i++) o->n_opaque += net->node[i].kind == QV_OPAQUE;
-  QV_TRY(qv_range_run(&o->ranges, net, NULL, err));
-  o->n = o->ranges.n_acc;
+  QV_TRY(qv_property_whole(&whole, net, acc_bits, err));
+  QV_TRY(qv_prove_overflow(&o->proof, net, &whole, NULL, err));
+  o->n = o->proof.range.n_acc;
   o->item = calloc((size_t)o->n + 1, sizeof *o->item);
   o->wit = calloc((size_t)o->n + 1, sizeof *o->wit);
-  if (o->item == NULL || o->wit == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
-  qv_overflow_judge(o->item, net, &o->ranges, acc_bits);
-  QV_TRY(qv_obligations(&o->ob, &o->n_ob, net, &o->ranges, &o->ranges.arena, err));
-  QV_TRY(count_verdicts(o, net, err));
+  if (o->item == NULL || o->wit == NULL) {
+    st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
+    goto done;
+  }
+  for (uint32_t i = 0; i < o->n; i++) o->item[i] = o->proof.item[i];
+  QV_TRY(refute(o, net, &whole, err));
+  count_verdicts(o);
   QV_TRY(cross_check(o, net, err));
 done:
+  qv_property_clear(&whole);
   return st;
 }
 
@@ -62,7 +91,7 @@ void qv_ovcheck_clear(qv_ovcheck *o) {
   for (uint32_t i = 0; o->wit != NULL && i < o->n; i++) qv_witness_clear(&o->wit[i]);
   free(o->wit);
   free(o->item);
-  qv_range_clear(&o->ranges);
+  qv_proof_clear(&o->proof);
   *o = (qv_ovcheck){0};
 }
 

@@ -1,18 +1,15 @@
-/* The overflow question for a whole net: interval proof, then counterexamples where the proof fails. */
+/* The overflow question for a whole net: proof by exact bounds, then counterexamples where the proof fails. */
 #ifndef QV_CLI_OVCHECK_H
 #define QV_CLI_OVCHECK_H
 
-#include "analysis/overflow.h"
-#include "cli/witness.h"
+#include "analysis/witness.h"
 
 typedef struct {
-  int acc_bits;         /* as asked: 0 = each node's own accumulator                                            */
-  uint32_t n;           /* accumulating nodes = ranges.n_acc                                                     */
-  qv_range_result ranges;
-  qv_ov_item *item;     /* [n]; verdict FALSIFIED only where wit[i].in is set                                    */
-  qv_witness *wit;      /* [n]; .in NULL = no counterexample                                                     */
-  qv_obligation *ob;    /* [n_ob] what the requantization steps ask for; in ranges.arena                         */
-  uint32_t n_ob;
+  int acc_bits;         /* as asked: 0 = each node's own accumulator                                             */
+  qv_proof proof;       /* ranges, obligations, the analysis' verdict; items by number                           */
+  uint32_t n;           /* accumulating nodes = proof.range.n_acc                                                */
+  qv_ov_item *item;     /* [n] copy of the proof's items; FALSIFIED only where wit[i] was executed and shows it  */
+  qv_witness *wit;      /* [n]; state NONE where nothing was searched or found                                   */
   uint32_t n_opaque;    /* OPAQUE nodes: each is an obligation that nobody can prove                             */
   uint32_t selected;    /* n + obligations that are not informational + n_opaque                                 */
   uint32_t verified, falsified;
@@ -21,6 +18,16 @@ typedef struct {
 /* *out must be {0}; qv_ovcheck_clear in every case. acc_bits 0 or 2..64. The net's declared input ranges are the domain. */
 QV_NODISCARD qv_status qv_ovcheck_run(qv_ovcheck *out, const qv_net *net, int acc_bits, qv_err *err);
 void qv_ovcheck_clear(qv_ovcheck *o);
+
+/* The accumulator that an overflow question is about: the node's own for acc_bits 0, else one of the same kind that is acc_bits
+ * wide (WRAP where the node's is unbounded). */
+qv_acc qv_acc_judged(const qv_acc *own, int acc_bits);
+
+/* Does the executed witness refute the claim, that is, is the machine's result another one (or undefined)? */
+bool qv_witness_refutes(const qv_witness *w);
+
+/* The first refuting witness, or NULL. */
+const qv_witness *qv_ovcheck_witness(const qv_ovcheck *o);
 
 /* Hull of the final ranges of all channels. */
 qv_itv qv_acc_hull(const qv_acc_bound *b);

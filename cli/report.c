@@ -27,7 +27,11 @@ const char *cli_item_reason(qv_arena *a, const qv_net *net, const qv_ovcheck *o,
                           w->channel, w->exact, it->bits, own->mode == QV_ACC_EXACT || own->mode == QV_ACC_WRAP ? "wraps to" : "gives",
                           w->machine);
     break;
-  case QV_UNKNOWN: s = qv_arena_printf(a, "not excluded: %s", qv_ov_name(it->cls)); break;
+  case QV_UNKNOWN:
+    if (w->state == QV_WIT_EXHAUSTED) s = "not excluded by the bounds, though no input overflows (all were executed)";
+    else if (w->state == QV_WIT_REACHED) s = "not excluded: a step saturates on an executed input, whose result is right all the same";
+    else s = qv_arena_printf(a, "not excluded: %s", qv_ov_name(it->cls));
+    break;
   }
   return s != NULL ? s : "?";
 }
@@ -108,7 +112,7 @@ static bool common(cJSON *o, const char *id, const char *property, const qv_node
   ok = qv_json_add_str(o, "op", nd->op) && ok;
   ok = qv_json_add_str(o, "verdict", qv_verdict_name(v)) && ok;
   ok = qv_json_add_str(o, "reason", reason) && ok;
-  ok = qv_json_add_str(o, "engine", v == QV_FALSIFIED ? "corner" : "interval") && ok;
+  ok = qv_json_add_str(o, "engine", v == QV_FALSIFIED ? "search" : "bounds") && ok;
   ok = qv_json_add_str(o, "effort", NULL) && ok;
   ok = qv_json_add_str(o, "time_s", NULL) && ok;
   ok = qv_json_add_str(o, "mem_kb", NULL) && ok;
@@ -117,7 +121,7 @@ static bool common(cJSON *o, const char *id, const char *property, const qv_node
 }
 
 static cJSON *counterexample(const cli_report *r, const qv_witness *w, qv_arena *a) {
-  if (w->in == NULL) return cJSON_CreateNull();
+  if (!qv_witness_refutes(w)) return cJSON_CreateNull();
   const qv_net *net = r->model->net;
   cJSON *o = cJSON_CreateObject(), *list = cJSON_CreateArray();
   bool ok = qv_json_add_str(o, "path", r->cex_path);
@@ -131,7 +135,7 @@ static cJSON *counterexample(const cli_report *r, const qv_witness *w, qv_arena 
     size_t bytes = qv_elems(t) * qv_dtype_bytes(t->type);
     void *raw = qv_arena_alloc(a, bytes, 1);
     if (raw != NULL) {
-      qv_store(raw, t->type, w->in[i], qv_elems(t));
+      qv_store(raw, t->type, w->input[i], qv_elems(t));
       qv_sha256_hex(hex, raw, bytes);
     }
     ok = qv_json_push(list, raw != NULL ? cJSON_CreateString(hex) : NULL) && ok;
@@ -145,7 +149,7 @@ static cJSON *counterexample(const cli_report *r, const qv_witness *w, qv_arena 
 static cJSON *overflow_item(const cli_report *r, uint32_t i, qv_arena *a) {
   const qv_net *net = r->model->net;
   const qv_ov_item *it = &r->check->item[i];
-  const qv_acc_bound *b = &r->check->ranges.acc[i];
+  const qv_acc_bound *b = &r->check->proof.range.acc[i];
   const qv_node *nd = &net->node[it->node];
   char id[48];
   (void)snprintf(id, sizeof id, "overflow/node%" PRIu32, it->node);
@@ -169,7 +173,7 @@ static cJSON *overflow_item(const cli_report *r, uint32_t i, qv_arena *a) {
 }
 
 static cJSON *step_item(const cli_report *r, uint32_t i) {
-  const qv_obligation *ob = &r->check->ob[i];
+  const qv_obligation *ob = &r->check->proof.obligation[i];
   const qv_node *nd = &r->model->net->node[ob->node];
   char id[64];
   (void)snprintf(id, sizeof id, "requantization/node%" PRIu32 "/%" PRIu32, ob->node, i);
@@ -204,7 +208,7 @@ static cJSON *obligations(const cli_report *r, qv_arena *a) {
   cJSON *list = cJSON_CreateArray();
   bool ok = list != NULL;
   for (uint32_t i = 0; ok && i < r->check->n; i++) ok = qv_json_push(list, overflow_item(r, i, a));
-  for (uint32_t i = 0; ok && i < r->check->n_ob; i++) ok = qv_json_push(list, step_item(r, i));
+  for (uint32_t i = 0; ok && i < r->check->proof.n_obligation; i++) ok = qv_json_push(list, step_item(r, i));
   for (uint32_t i = 0; ok && i < r->model->net->n_nodes; i++)
     if (r->model->net->node[i].kind == QV_OPAQUE) ok = qv_json_push(list, opaque_item(r, i));
   if (ok) return list;

@@ -24,3 +24,16 @@ int64_t qv_fetch(const void *data, qv_dtype type, size_t i) {
   }
   return 0;
 }
+
+qv_elem qv_storage_elem(qv_dtype type) {
+  switch (type) {
+  case QV_I8: return QV_EL_I8;
+  case QV_U8: return QV_EL_U8;
+  case QV_I16: return QV_EL_I16;
+  case QV_U16: return QV_EL_U16;
+  case QV_I32: return QV_EL_I32;
+  case QV_I64:
+  case QV_DTYPES: break;
+  }
+  return QV_EL_I64;
+}
