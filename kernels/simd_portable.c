@@ -1,0 +1,73 @@
+/* The portable kernels: plain C, and the yardstick for the others. */
+#include <string.h>
+
+#include "kernels/exec_int.h"
+
+static void tile16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w,
+                   size_t stride, size_t panels, const int32_t *init, size_t step) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t p = 0; p < panels; p++) {
+      uint32_t acc[QV_PANEL]; /* unsigned: modulo 2^32 */
+      for (size_t i = 0; i < QV_PANEL; i++) acc[i] = (uint32_t)init[p * QV_PANEL + i];
+      for (size_t k = 0; k < nk; k++) {
+        const uint8_t *x = a[r] + koff[k] + p * QV_PANEL * step, *v = w + p * stride + k * 64;
+        for (size_t i = 0; i < QV_PANEL; i++) {
+          int16_t xs[2], ws[2];
+          memcpy(xs, x + i * step, 4);
+          memcpy(ws, v + i * 4, 4);
+          acc[i] += (uint32_t)(xs[0] * ws[0]);
+          acc[i] += (uint32_t)(xs[1] * ws[1]);
+        }
+      }
+      memcpy(c + r * QV_TILE_COLS + p * QV_PANEL, acc, sizeof acc);
+    }
+}
+
+static void gemm16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w, size_t stride,
+                   size_t panels, const int32_t *init) {
+  tile16(c, a, rows, koff, nk, w, stride, panels, init, 0);
+}
+
+static void dw16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w, size_t stride,
+                 size_t panels, const int32_t *init) {
+  tile16(c, a, rows, koff, nk, w, stride, panels, init, 4);
+}
+
+static void weave16(int16_t *dst, const int16_t *const row[2], size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    dst[2 * i] = row[0][i];
+    dst[2 * i + 1] = row[1][i];
+  }
+}
+
+static void narrow8(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t n, int32_t zp, int32_t lo, int32_t hi) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t j = 0; j < n; j++) dst[r * ldd + j] = (uint8_t)qv_clamp64((int64_t)src[r * lds + j] + zp, lo, hi);
+}
+
+static void widen8(int32_t *dst, const uint8_t *src, size_t n, int32_t off) {
+  for (size_t i = 0; i < n; i++) dst[i] = qv_low32((int64_t)src[i] - off);
+}
+
+static void widen16(int32_t *dst, const int16_t *src, size_t n, int32_t off) {
+  for (size_t i = 0; i < n; i++) dst[i] = qv_low32((int64_t)src[i] - off);
+}
+
+static void byte_to_16(int16_t *dst, const uint8_t *src, size_t n, int32_t off) {
+  for (size_t i = 0; i < n; i++) dst[i] = (int16_t)(src[i] - off);
+}
+
+static void shape32(int32_t *t, size_t n, int32_t zp, int32_t lo, int32_t hi, int32_t z, int32_t c) {
+  for (size_t i = 0; i < n; i++) t[i] = qv_low32((qv_clamp64((int64_t)t[i] + zp, lo, hi) - z) * c);
+}
+
+static void join32(int32_t *acc, const int32_t *t, size_t n, bool product) {
+  for (size_t i = 0; i < n; i++) acc[i] = qv_low32(product ? (int64_t)acc[i] * t[i] : (int64_t)acc[i] + t[i]);
+}
+
+static void max8(uint8_t *dst, const uint8_t *src, size_t n) {
+  for (size_t i = 0; i < n; i++) dst[i] = dst[i] > src[i] ? dst[i] : src[i];
+}
+
+const qv_simd qv_simd_portable = {.gemm16 = gemm16, .dw16 = dw16, .weave16 = weave16, .narrow8 = narrow8, .widen8 = widen8,
+                                  .widen16 = widen16, .byte_to_16 = byte_to_16, .shape32 = shape32, .join32 = join32, .max8 = max8};
