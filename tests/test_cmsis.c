@@ -404,14 +404,76 @@ static void single_rounding_moves_a_logit(void **state) {
   run_end(&s);
 }
 
+/* ---- the fast executor gives the stored outputs too ---------------------------------------------------------------------- */
+
+enum { COPIES = 3 }; /* samples in one call: all the same, so that a slip between samples shows */
+
+typedef struct {
+  size_t ran[QV_ISA_AVX512VNNI + 1], wrong;
+} fast_tally;
+
+/* COPIES times n values in storage type `type`, little endian. */
+static unsigned char *to_bytes(cmsis_case *c, qv_dtype type, const int64_t *v, size_t n) {
+  size_t width = qv_dtype_bytes(type);
+  unsigned char *p = qv_arena_alloc(&c->arena, COPIES * n, width);
+  assert_non_null(p);
+  for (size_t i = 0; i < COPIES * n; i++)
+    for (size_t k = 0; k < width; k++) p[i * width + k] = (unsigned char)((uint64_t)v[i % n] >> (8 * k));
+  return p;
+}
+
+/* Run r on one instruction set. */
+static void run_fast(run *r, qv_isa isa, fast_tally *t) {
+  const qv_net *net = r->b.net;
+  const void *in[2] = {NULL, NULL};
+  qv_plan *plan = NULL;
+  qv_err err = {0};
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    uint32_t x = net->in[i].tensor;
+    in[i] = to_bytes(&r->c, net->tensor[x].type, r->vals.v[x], qv_elems(&net->tensor[x]));
+  }
+  size_t size = COPIES * r->expect.n * qv_dtype_bytes(r->expect.type);
+  const unsigned char *want = to_bytes(&r->c, r->expect.type, r->expect.v, r->expect.n);
+  void *got = qv_arena_alloc(&r->c.arena, size, 1);
+  assert_non_null(got);
+  if (qv_plan_new(&plan, net, isa, &err) != QV_OK || qv_plan_run(plan, COPIES, in, (void *const[]){got}, 2, &err) != QV_OK)
+    fail_msg("%s: %s", r->c.name, err.msg);
+  if (memcmp(got, want, size) != 0) {
+    (void)fprintf(stderr, "%s: %s differs from the stored output; its first node runs as %s\n", r->c.name, qv_isa_name(isa),
+                  qv_plan_kernel(plan, 0));
+    t->wrong++;
+  }
+  t->ran[isa]++;
+  qv_plan_free(plan);
+}
+
+static void one_fast(const char *name, void *arg) {
+  const family *f = family_of(name);
+  run r;
+  if (f == NULL || f->build == NULL) return;
+  run_start(&r, name, QV_RQ_D);
+  for (qv_isa isa = QV_ISA_PORTABLE; isa <= qv_isa_detect(); isa++) run_fast(&r, isa, arg);
+  run_end(&r);
+}
+
+static void fast_executor_gives_the_stored_outputs(void **state) {
+  (void)state;
+  fast_tally t = {0};
+  each_case(one_fast, &t);
+  for (qv_isa isa = QV_ISA_PORTABLE; isa <= qv_isa_detect(); isa++) {
+    (void)printf("CMSIS-NN vectors: %zu cases run by the fast executor, %s\n", t.ran[isa], qv_isa_name(isa));
+    assert_true(t.ran[isa] >= MUST_RUN);
+  }
+  assert_int_equal(t.wrong, 0);
+}
+
 int main(void) {
   const char *data = getenv("QV_DATA");
   (void)snprintf(folder, sizeof folder, "%s/overflow/cmsis_nn_int_vectors", data != NULL ? data : "../shared/data");
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax_tables_have_the_published_nodes),
-      cmocka_unit_test(reference_gives_the_stored_outputs),
-      cmocka_unit_test(single_rounding_is_told_apart),
-      cmocka_unit_test(single_rounding_moves_a_logit),
+      cmocka_unit_test(softmax_tables_have_the_published_nodes), cmocka_unit_test(reference_gives_the_stored_outputs),
+      cmocka_unit_test(single_rounding_is_told_apart),           cmocka_unit_test(single_rounding_moves_a_logit),
+      cmocka_unit_test(fast_executor_gives_the_stored_outputs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
