@@ -21,7 +21,7 @@ if [ "$(id -u)" = 0 ]; then skip 'unreadable file (running as root)'; else
 fi
 sed 's/^nodes 2/nodes 02/' "$T/m.qir" >"$T/bad.qir"
 t 'ill-formed .qir' 2 info "$T/bad.qir"
-has err 'ill-formed .qir: line' 'line 13'
+has err 'ill-formed .qir: line' 'bad.qir: line 14: .*nodes'
 sed '/^end$/d' "$T/m.qir" >"$T/cut.qir"
 t 'cut .qir' 2 overflow "$T/cut.qir"
 if [ -f examples/shapes/shapes.tflite ]; then
