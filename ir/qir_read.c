@@ -219,7 +219,8 @@ static const char *string(reader *r, const char *key) {
   for (const char *q = r->p + 1; q < p; q++) {
     unsigned char c = (unsigned char)*q;
     if (c < 0x20 || c > 0x7e) {
-      fail(r, QV_E_PARSE, "byte 0x%02x in a string must be written as \\x%02x", c, c);
+      if (c == 0) fail(r, QV_E_PARSE, "a string cannot hold a NUL byte");
+      else fail(r, QV_E_PARSE, "byte 0x%02x in a string must be written as \\x%02x", c, c);
       return "";
     }
     if (c == '\\') {

@@ -158,21 +158,13 @@ static int hex_digit(char c) {
   return -1;
 }
 
-/* 1.frac * 2^exp, or zero, to bits; false if no binary64 has that value. */
+/* Bits of the binary64 number 1.frac * 2^exp, or of zero, cut off where it has too many digits; false if out of range. */
 static bool assemble(uint64_t *bits, bool one, uint64_t frac, int exp) {
-  if (!one) {
-    *bits = 0;
-    return frac == 0 && exp == 0;
-  }
   if (exp > MAX_EXP || exp < MIN_NORMAL - FRAC_BITS) return false;
-  if (exp >= MIN_NORMAL) {
-    *bits = (uint64_t)(exp + MAX_EXP) << FRAC_BITS | frac;
-    return true;
-  }
-  uint64_t m = frac | (uint64_t)1 << FRAC_BITS;
-  int drop = MIN_NORMAL - exp; /* 1..52 */
-  *bits = m >> drop;
-  return *bits << drop == m;
+  if (!one) *bits = 0;
+  else if (exp >= MIN_NORMAL) *bits = (uint64_t)(exp + MAX_EXP) << FRAC_BITS | frac;
+  else *bits = (frac | (uint64_t)1 << FRAC_BITS) >> (MIN_NORMAL - exp);
+  return true;
 }
 
 bool qv_qir_float_get(double *v, const char *s, size_t n) {
@@ -202,7 +194,7 @@ bool qv_qir_float_get(double *v, const char *s, size_t n) {
   if (!assemble(&bits, one, frac, eneg ? -exp : exp)) return false;
   bits |= (uint64_t)neg << 63;
   memcpy(v, &bits, sizeof bits);
-  /* Whatever spelling rule was broken (trailing zero digit, leading zero or sign of the exponent): one value, one text. */
+  /* Whatever rule was broken (digits too many, zeros too many, 0x0p+1, p-0): one value has one text. */
   char canon[QV_QIR_FLOAT_MAX];
   return qv_qir_float_put(canon, *v) == n && memcmp(canon, s, n) == 0;
 }

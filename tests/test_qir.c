@@ -684,6 +684,7 @@ static void test_zoo(void **state) {
 static void test_memory(void **state) {
   (void)state;
   static const char *const claim[] = {
+      "tensor 0 name \"x\" type i8 dims 1 4 scale none const yes\ndata 1 1 1", /* one too many */
       "tensor 0 name \"x\" type i8 dims 1 4294967295 scale none const yes\ndata 1",
       "tensor 0 name \"x\" type i8 dims 8 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 scale none const yes\ndata 1",
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 sum op \"\" layer 0 in 4294967295 0",
@@ -737,7 +738,7 @@ static void test_float(void **state) {
   spell(DBL_MIN - 4.9406564584124654e-324, "0x1.ffffffffffffep-1023");
   static const char *const bad[] = {
       "", "-", "0", "1", "0x", "0x1", "0x1p", "0x1p+", "0x1p0", "0x1p+00", "0x1p+01", "0x1p-0", "0x1.p+0", "0x1.0p+0", "0x1.80p+3",
-      "0X1p+0", "0x1P+0", "0x1.Ap+0", "+0x1p+0", "--0x1p+0", "0x2p+0", "0x0.8p+1", "0x0p+1", "0x0.0p+0", "0x01p+0", "0x1p+1024", "0x1p-1075",
+      "0X1p+0", "0x1P+0", "0x1.Ap+0", "+0x1p+0", "--0x1p+0", "0x2p+0", "0x0.8p+1", "0x0p+1", "0x0.0p+0", "0x01p+0", "0x1p+1024", "0x1p-1075", "0x1p-1086", "0x1p-10000",
       "0x1.8p-1074", "0x1.ffffffffffffffp+0", "0x1.00000000000001p+0", "0x1p+99999999999999999999", "inf", "nan", "-inf", "1.5", "0x1p+0 ", " 0x1p+0"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     double v;
