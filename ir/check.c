@@ -398,7 +398,7 @@ static qv_status check_tail(const ctx *c) {
     return BAD(c, QV_E_PARSE, "bad softmax parameters");
   if (q && row > 4096) return BAD(c, QV_E_UNSUP, "softmax over more than 4096 values"); /* 4096 * 2^19 < 2^32 */
   if (f) {
-    if (t->exp == NULL || !(isfinite(t->out_scale) && t->out_scale > 0) || (unsigned)t->round > QV_TR_EVEN)
+    if (t->exp == NULL || !(isfinite(t->out_scale) && t->out_scale > 0) || (unsigned)t->round > QV_TR_HALF_UP_TRUNC)
       return BAD(c, QV_E_PARSE, "bad softmax parameters");
     for (int i = 0; i < 256; i++)
       if (!(t->exp[i] >= 0 && t->exp[i] <= 1)) return BAD(c, QV_E_PARSE, "softmax table entry %d is not within [0,1]", i);

@@ -176,7 +176,7 @@ typedef enum {
   QV_TAIL_SOFTMAX_16  /* int16 softmax with two interpolated tables: rq, mult, ls, lut                                 */
 } qv_tail_fn;
 
-typedef enum { QV_TR_AWAY, QV_TR_HALF_UP_TRUNC, QV_TR_EVEN } qv_tail_round; /* rha(p); trunc(f32(p + 0.5)); rne(p)   */
+typedef enum { QV_TR_AWAY, QV_TR_HALF_UP_TRUNC } qv_tail_round; /* rha(p); trunc(f32(p + 0.5)) */
 
 typedef struct {
   qv_tail_fn fn;

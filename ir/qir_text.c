@@ -54,7 +54,6 @@ const char *qv_qir_round(unsigned i) {
   switch ((qv_tail_round)i) {
   case QV_TR_AWAY: return "away";
   case QV_TR_HALF_UP_TRUNC: return "half_up_trunc";
-  case QV_TR_EVEN: return "even";
   }
   return NULL;
 }

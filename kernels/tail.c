@@ -31,15 +31,6 @@ static void softmax_q(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) 
 
 /* ---- binary32 softmax over a table, evaluation order as written ------------------------------------------------------- */
 
-static int64_t round_f(float p, qv_tail_round r) {
-  switch (r) {
-  case QV_TR_AWAY: return (int64_t)roundf(p);
-  case QV_TR_HALF_UP_TRUNC: return (int64_t)truncf(p + 0.5f);
-  case QV_TR_EVEN: return qv_rne((double)p);
-  }
-  return 0;
-}
-
 static void softmax_f(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) {
   int64_t max = row_max(x, n);
   float sum = 0.0f;
@@ -47,7 +38,8 @@ static void softmax_f(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) 
   float inv = 1.0f / (sum * t->out_scale);
   for (size_t i = 0; i < n; i++) {
     float p = t->exp[255 - (max - x[i])] * inv;
-    y[i] = qv_clamp64(round_f(p, t->round) + t->out_zp, t->lo, t->hi);
+    float r = t->round == QV_TR_AWAY ? roundf(p) : truncf(p + 0.5f);
+    y[i] = qv_clamp64((int64_t)r + t->out_zp, t->lo, t->hi);
   }
 }
 
