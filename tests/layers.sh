@@ -64,4 +64,28 @@ for d in ir/base ir kernels frontend quant analysis smt ilp cert check cli; do
     fi
   done
 done
+
+# docs/ARCHITECTURE.md names every file of the product in the section of its folder, and nothing else.
+named() {
+  awk '/^## / { dir = $2 } /^- `/ && dir ~ /^(ir\/base|ir|kernels|kernels\/profile|frontend|quant|analysis|smt|ilp|cert|check|cli)$/ {
+         f = $2; gsub("`", "", f)
+         if (sub(/\.\[ch\]$/, "", f)) { print dir "/" f ".c"; print dir "/" f ".h" } else print dir "/" f }' docs/ARCHITECTURE.md | sort
+}
+there() {
+  for d in ir/base ir kernels kernels/profile frontend quant analysis smt ilp cert check cli; do
+    if [ -d $d ]; then find $d -maxdepth 1 -name '*.[ch]' -o -maxdepth 1 -name '*.def'; fi
+  done | sort
+}
+t=$(mktemp -d)
+named >"$t/named"
+there >"$t/there"
+for f in $(comm -13 "$t/named" "$t/there"); do complain "docs/ARCHITECTURE.md does not name $f"; done
+for f in $(comm -23 "$t/named" "$t/there"); do complain "docs/ARCHITECTURE.md names $f, which is not there"; done
+# Links between documents.
+for f in README.md docs/*.md; do
+  for l in $(grep -oE '\]\([A-Za-z0-9_./-]+\.[a-z0-9]+\)' "$f" | sed 's/^](//; s/)$//'); do
+    [ -e "$(dirname "$f")/$l" ] || complain "$f links to $l, which is not there"
+  done
+done
+rm -rf "$t"
 exit $bad
