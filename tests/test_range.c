@@ -430,6 +430,7 @@ static void test_classes(void **s) {
     uint32_t x = rn_input(net, QV_I8, 0, 10, 1, &k);
     rn_run(&r, net, rn_affine(net, x, (rn_affine_arg){.win = rn_dense(k, 1), .w = w, .b = b, .acc = row[i].acc}), NULL, 0);
     rn_itv(r.acc[0].prefix[0], -50, 20, "bias last");
+    assert_true(r.acc[0].bits_final == 7 && r.acc[0].bits_prefix == 7 && r.acc[0].bits_any == 7);
     qv_overflow_judge(&it, net, &r, row[i].bits);
     assert_int_equal(it.cls, row[i].cls);
     assert_int_equal(it.verdict, row[i].v);
@@ -579,6 +580,129 @@ static void test_large_maps_stay_per_channel(void **s) {
   drop(&r, net);
 }
 
+/* Windows that do not overlap, but some lie over the border: one interval per channel, which the border cannot reach. */
+static void test_border_is_no_corner(void **s) {
+  (void)s;
+  const int32_t w[2] = {1, 1};
+  qv_window g = {.n = 1, .ih = 1, .iw = 3, .ic = 1, .oh = 1, .ow = 2, .oc = 1, .kh = 1, .kw = 2, .sh = 1, .sw = 2, .dh = 1, .dw = 1, .pl = 1, .groups = 1};
+  qv_net *net = rn_new();
+  qv_range_result r;
+  uint32_t x = rn_input(net, QV_I8, 1, 2, 4, (const uint32_t[]){1, 1, 3, 1});
+  uint32_t y = rn_affine(net, x, (rn_affine_arg){.win = g, .w = w, .acc = EXACT});
+  rn_run(&r, net, y, NULL, 0);
+  rn_itv(r.tensor[y].itv[0], 1, 4, "one tap or two");
+  assert_true(r.acc[0].exact);
+  assert_int_equal(r.reach[y], QV_REACH_HULL);
+  drop(&r, net);
+  /* a kernel wider than the image never sees all its taps */
+  const int32_t w3[3] = {1, 1, 1};
+  g = (qv_window){.n = 1, .ih = 1, .iw = 2, .ic = 1, .oh = 1, .ow = 2, .oc = 1, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .pl = 1, .groups = 1};
+  net = rn_new();
+  x = rn_input(net, QV_I8, 1, 2, 4, (const uint32_t[]){1, 1, 2, 1});
+  rn_run(&r, net, rn_affine(net, x, (rn_affine_arg){.win = g, .w = w3, .acc = EXACT}), NULL, 0);
+  assert_int_equal(r.acc[0].k, 2);
+  rn_itv(r.acc[0].final[0], 2, 4, "two taps");
+  drop(&r, net);
+}
+
+/* -sum x fits 8 bits where sum x does not: an uncorrected kernel forms both. */
+static void test_row_sum_counts(void **s) {
+  (void)s;
+  uint32_t one = 1;
+  const int32_t w = 0;
+  qv_net *net = rn_new();
+  qv_range_result r;
+  qv_ov_item it;
+  uint32_t x = rn_input(net, QV_U8, 0, 128, 1, &one);
+  rn_run(&r, net, rn_affine(net, x, (rn_affine_arg){.win = rn_dense(1, 1), .w_zp = 1, .w = &w, .acc = {.mode = QV_ACC_WRAP, .bits = 8, .raw = true}}), NULL, 0);
+  rn_itv(r.acc[0].final[0], -128, 0, "final");
+  rn_itv(r.acc[0].raw[0].all, -128, 0, "byte products and corrections");
+  rn_itv(r.acc[0].raw[0].row, 0, 128, "row sum");
+  qv_overflow_judge(&it, net, &r, 0);
+  assert_int_equal(it.cls, QV_OV_SAFE_FINAL); /* harmless all the same: everything wraps alike */
+  assert_int_equal(it.verdict, QV_VERIFIED);
+  drop(&r, net);
+}
+
+/* x - x: the bound is that of two different inputs, and says so. */
+static void test_repeated_operand(void **s) {
+  (void)s;
+  uint32_t one = 1;
+  const int64_t c[2] = {1, -1}, z[2] = {0, 0};
+  qv_net *net = rn_new();
+  qv_range_result r;
+  uint32_t x = rn_input(net, QV_I8, 0, 10, 1, &one);
+  uint32_t y = rn_node(net, (qv_node){.kind = QV_SUM, .u.sum = {c, z, EXACT}}, 2, (const uint32_t[]){x, x}, 1, &one);
+  rn_run(&r, net, y, NULL, 0);
+  rn_itv(r.tensor[y].itv[0], -10, 10, "x - x");
+  assert_true(!r.acc[0].attained && !r.acc[0].exact && r.reach[y] == QV_REACH_HULL);
+  drop(&r, net);
+}
+
+/* Above QV_FORM_ELEMS intervals are kept per channel: the pad value and every joined tensor must be in the hull. */
+static void test_huge_tensors(void **s) {
+  (void)s;
+  const uint32_t dim[4] = {1, 2050, 2049, 1}, joined[4] = {1, 4100, 2049, 1};
+  qv_net *net = rn_new();
+  qv_range_result r;
+  uint32_t in[2];
+  in[0] = rn_input(net, QV_I8, 5, 10, 4, dim);
+  in[1] = rn_input(net, QV_I8, -3, 7, 4, dim);
+  uint32_t p = index_node(net, in[0], (qv_index){.form = QV_IX_PAD, .a = {0, 1, 1, 0}, .b = {0, 1, 1, 0}, .value = 1}, 4, (const uint32_t[]){1, 2052, 2051, 1});
+  uint32_t j = rn_node(net, (qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_CONCAT, .axis = 1}}, 2, in, 4, joined);
+  uint32_t t = index_node(net, p, (qv_index){.form = QV_IX_TRANSPOSE, .a = {3, 0, 1, 2}}, 4, (const uint32_t[]){1, 1, 2052, 2051});
+  rn_run(&r, net, j, NULL, 0);
+  rn_itv(r.tensor[p].itv[0], 1, 10, "padded");
+  rn_itv(r.tensor[j].itv[0], -3, 10, "joined");
+  rn_itv(r.tensor[t].itv[0], 1, 10, "transposed");
+  assert_true(r.reach[p] == QV_REACH_HULL && r.reach[j] == QV_REACH_HULL);
+  drop(&r, net);
+}
+
+/* Maximum over windows of an input whose intervals differ by position. */
+static void test_max_by_position(void **s) {
+  (void)s;
+  qv_itv v[4] = {{0, 5}, {3, 4}, {-9, 9}, {1, 2}};
+  qv_ranges box = {4, 1, v};
+  qv_window g = {.n = 1, .ih = 1, .iw = 4, .ic = 1, .oh = 1, .ow = 2, .oc = 1, .kh = 1, .kw = 2, .sh = 1, .sw = 2, .dh = 1, .dw = 1, .groups = 1};
+  for (uint64_t effort = 0; effort <= 1; effort++) {
+    qv_net *net = rn_new();
+    qv_range_result r;
+    uint32_t x = rn_input(net, QV_I8, -10, 10, 4, (const uint32_t[]){1, 1, 4, 1});
+    uint32_t y = rn_node(net, (qv_node){.kind = QV_MAX, .u.max = g}, 1, &x, 4, (const uint32_t[]){1, 1, 2, 1});
+    rn_run(&r, net, y, (const qv_ranges *const[]){&box}, effort);
+    if (effort == 0) {
+      rn_itv(qv_ranges_at(&r.tensor[y], 0), 3, 5, "first window");
+      rn_itv(qv_ranges_at(&r.tensor[y], 1), 1, 9, "second window");
+    } else {
+      rn_itv(r.tensor[y].itv[0], -9, 9, "hull");
+    }
+    assert_int_equal(r.reach[y], effort == 0 ? QV_REACH_CORNERS : QV_REACH_HULL);
+    drop(&r, net);
+  }
+}
+
+/* The widths printed side by side: 64 products of x - (-128) in [0,255] and w in [-127,127], all of them 127. */
+static void test_reported_widths(void **s) {
+  (void)s;
+  uint32_t k = 64;
+  int32_t w[64];
+  for (int i = 0; i < 64; i++) w[i] = 127;
+  const int64_t b[1] = {-2072640};
+  qv_net *net = rn_new();
+  qv_range_result r;
+  uint32_t x = rn_input(net, QV_I8, -128, 127, 1, &k);
+  rn_run(&r, net, rn_affine(net, x, (rn_affine_arg){.win = rn_dense(k, 1), .x_zp = -128, .w = w, .b = b, .acc = {.mode = QV_ACC_WRAP, .bits = 32}}), NULL, 0);
+  const qv_acc_bound *a = &r.acc[0];
+  rn_itv(a->final[0], -2072640, 0, "final");
+  rn_itv(a->prefix[0], -2072640, 2072640, "prefix");
+  rn_itv(a->any[0], -2072640, 2072640, "any");
+  assert_int_equal(a->bits_final, 22);
+  assert_int_equal(a->bits_dtype, 23); /* 64 * 2^(8 + 8 - 1) = 2^21 needs 2^22 - 1 */
+  assert_int_equal(a->bits_l1, 22);    /* 8128 * 2^8 = 2080768 <= 2^21 - 1 */
+  drop(&r, net);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_form_common),    cmocka_unit_test(test_pack),
@@ -589,6 +713,9 @@ int main(void) {
       cmocka_unit_test(test_memory_limits),  cmocka_unit_test(test_classes),
       cmocka_unit_test(test_obligations),    cmocka_unit_test(test_verdict_helper),
       cmocka_unit_test(test_a2q_closed_forms), cmocka_unit_test(test_large_maps_stay_per_channel),
+      cmocka_unit_test(test_border_is_no_corner), cmocka_unit_test(test_row_sum_counts),
+      cmocka_unit_test(test_repeated_operand), cmocka_unit_test(test_huge_tensors),
+      cmocka_unit_test(test_max_by_position), cmocka_unit_test(test_reported_widths),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -372,6 +372,7 @@ static void test_prefix_beyond_final(void **s) {
     rn_itv(r.acc[0].final[0], -5, 5, "final");
     rn_itv(r.acc[0].prefix[0], -5, 10, "prefixes");
     rn_itv(r.acc[0].any[0], -10, 10, "any order");
+    assert_true(r.acc[0].bits_final == 4 && r.acc[0].bits_prefix == 5 && r.acc[0].bits_any == 5);
     qv_overflow_judge(&it, net, &r, 0);
     assert_int_equal(it.cls, QV_OV_SAFE_FINAL);
     assert_int_equal(it.verdict, modes[i] == QV_ACC_WRAP ? QV_VERIFIED : QV_UNKNOWN);
