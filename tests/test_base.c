@@ -533,6 +533,20 @@ static void file_write_failures(void **state) {
   assert_int_equal(unlink(in_dir("a")), 0);
 }
 
+/* A link is written through, never replaced: /dev/stdout is one, and may lead to a regular file. */
+static void file_write_links(void **state) {
+  (void)state;
+  struct stat sb;
+  assert_int_equal(qv_file_write(in_dir("target"), "something long", 14, NULL), QV_OK);
+  assert_int_equal(symlink("target", in_dir("link")), 0);
+  assert_int_equal(qv_file_write(in_dir("link"), "short", 5, NULL), QV_OK);
+  expect_content(in_dir("target"), "short");
+  assert_true(lstat(in_dir("link"), &sb) == 0 && S_ISLNK(sb.st_mode));
+  assert_int_equal(entries(), 2);
+  assert_int_equal(unlink(in_dir("link")), 0);
+  assert_int_equal(unlink(in_dir("target")), 0);
+}
+
 /* "-" is standard output; an existing pipe is written to, not replaced. */
 static void file_write_streams(void **state) {
   (void)state;
@@ -665,6 +679,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(file_read_limits, make_dir, remove_dir),
       cmocka_unit_test_setup_teardown(file_read_pipe, make_dir, remove_dir),
       cmocka_unit_test_setup_teardown(file_write_failures, make_dir, remove_dir),
+      cmocka_unit_test_setup_teardown(file_write_links, make_dir, remove_dir),
       cmocka_unit_test_setup_teardown(file_write_streams, make_dir, remove_dir),
       cmocka_unit_test(sha256_vectors),       cmocka_unit_test(splitmix_vectors),      cmocka_unit_test(status_records),
       cmocka_unit_test(assertions_use_the_hook)};

@@ -113,9 +113,10 @@ static qv_status write_fd(int fd, const char *path, const unsigned char *p, size
 qv_status qv_file_write(const char *path, const void *data, size_t n, qv_err *err) {
   struct stat sb;
   if (strcmp(path, "-") == 0) return write_fd(STDOUT_FILENO, "standard output", data, n, err);
-  if (stat(path, &sb) == 0 && !S_ISREG(sb.st_mode)) {
+  /* lstat: a rename would replace a symbolic link itself, /dev/stdout included when it leads to a regular file. */
+  if (lstat(path, &sb) == 0 && !S_ISREG(sb.st_mode)) {
     if (S_ISDIR(sb.st_mode)) return QV_FAIL(err, QV_E_IO, "%s: is a directory", path);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (fd < 0) return QV_FAIL(err, QV_E_IO, "%s: %s", path, strerror(errno));
     qv_status st = write_fd(fd, path, data, n, err);
     if (close(fd) != 0 && st == QV_OK) st = QV_FAIL(err, QV_E_IO, "%s: %s", path, strerror(errno));
