@@ -116,7 +116,7 @@ qv_status qv_file_write(const char *path, const void *data, size_t n, qv_err *er
   /* lstat: a rename would replace a symbolic link itself, /dev/stdout included when it leads to a regular file. */
   if (lstat(path, &sb) == 0 && !S_ISREG(sb.st_mode)) {
     if (S_ISDIR(sb.st_mode)) return QV_FAIL(err, QV_E_IO, "%s: is a directory", path);
-    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return QV_FAIL(err, QV_E_IO, "%s: %s", path, strerror(errno));
     qv_status st = write_fd(fd, path, data, n, err);
     if (close(fd) != 0 && st == QV_OK) st = QV_FAIL(err, QV_E_IO, "%s: %s", path, strerror(errno));
