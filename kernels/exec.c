@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "kernels/exec_int.h"
+#include "kernels/step.h"
 
 #define ALIGN 64
 #define MAX_THREADS 256u
@@ -54,30 +55,72 @@ static const qv_simd *simd_of(qv_isa isa) {
 
 /* ---- plan: tensors ---------------------------------------------------------------------------------------------------- */
 
-static qv_xtensor form_of(const qv_tensor *t) {
-  qv_xtensor x = {.n = qv_elems(t), .off = SIZE_MAX};
-  if ((qv_i128)t->hi - t->lo <= 255) {
+static qv_xtensor form_of(const qv_tensor *d, qv_itv t) {
+  qv_xtensor x = {.n = qv_elems(d), .off = SIZE_MAX};
+  if ((qv_i128)t.hi - t.lo <= 255) {
     x.type = QV_XU8;
-    x.bias = t->lo >= 0 && t->hi <= 255 ? 0 : t->lo >= -128 && t->hi <= 127 ? 128 : -t->lo;
-  } else if (t->lo >= INT16_MIN && t->hi <= INT16_MAX) {
+    x.bias = t.lo >= 0 && t.hi <= 255 ? 0 : t.lo >= -128 && t.hi <= 127 ? 128 : -t.lo;
+  } else if (t.lo >= INT16_MIN && t.hi <= INT16_MAX) {
     x.type = QV_XI16;
   } else {
-    x.type = t->lo >= INT32_MIN && t->hi <= INT32_MAX ? QV_XI32 : QV_XI64;
+    x.type = t.lo >= INT32_MIN && t.hi <= INT32_MAX ? QV_XI32 : QV_XI64;
   }
   return x;
+}
+
+/* Ranges that qv_ir_check leaves wide: a STEP declares its clamp, which for the inner steps of an ADD is no bound at all.
+ * The image of an interval is exact (Lemma S6); a SUM follows where its accumulator provably does not overflow. */
+static qv_itv step_range(const qv_step *s, qv_itv x) {
+  qv_itv y = qv_step_image(s, 0, x);
+  for (uint32_t c = 1; c < s->n_par; c++) y = qv_itv_hull(y, qv_step_image(s, c, x));
+  return y;
+}
+
+static qv_itv sum_range(const qv_plan *p, const qv_node *d, qv_itv declared) {
+  const qv_sum *s = &d->u.sum;
+  qv_i128 lo = 0, hi = 0, any = 0, top = s->acc.mode == QV_ACC_EXACT ? (qv_i128)INT64_MAX : qv_smax(s->acc.bits);
+  for (uint32_t k = 0; k < d->n_in; k++) {
+    qv_itv x = p->range[d->in[k]];
+    qv_i128 a = ((qv_i128)x.lo - s->z[k]) * s->c[k], b = ((qv_i128)x.hi - s->z[k]) * s->c[k];
+    lo += a < b ? a : b;
+    hi += a < b ? b : a;
+    any += (a < 0 ? -a : a) > (b < 0 ? -b : b) ? (a < 0 ? -a : a) : (b < 0 ? -b : b);
+  }
+  return any <= top ? (qv_itv){(int64_t)lo, (int64_t)hi} : declared;
+}
+
+static qv_itv index_range(const qv_plan *p, const qv_node *d) {
+  qv_itv y = p->range[d->in[0]];
+  for (uint32_t k = 1; k < d->n_in; k++) y = qv_itv_hull(y, p->range[d->in[k]]);
+  int64_t pad = d->u.index.value;
+  return d->u.index.form == QV_IX_PAD ? qv_itv_hull(y, (qv_itv){pad, pad}) : y;
+}
+
+static void plan_ranges(qv_plan *p) {
+  const qv_net *net = p->net;
+  for (uint32_t t = 0; t < net->n_tensors; t++) p->range[t] = (qv_itv){net->tensor[t].lo, net->tensor[t].hi};
+  for (uint32_t k = 0; k < net->n_nodes; k++) {
+    const qv_node *d = &net->node[k];
+    if (d->kind == QV_STEP) p->range[d->out] = step_range(&d->u.step, p->range[d->in[0]]);
+    if (d->kind == QV_SUM) p->range[d->out] = sum_range(p, d, p->range[d->out]);
+    if (d->kind == QV_MAX) p->range[d->out] = p->range[d->in[0]];
+    if (d->kind == QV_INDEX) p->range[d->out] = index_range(p, d);
+  }
 }
 
 static bool plan_tensors(qv_plan *p) {
   const qv_net *net = p->net;
   p->x = QV_NEW(&p->arena, net->n_tensors, qv_xtensor);
+  p->range = QV_NEW(&p->arena, net->n_tensors, qv_itv);
   p->uses = QV_NEW(&p->arena, net->n_tensors, uint32_t);
   p->consumer = QV_NEW(&p->arena, net->n_tensors, uint32_t);
   p->producer = QV_NEW(&p->arena, net->n_tensors, uint32_t);
-  if (p->x == NULL || p->uses == NULL || p->consumer == NULL || p->producer == NULL) return false;
+  if (p->x == NULL || p->range == NULL || p->uses == NULL || p->consumer == NULL || p->producer == NULL) return false;
+  plan_ranges(p);
   for (uint32_t t = 0; t < net->n_tensors; t++) {
     const qv_tensor *d = &net->tensor[t];
     p->consumer[t] = p->producer[t] = QV_NONE;
-    p->x[t] = form_of(d);
+    p->x[t] = form_of(d, p->range[t]);
     if (d->data == NULL) continue;
     unsigned char *c = qv_arena_alloc(&p->arena, p->x[t].n * qv_xsize(p->x[t].type) + QV_SLACK, 1);
     if (c == NULL) return false;

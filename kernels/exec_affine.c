@@ -24,7 +24,7 @@ typedef struct {
   size_t oy_block;   /* dw: output rows interleaved at once                                                             */
   uint32_t *koff;    /* [nk] bytes                                                                                      */
   uint32_t *pos;     /* [n*oh*ow] bytes from the image's start to the first tap; dw: not used                           */
-  uint8_t *w;        /* [groups][panels][nk][16][4 bytes]                                                               */
+  uint8_t *w;        /* [groups][panels][nk][16][4 bytes], aligned to a vector                                          */
   int32_t *init;     /* [groups][panels][16]: bias and zero point corrections modulo 2^32; 0 if wide                    */
   size_t n_chunks, *chunk; /* wide: chunk i is weight groups [chunk[i], chunk[i+1])                                     */
 } affine_op;
@@ -46,10 +46,10 @@ typedef struct {
 static qv_i128 abs128(qv_i128 v) { return v < 0 ? -v : v; }
 static qv_i128 max128(qv_i128 a, qv_i128 b) { return a > b ? a : b; }
 
-static bounds effective(const qv_affine *a, size_t k, const qv_tensor *t) {
+static bounds effective(const qv_affine *a, size_t k, qv_itv t) {
   bounds b = {.wlo = INT64_MAX, .whi = INT64_MIN};
-  b.x = max128(abs128((qv_i128)t->lo - a->x_zp), abs128((qv_i128)t->hi - a->x_zp));
-  qv_i128 xraw = max128(max128(abs128(t->lo), abs128(t->hi)), abs128(a->x_zp));
+  b.x = max128(abs128((qv_i128)t.lo - a->x_zp), abs128((qv_i128)t.hi - a->x_zp));
+  qv_i128 xraw = max128(max128(abs128(t.lo), abs128(t.hi)), abs128(a->x_zp));
   for (uint32_t o = 0; o < a->win.oc; o++) {
     int64_t zp = a->w_zp[a->n_w_zp == 1 ? 0 : o], sum = 0, raw = 0; /* k <= 2^28, |w - zp| < 2^33 */
     for (size_t i = 0; i < k; i++) {
@@ -81,10 +81,6 @@ static bool is_modular(const qv_affine *a, const bounds *b) {
 }
 
 /* ---- geometry --------------------------------------------------------------------------------------------------------- */
-
-static bool taps_outside(const qv_window *g, uint32_t ph, uint32_t pw) {
-  return g->pt > 0 || g->pl > 0 || ph > g->ih || pw > g->iw;
-}
 
 /* Rows and columns that the taps span; false if the padded copy would be out of proportion. */
 static bool span(affine_op *f, const qv_window *g, size_t out_elems) {
@@ -176,24 +172,19 @@ static bool cut_chunks(qv_plan *p, affine_op *f, int64_t x) {
 
 /* ---- run -------------------------------------------------------------------------------------------------------------- */
 
-/* The window's part of image n, padded; int16 with the zero point subtracted unless bytes. */
-static void copy_image(qv_worker *w, const affine_op *f, const qv_xtensor *x, const unsigned char *src, uint8_t *dst) {
+/* The window's part of an image, padded; int16 with the zero point subtracted unless bytes. */
+static void copy_image(const qv_worker *w, const affine_op *f, const qv_xtensor *x, const unsigned char *src, uint8_t *dst) {
   const qv_window *g = &f->a->win;
   size_t esz = f->bytes ? 1 : 2, line = (size_t)f->pw * g->ic * esz, sz = qv_xsize(x->type);
-  uint32_t x0 = g->pl < f->pw ? g->pl : f->pw, x1 = g->iw + g->pl < f->pw ? g->iw + g->pl : f->pw; /* columns of the image */
-  for (uint32_t y = 0; y < f->ph; y++, dst += line) {
-    if (y < g->pt || y - g->pt >= g->ih) {
-      memset(dst, f->fill, line);
-      continue;
-    }
-    const unsigned char *s = src + (size_t)(y - g->pt) * g->iw * g->ic * sz;
-    size_t left = x0 * g->ic * esz, n = (size_t)(x1 - x0) * g->ic;
-    memset(dst, f->fill, left);
-    if (f->bytes) memcpy(dst + left, s, n);
-    else if (x->type == QV_XU8) w->p->simd->byte_to_16((int16_t *)(void *)(dst + left), s, n, f->sub);
+  size_t x0 = g->pl < f->pw ? g->pl : f->pw, x1 = g->iw + g->pl < f->pw ? g->iw + g->pl : f->pw, n = (x1 - x0) * g->ic;
+  memset(dst, f->fill, f->ph * line);
+  dst += x0 * g->ic * esz;
+  for (uint32_t y = g->pt; y < f->ph && y - g->pt < g->ih; y++, src += (size_t)g->iw * g->ic * sz) {
+    int16_t *d = (int16_t *)(void *)(dst + y * line);
+    if (f->bytes) memcpy(d, src, n);
+    else if (x->type == QV_XU8) w->p->simd->byte_to_16(d, src, n, f->sub);
     else
-      for (size_t i = 0; i < n; i++) ((int16_t *)(void *)(dst + left))[i] = (int16_t)(((const int16_t *)(const void *)s)[i] - f->sub);
-    memset(dst + left + n * esz, f->fill, line - left - n * esz);
+      for (size_t i = 0; i < n; i++) d[i] = (int16_t)(((const int16_t *)(const void *)src)[i] - f->sub);
   }
 }
 
@@ -245,13 +236,13 @@ static void run_tile(qv_worker *w, const qv_op *op, const uint8_t *const *a, siz
   else qv_store_tile(w, op, e0, f->a->win.oc, rows, n, panels, panel * QV_PANEL);
 }
 
+/* All channels of group g; channel c of the input is `step` bytes per channel further (dw) or at the same place (0). */
 static void run_panels(qv_worker *w, const qv_op *op, const uint8_t *a[QV_TILE_ROWS], size_t e0, size_t rows, uint32_t g, size_t step) {
   const affine_op *f = op->data;
   for (size_t r = rows; r < QV_TILE_ROWS; r++) a[r] = a[rows - 1];
   for (size_t p0 = 0; p0 < f->panels; p0 += 4) {
-    const uint8_t *b[QV_TILE_ROWS];
-    for (size_t r = 0; r < QV_TILE_ROWS; r++) b[r] = a[r] + p0 * step;
-    run_tile(w, op, b, e0, rows, g, p0, f->panels - p0 < 4 ? f->panels - p0 : 4);
+    run_tile(w, op, a, e0, rows, g, p0, f->panels - p0 < 4 ? f->panels - p0 : 4);
+    for (size_t r = 0; step != 0 && r < QV_TILE_ROWS; r++) a[r] += QV_TILE_COLS * step;
   }
 }
 
@@ -269,21 +260,26 @@ static qv_status run_gemm(qv_worker *w, const qv_op *op) {
   return QV_OK;
 }
 
-/* Interleave the image rows under output rows [oy, oy+count) of one image. */
+/* Interleave the image rows under output rows [oy, oy+count). The image is padded already if it was copied; otherwise rows
+ * outside are taken from w->pad, which holds one row of fill, and columns outside are filled afterwards. */
 static void weave(qv_worker *w, const affine_op *f, const uint8_t *image, uint32_t oy, size_t count) {
   const qv_window *g = &f->a->win;
-  size_t n = (size_t)f->pw * g->ic, per = f->bytes ? 4 : 2, line = pitch(f, f->bytes ? 1 : 2);
+  uint32_t top = f->copy ? 0 : g->pt, left = f->copy ? 0 : g->pl, ih = f->copy ? f->ph : g->ih, iw = f->copy ? f->pw : g->iw;
+  size_t per = f->bytes ? 4 : 2, line = pitch(f, 4 / per), px = (size_t)g->ic * 4;
+  size_t x0 = left < f->pw ? left : f->pw, x1 = iw + left < f->pw ? iw + left : f->pw, n = (x1 - x0) * g->ic;
+  unsigned char *dst = w->weave;
   for (size_t r = 0; r < count; r++)
-    for (size_t q = 0; q < f->quads; q++) {
+    for (size_t q = 0; q < f->quads; q++, dst += f->pw * px) {
       const uint8_t *row[4];
       for (size_t j = 0; j < per; j++) { /* rows past the kernel meet zero weights */
-        size_t ky = q * per + j < g->kh ? q * per + j : 0;
-        row[j] = image + ((oy + r) * g->sh + ky * g->dh) * line;
+        int64_t y = (int64_t)((oy + r) * g->sh + (q * per + j) * g->dh) - top;
+        row[j] = q * per + j < g->kh && y >= 0 && y < ih ? image + (size_t)y * line : w->pad;
       }
-      unsigned char *dst = w->weave + (r * f->quads + q) * n * 4;
-      if (f->bytes) w->p->simd->weave8(dst, row, n);
-      else
-        w->p->simd->weave16((int16_t *)(void *)dst, (const int16_t *const[2]){(const int16_t *)(const void *)row[0], (const int16_t *)(const void *)row[1]}, n);
+      const int16_t *const half[2] = {(const int16_t *)(const void *)row[0], (const int16_t *)(const void *)row[1]};
+      if (f->bytes) w->p->simd->weave8(dst + x0 * px, row, n);
+      else w->p->simd->weave16((int16_t *)(void *)(dst + x0 * px), half, n);
+      memset(dst, f->fill, x0 * px);
+      memset(dst + x1 * px, f->fill, (f->pw - x1) * px);
     }
 }
 
@@ -291,15 +287,16 @@ static qv_status run_dw(qv_worker *w, const qv_op *op) {
   const affine_op *f = op->data;
   const qv_window *g = &f->a->win;
   const uint8_t *src = input(w, op, f), *a[QV_TILE_ROWS];
-  size_t image = (f->copy ? (size_t)f->ph : g->ih) * pitch(f, f->bytes ? 1 : 2), n = (size_t)f->pw * g->ic * 4;
+  size_t image = (f->copy ? (size_t)f->ph : g->ih) * pitch(f, f->bytes ? 1 : 2), px = (size_t)g->ic * 4, line = f->pw * px;
+  if (!f->copy) memset(w->pad, f->fill, pitch(f, f->bytes ? 1 : 2));
   for (uint32_t b = 0; b < g->n; b++)
     for (uint32_t oy = 0; oy < g->oh; oy += (uint32_t)f->oy_block) {
       size_t count = g->oh - oy < f->oy_block ? g->oh - oy : f->oy_block, positions = count * g->ow;
       weave(w, f, src + b * image, oy, count);
       for (size_t i = 0; i < positions; i += QV_TILE_ROWS) {
         size_t rows = positions - i < QV_TILE_ROWS ? positions - i : QV_TILE_ROWS;
-        for (size_t r = 0; r < rows; r++) a[r] = w->weave + (i + r) / g->ow * f->quads * n + (i + r) % g->ow * g->sw * g->ic * 4;
-        run_panels(w, op, a, (((size_t)b * g->oh + oy) * g->ow + i) * g->oc, rows, 0, QV_PANEL * 4);
+        for (size_t r = 0; r < rows; r++) a[r] = w->weave + (i + r) / g->ow * f->quads * line + (i + r) % g->ow * g->sw * px;
+        run_panels(w, op, a, (((size_t)b * g->oh + oy) * g->ow + i) * g->oc, rows, 0, 4);
       }
     }
   return QV_OK;
@@ -307,26 +304,29 @@ static qv_status run_dw(qv_worker *w, const qv_op *op) {
 
 /* ---- build ------------------------------------------------------------------------------------------------------------ */
 
-/* Choose bytes or int16, copy or in place. False: no vector form. */
-static bool choose_form(qv_plan *p, affine_op *f, const qv_xtensor *x, const qv_tensor *t, const bounds *b) {
+/* Choose bytes or int16, copy or in place (depthwise pads while it interleaves). False: no vector form. */
+static bool choose_form(const qv_plan *p, affine_op *f, const qv_xtensor *x, qv_itv t, const bounds *b) {
   const qv_window *g = &f->a->win;
-  bool outside = taps_outside(g, f->ph, f->pw), small = x->type == QV_XU8 || x->type == QV_XI16;
-  int64_t z = x->bias + f->a->x_zp; /* the byte that stands for x_zp */
-  f->bytes = p->simd->gemm8 != NULL && x->type == QV_XU8 && b->wlo >= INT8_MIN && b->whi <= INT8_MAX && !f->wide && (!outside || (z >= 0 && z <= 255));
+  bool outside = g->pt > 0 || g->pl > 0 || f->ph > g->ih || f->pw > g->iw; /* some tap is padding */
+  int64_t z = x->bias + f->a->x_zp;                                        /* the byte that stands for x_zp */
+  f->bytes = p->simd->gemm8 != NULL && x->type == QV_XU8 && b->wlo >= INT8_MIN && b->whi <= INT8_MAX && !f->wide &&
+             (!outside || (z >= 0 && z <= 255));
   if (f->bytes) {
-    f->copy = outside || (f->dw && (f->pw != g->iw)); /* woven rows are read as whole lines */
-    f->fill = (uint8_t)z;
+    f->copy = outside && !f->dw;
+    f->fill = outside ? (uint8_t)z : 0;
     return true;
   }
-  if (!small || t->lo - f->a->x_zp < INT16_MIN || t->hi - f->a->x_zp > INT16_MAX || b->wlo < INT16_MIN || b->whi > INT16_MAX) return false;
-  f->sub = (int32_t)z; /* bias is 0 for int16; within +-2^17 by the test above */
-  f->copy = outside || x->type == QV_XU8 || z != 0 || (f->dw && f->pw != g->iw);
+  if ((x->type != QV_XU8 && x->type != QV_XI16) || t.lo - f->a->x_zp < INT16_MIN || t.hi - f->a->x_zp > INT16_MAX ||
+      b->wlo < INT16_MIN || b->whi > INT16_MAX)
+    return false;
+  f->sub = (int32_t)z; /* within +-2^17 by the test above */
+  f->copy = x->type == QV_XU8 || z != 0 || (outside && !f->dw);
   return true;
 }
 
 static void size_scratch(qv_plan *p, const affine_op *f) {
   const qv_window *g = &f->a->win;
-  size_t pad = f->copy ? (size_t)g->n * f->ph * f->pw * g->ic * (f->bytes ? 1 : 2) : 0;
+  size_t esz = f->bytes ? 1 : 2, pad = f->copy ? (size_t)g->n * f->ph * f->pw * g->ic * esz : f->dw ? pitch(f, esz) : 0;
   size_t woven = f->dw ? f->oy_block * f->quads * f->pw * g->ic * 4 : 0;
   if (pad > p->pad_bytes) p->pad_bytes = pad;
   if (woven > p->weave_bytes) p->weave_bytes = woven;
@@ -377,7 +377,8 @@ bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
   const qv_node *d = &p->net->node[node];
   const qv_affine *a = &d->u.affine;
   const qv_window *g = &a->win;
-  const qv_tensor *t = &p->net->tensor[d->in[0]], *y = &p->net->tensor[d->out];
+  const qv_tensor *y = &p->net->tensor[d->out];
+  qv_itv t = p->range[d->in[0]];
   size_t k = (size_t)g->kh * g->kw * (g->ic / g->groups);
   bounds b = effective(a, k, t);
   qv_op *op = &p->op[node];
@@ -412,9 +413,10 @@ bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
   f->panels = (f->goc + QV_PANEL - 1) / QV_PANEL;
   f->nk = f->dw ? f->quads * g->kw : (run + per - 1) / per * (k / run);
   size_t panels = f->panels * f->groups;
-  if (!qv_mulz(&bytes, panels * QV_PANEL * 4, f->nk) || (f->koff = QV_NEW(&p->arena, f->nk, uint32_t)) == NULL ||
+  if (!qv_mulz(&bytes, panels * QV_PANEL * 4, f->nk) || !qv_addz(&bytes, bytes, 64) || (f->koff = QV_NEW(&p->arena, f->nk, uint32_t)) == NULL ||
       (f->init = QV_NEW(&p->arena, panels * QV_PANEL, int32_t)) == NULL || (f->w = qv_arena_alloc(&p->arena, bytes, 1)) == NULL)
     goto nomem;
+  f->w += -(uintptr_t)f->w % 64;
   if (f->dw) pack_dw(f, k);
   else pack_gemm(f, k);
   pack_init(f, k, p->x[d->in[0]].bias + a->x_zp);

@@ -16,8 +16,8 @@ uint32_t qv_sole_step(const qv_plan *p, uint32_t t) {
 /* Output of a step for tensor y: rq result + zp, clamped, as byte or value. */
 static void store_rows(const qv_simd *simd, const qv_xtensor *y, unsigned char *dst, size_t e0, size_t ldd, int32_t *src, size_t lds,
                        size_t rows, size_t n, const qv_step *s) {
-  int64_t zp = s->out_zp + y->bias, lo = s->lo + y->bias, hi = s->hi + y->bias;
-  if (y->type == QV_XU8 && zp >= -32000 && zp <= 32000) {
+  int64_t zp = s->out_zp + y->bias, lo = qv_max64(s->lo + y->bias, 0), hi = qv_min64(s->hi + y->bias, 255);
+  if (y->type == QV_XU8 && zp >= -32000 && zp <= 32000) { /* all results are bytes: clamping to bytes changes none */
     simd->narrow8(dst + e0, ldd, src, lds, rows, n, (int32_t)zp, (int32_t)lo, (int32_t)hi);
     return;
   }
@@ -82,7 +82,7 @@ static qv_status run_ew(qv_worker *w, const qv_op *op) {
         const qv_step *q = in->pre->s;
         widen(w, t, op->in[k], e, m, q->in_zp);
         rq_block(w, in->pre, t, m);
-        s->shape32(t, up, (int32_t)q->out_zp, (int32_t)q->lo, (int32_t)q->hi, in->z, in->c);
+        s->shape32(t, up, (int32_t)q->out_zp, (int32_t)qv_max64(q->lo, INT32_MIN), (int32_t)qv_min64(q->hi, INT32_MAX), in->z, in->c);
       } else {
         widen(w, t, op->in[k], e, m, in->z);
         if (in->c != 1) s->shape32(t, up, 0, INT32_MIN, INT32_MAX, 0, in->c);
@@ -130,12 +130,10 @@ static bool in_int32(qv_itv x) { return x.lo >= INT32_MIN && x.hi <= INT32_MAX; 
 static bool plan_operand(const qv_plan *p, const qv_op *op, const ew_op *f, uint32_t k, qv_itv *range) {
   const qv_net *net = p->net;
   uint32_t t = op->in[k], j = p->producer[t];
-  *range = (qv_itv){net->tensor[t].lo, net->tensor[t].hi};
+  *range = p->range[t];
   if (j == QV_NONE || net->node[j].kind != QV_STEP || p->uses[t] != 1 || p->op[j].run != run_ew) return in_int32(*range);
   const ew_op *g = p->op[j].data;
   if (p->op[j].n_in != 1 || g->in[0].pre != NULL || p->op[j].post == NULL || !in_int32(*range)) return in_int32(*range);
-  const qv_step *s = p->op[j].post->s;
-  if (s->lo < INT32_MIN || s->hi > INT32_MAX) return in_int32(*range);
   f->in[k].pre = p->op[j].post;
   op->in[k] = p->op[j].in[0];
   return true;
@@ -184,8 +182,7 @@ static bool plan_join(qv_plan *p, uint32_t node, qv_status *st) {
   uint32_t j = qv_sole_step(p, d->out);
   const qv_vstep *post = NULL;
   if (j != QV_NONE && f->wrap == 0) {
-    const qv_tensor *t = &p->net->tensor[d->out];
-    qv_vstep_periodic(&post, p, &p->net->node[j].u.step, (qv_itv){t->lo, t->hi}, qv_elems(t));
+    qv_vstep_periodic(&post, p, &p->net->node[j].u.step, p->range[d->out], p->x[d->out].n);
     if (post == NULL) goto nomem;
     if (post->form == QV_VF_NONE || p->x[p->net->node[j].out].type == QV_XI64 || !fit_block(f, d->n_in, post)) post = NULL;
   }
@@ -210,12 +207,11 @@ nomem:
 
 static bool plan_step(qv_plan *p, uint32_t node, qv_status *st) {
   const qv_node *d = &p->net->node[node];
-  const qv_tensor *x = &p->net->tensor[d->in[0]];
   qv_op *op = &p->op[node];
   ew_op *f = QV_NEW(&p->arena, 1, ew_op);
   const qv_vstep *v = NULL;
   if (f == NULL || (f->in = QV_NEW(&p->arena, 1, ew_in)) == NULL || !op_inputs(p, op, d)) goto nomem;
-  qv_vstep_periodic(&v, p, &d->u.step, (qv_itv){x->lo, x->hi}, qv_elems(x));
+  qv_vstep_periodic(&v, p, &d->u.step, p->range[d->in[0]], p->x[d->in[0]].n);
   if (v == NULL) goto nomem;
   if (v->form == QV_VF_NONE || p->x[d->out].type == QV_XI64 || !fit_block(f, 0, v)) return false;
   f->in[0].c = 1;
@@ -269,7 +265,7 @@ static int64_t unary(const qv_node *d, int64_t x) {
 
 static bool plan_lut(qv_plan *p, uint32_t node, qv_status *st) {
   const qv_node *d = &p->net->node[node];
-  const qv_tensor *x = &p->net->tensor[d->in[0]];
+  qv_itv x = p->range[d->in[0]];
   const qv_xtensor *y = &p->x[d->out];
   qv_op *op = &p->op[node];
   const qv_step *s = &d->u.step;
@@ -277,13 +273,13 @@ static bool plan_lut(qv_plan *p, uint32_t node, qv_status *st) {
   if (p->x[d->in[0]].type != QV_XU8 && p->x[d->in[0]].type != QV_XI16) return false;
   lut_op *f = QV_NEW(&p->arena, 1, lut_op);
   bool bytes = p->x[d->in[0]].type == QV_XU8; /* then entry b belongs to byte b */
-  size_t n = bytes ? 256 : (size_t)(x->hi - x->lo) + 1;
+  size_t n = bytes ? 256 : (size_t)(x.hi - x.lo) + 1;
   if (f == NULL || (f->t = qv_arena_alloc(&p->arena, n, qv_xsize(y->type))) == NULL || !op_inputs(p, op, d)) {
     *st = QV_E_NOMEM;
     return false;
   }
-  f->lo = bytes ? -p->x[d->in[0]].bias : x->lo;
-  for (int64_t v = x->lo; v <= x->hi; v++) qv_xput(y, f->t, (size_t)(v - f->lo), unary(d, v));
+  f->lo = bytes ? -p->x[d->in[0]].bias : x.lo;
+  for (int64_t v = x.lo; v <= x.hi; v++) qv_xput(y, f->t, (size_t)(v - f->lo), unary(d, v));
   op->data = f;
   op->run = run_lut;
   op->name = "table";
@@ -323,7 +319,8 @@ static qv_status run_max(qv_worker *w, const qv_op *op) {
 bool qv_plan_max(qv_plan *p, uint32_t node, qv_status *st) {
   const qv_node *d = &p->net->node[node];
   qv_op *op = &p->op[node];
-  if (p->x[d->in[0]].type != QV_XU8) { /* the output has the input's range, hence its form */
+  const qv_xtensor *x = &p->x[d->in[0]], *y = &p->x[d->out];
+  if (x->type != QV_XU8 || y->type != x->type || y->bias != x->bias) {
     op->name = "reference: values wider than a byte";
     return false;
   }

@@ -19,18 +19,20 @@
 #define QV_EW_BLOCK 1024 /* elements that an elementwise op handles at once                                              */
 
 /* ---- requantization in vector form: rq(v) for int32 v = x - in_zp --------------------------------------------------------
- * FIXED: a = v << shl;  h = (a*m + r) >> 32 in 64 bits;  y = (h + half - (h >>> sgn)) >> e.  (exec_step.c has the proof.)
- * FLOAT: y = rne(f32(f32(v << shl) * M)).     DIV: y = v / d to nearest, ties away. */
+ * FIXED: a = v << shl;  h = (a*m + r) >> 32 in 64 bits;  y = h >> e, or when `away`: y = (h + half - (h >>> sgn)) >> e.
+ * FLOAT: y = rne(f32(f32(v << shl) * M)).     DIV: y = (v << shl) / d to nearest, ties away.     Proofs: exec_step.c. */
 typedef enum { QV_VF_NONE, QV_VF_FIXED, QV_VF_FLOAT, QV_VF_DIV } qv_vform;
 
 typedef struct {
   const qv_step *s;
-  qv_vform form;     /* NONE: only qv_step_eval will do                                                                  */
-  size_t lanes;      /* length of the arrays below, a multiple of QV_PANEL; lane l belongs to channel l or element l      */
-  int32_t *shl, *m;  /* shl 0..31                                                                                        */
-  int32_t *half, *e; /* half 0 or 2^(e-1), e 0..31                                                                       */
-  int32_t *sgn;      /* logical shift count: 31 extracts the sign bit of h, 32 gives 0                                   */
-  int64_t *re, *ro;  /* r (0 or 2^31) of the even and of the odd lanes: lane l has [l/2]                                 */
+  qv_vform form;    /* NONE: only qv_step_eval will do                                                                   */
+  bool away;        /* FIXED: some lane rounds ties away from 0, so half is not part of r                                */
+  size_t lanes;     /* length of the arrays below, a multiple of QV_PANEL                                                */
+  int32_t *shl, *m; /* shl 0..31                                                                                         */
+  int32_t *half;    /* 0 or 2^(e-1)                                                                                      */
+  int32_t *e;       /* 0..31                                                                                             */
+  int32_t *sgn;     /* logical shift count: 31 extracts the sign bit of h, 32 gives 0                                    */
+  int64_t *re, *ro; /* r of the even and of the odd lanes: lane l has [l/2]                                              */
   float *M;
   double *d;
 } qv_vstep;
@@ -51,7 +53,7 @@ typedef struct {
   /* dst = rows interleaved: groups of 4 bytes, or of 2 int16. May write QV_SLACK - 64 bytes past the end. */
   void (*weave8)(uint8_t *dst, const uint8_t *const row[4], size_t n);
   void (*weave16)(int16_t *dst, const int16_t *const row[2], size_t n);
-  /* In place on rows of 16*panels lanes, ld apart; parameters from lane0 on. NULL: no vector form. */
+  /* In place on rows of 16*panels lanes, ld apart; parameters from lane0 on. */
   void (*rq)(int32_t *c, size_t rows, size_t ld, size_t panels, const qv_vstep *v, size_t lane0);
   /* dst[r*ldd + j] = min(hi, max(lo, src[r*lds + j] + zp)), j < n. Pre: 0 <= lo <= hi <= 255, |zp| <= 32000. */
   void (*narrow8)(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t n, int32_t zp, int32_t lo, int32_t hi);
@@ -117,6 +119,7 @@ struct qv_plan {
   qv_arena arena;
   qv_xtensor *x;      /* per tensor */
   qv_op *op;          /* per node */
+  qv_itv *range;      /* per tensor: proved range, within the declared one                                               */
   uint32_t *uses;     /* per tensor: reads by nodes + net outputs */
   uint32_t *consumer; /* per tensor: a node that reads it, or QV_NONE */
   uint32_t *producer; /* per tensor: the node that writes it, or QV_NONE */

@@ -7,6 +7,9 @@
  *   RQ_U = (h + 2^(r-1)) >> r
  *   RQ_S, r = 0: floor((v*m*2^sh + 2^30) / 2^31) = h
  *   RQ_S, r > 0: floor((P + 2^(31+r)) / 2^(32+r)) = (floor(P / 2^32) + 2^(r-1)) >> r            (nested floors)
+ * RQ_U and RQ_S add 2^(r-1) before the high half is taken: r = 2^31 + 2^(31+r) or 2^(31+r), |P| + r < 2^63.
+ * A step whose lower clamp is at least its zero point (a fused ReLU) maps every v < 0 to lo, by RQ_D and by RQ_U alike when
+ * m >= 0 (both are <= 0 there), and they agree for v >= 0: then RQ_D is computed as RQ_U.
  * RQ_S depends on m*2^(sh-31) only, so RQ_T, RQ_NDU and RQ_64 with an int32 input are RQ_S with other parameters, and
  * RQ_TD is RQ_T for s <= 31 and RQ_D for s > 31 (Lemma S3).
  *
@@ -55,7 +58,7 @@ static bool canonical(qv_rq_par *p) {
 }
 
 /* Parameters of lane l; vmax bounds |v| before the shift by lshift. */
-static bool fixed_lane(const qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uint32_t lshift) {
+static bool fixed_lane(qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uint32_t lshift) {
   if (!canonical(&p) || p.sh > 30) return false;
   int r = p.sh < 0 ? -p.sh : 0;
   if (p.fn == QV_RQ_S && r >= 32 && qv_scale2(vmax, (int)lshift) <= INT32_MAX) p.m = 0; /* |v*m| < 2^62 <= 2^(30+r): rounds to 0 */
@@ -67,13 +70,20 @@ static bool fixed_lane(const qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, u
   qv_i128 m = p.m < 0 ? -(qv_i128)p.m : p.m, hmax = qv_floor_shift(qv_scale2(vmax, shl) * m, 32) + 1;
   qv_i128 zp = v->s->out_zp < 0 ? -(qv_i128)v->s->out_zp : v->s->out_zp;
   if (hmax + half + 1 + zp > INT32_MAX) return false; /* y + out_zp is int32, too */
+  bool away = p.fn == QV_RQ_D && r > 0 && (p.m < 0 || v->s->lo < v->s->out_zp);
+  v->away = v->away || away;
   v->shl[l] = shl;
   v->m[l] = p.m;
   v->half[l] = (int32_t)half;
   v->e[l] = r;
-  v->sgn[l] = p.fn == QV_RQ_D && r > 0 ? 31 : 32;
+  v->sgn[l] = away ? 31 : 32;
   (l % 2 == 0 ? v->re : v->ro)[l / 2] = p.fn == QV_RQ_S && r > 0 ? 0 : (int64_t)1 << 31;
   return true;
+}
+
+/* No lane needs half apart: add it to r. */
+static void fold_half(const qv_vstep *v) {
+  for (size_t l = 0; l < v->lanes; l++) (l % 2 == 0 ? v->re : v->ro)[l / 2] += (int64_t)v->half[l] << 32;
 }
 
 static bool float_lane(const qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uint32_t lshift) {
@@ -91,7 +101,7 @@ static bool div_lane(const qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uin
   return true;
 }
 
-static bool lane(const qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax) {
+static bool lane(qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax) {
   switch (v->form) {
   case QV_VF_FIXED: return fixed_lane(v, l, p, vmax, v->s->lshift);
   case QV_VF_FLOAT: return float_lane(v, l, p, vmax, v->s->lshift);
@@ -101,12 +111,13 @@ static bool lane(const qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax) {
   return false;
 }
 
-static bool fill_lanes(const qv_vstep *v, const uint32_t *elem, qv_i128 vmax) {
+static bool fill_lanes(qv_vstep *v, const uint32_t *elem, qv_i128 vmax) {
   for (size_t l = 0; l < v->lanes; l++) {
     if (v->d != NULL) v->d[l] = 1;
     if (v->sgn != NULL) v->sgn[l] = 32;
     if (elem[l] != QV_NONE && !lane(v, l, v->s->par[qv_step_channel(v->s, elem[l])], vmax)) return false;
   }
+  if (v->form == QV_VF_FIXED && !v->away) fold_half(v);
   return true;
 }
 
@@ -138,7 +149,7 @@ void qv_vstep_new(const qv_vstep **out, qv_plan *p, const qv_step *s, qv_itv x, 
   qv_i128 lo = (qv_i128)x.lo - s->in_zp, hi = (qv_i128)x.hi - s->in_zp, vmax = -lo > hi ? -lo : hi;
   /* x and x - in_zp must be int32; so must y + out_zp, where FLOAT and DIV have |y| <= 2^29 + 1 */
   bool fits = x.lo >= INT32_MIN && x.hi <= INT32_MAX && vmax <= INT32_MAX && s->out_zp >= -(1 << 29) && s->out_zp <= 1 << 29;
-  if (p->simd->rq == NULL || !fits) return;
+  if (!fits) return;
   qv_rq fn = s->par[qv_step_channel(s, elem[0])].fn;
   v->form = fn == QV_RQ_F32 ? QV_VF_FLOAT : fn == QV_RQ_DIV ? QV_VF_DIV : QV_VF_FIXED;
   if (!alloc_lanes(v, &p->arena)) *out = NULL;

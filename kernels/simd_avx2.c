@@ -73,7 +73,7 @@ static T2 void weave16(int16_t *dst, const int16_t *const row[2], size_t n) {
 
 /* ---- requantization --------------------------------------------------------------------------------------------------- */
 
-static T2 void rq_fixed(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) {
+INLINE void rq_fixed(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l, const bool away) {
   const __m256i shl = ld(v->shl + l), m = ld(v->m + l), mo = ld(v->m + l + 1), half = ld(v->half + l), e = ld(v->e + l);
   const __m256i sgn = ld(v->sgn + l), re = ld(v->re + l / 2), ro = ld(v->ro + l / 2);
   for (size_t r = 0; r < rows; r++, c += ld_) {
@@ -81,10 +81,13 @@ static T2 void rq_fixed(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, 
     __m256i pe = _mm256_add_epi64(_mm256_mul_epi32(a, m), re);
     __m256i po = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(a, 32), mo), ro);
     __m256i h = _mm256_blend_epi32(_mm256_srli_epi64(pe, 32), po, 0xAA); /* high halves of both */
-    __m256i y = _mm256_sub_epi32(_mm256_add_epi32(h, half), _mm256_srlv_epi32(h, sgn));
-    st(c, _mm256_srav_epi32(y, e));
+    if (away) h = _mm256_sub_epi32(_mm256_add_epi32(h, half), _mm256_srlv_epi32(h, sgn));
+    st(c, _mm256_srav_epi32(h, e));
   }
 }
+
+static T2 void rq_near(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) { rq_fixed(c, rows, ld_, v, l, false); }
+static T2 void rq_away(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) { rq_fixed(c, rows, ld_, v, l, true); }
 
 static T2 void rq_float(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) {
   const __m256i shl = ld(v->shl + l);
@@ -114,7 +117,7 @@ static T2 void rq_div(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, si
 
 static void rq(int32_t *c, size_t rows, size_t ld_, size_t panels, const qv_vstep *v, size_t lane0) {
   for (size_t p = 0; p < 2 * panels; p++, c += 8, lane0 += 8) switch (v->form) {
-    case QV_VF_FIXED: rq_fixed(c, rows, ld_, v, lane0); break;
+    case QV_VF_FIXED: (v->away ? rq_away : rq_near)(c, rows, ld_, v, lane0); break;
     case QV_VF_FLOAT: rq_float(c, rows, ld_, v, lane0); break;
     case QV_VF_DIV: rq_div(c, rows, ld_, v, lane0); break;
     case QV_VF_NONE: break;

@@ -99,7 +99,7 @@ static T512 void weave16(int16_t *dst, const int16_t *const row[2], size_t n) {
 
 /* ---- requantization --------------------------------------------------------------------------------------------------- */
 
-static T512 void rq_fixed(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) {
+INLINE void rq_fixed(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l, const bool away) {
   const __m512i shl = ld(v->shl + l), m = ld(v->m + l), mo = ld(v->m + l + 1), half = ld(v->half + l), e = ld(v->e + l);
   const __m512i sgn = ld(v->sgn + l), re = ld(v->re + l / 2), ro = ld(v->ro + l / 2);
   for (size_t r = 0; r < rows; r++, c += ld_) {
@@ -107,10 +107,13 @@ static T512 void rq_fixed(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v
     __m512i pe = _mm512_add_epi64(_mm512_mul_epi32(a, m), re);
     __m512i po = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(a, 32), mo), ro);
     __m512i h = _mm512_mask_shuffle_epi32(po, 0x5555, pe, _MM_PERM_DDBB); /* high halves of both */
-    __m512i y = _mm512_sub_epi32(_mm512_add_epi32(h, half), _mm512_srlv_epi32(h, sgn));
-    st(c, _mm512_srav_epi32(y, e));
+    if (away) h = _mm512_sub_epi32(_mm512_add_epi32(h, half), _mm512_srlv_epi32(h, sgn));
+    st(c, _mm512_srav_epi32(h, e));
   }
 }
+
+static T512 void rq_near(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) { rq_fixed(c, rows, ld_, v, l, false); }
+static T512 void rq_away(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) { rq_fixed(c, rows, ld_, v, l, true); }
 
 static T512 void rq_float(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, size_t l) {
   const __m512i shl = ld(v->shl + l);
@@ -141,7 +144,7 @@ static T512 void rq_div(int32_t *c, size_t rows, size_t ld_, const qv_vstep *v, 
 
 static void rq(int32_t *c, size_t rows, size_t ld_, size_t panels, const qv_vstep *v, size_t lane0) {
   for (size_t p = 0; p < panels; p++, c += QV_PANEL, lane0 += QV_PANEL) switch (v->form) {
-    case QV_VF_FIXED: rq_fixed(c, rows, ld_, v, lane0); break;
+    case QV_VF_FIXED: (v->away ? rq_away : rq_near)(c, rows, ld_, v, lane0); break;
     case QV_VF_FLOAT: rq_float(c, rows, ld_, v, lane0); break;
     case QV_VF_DIV: rq_div(c, rows, ld_, v, lane0); break;
     case QV_VF_NONE: break;

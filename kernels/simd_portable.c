@@ -1,22 +1,23 @@
 /* The portable kernels: plain C, and the yardstick for the others. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/exec_int.h"
 
-static void tile16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w,
-                   size_t stride, size_t panels, const int32_t *init, size_t step) {
-  for (size_t r = 0; r < rows; r++)
-    for (size_t p = 0; p < panels; p++) {
+static inline void tile16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w,
+                          size_t stride, size_t panels, const int32_t *init, const size_t step) {
+  for (size_t p = 0; p < panels; p++, w += stride)
+    for (size_t r = 0; r < rows; r++) {
       uint32_t acc[QV_PANEL]; /* unsigned: modulo 2^32 */
-      for (size_t i = 0; i < QV_PANEL; i++) acc[i] = (uint32_t)init[p * QV_PANEL + i];
+      memcpy(acc, init + p * QV_PANEL, sizeof acc);
       for (size_t k = 0; k < nk; k++) {
-        const uint8_t *x = a[r] + koff[k] + p * QV_PANEL * step, *v = w + p * stride + k * 64;
+        const uint8_t *x = a[r] + koff[k] + p * QV_PANEL * step;
+        int16_t xs[2 * QV_PANEL], ws[2 * QV_PANEL];
+        memcpy(xs, x, step == 0 ? 4 : sizeof xs);
+        memcpy(ws, w + k * 64, sizeof ws);
         for (size_t i = 0; i < QV_PANEL; i++) {
-          int16_t xs[2], ws[2];
-          memcpy(xs, x + i * step, 4);
-          memcpy(ws, v + i * 4, 4);
-          acc[i] += (uint32_t)(xs[0] * ws[0]);
-          acc[i] += (uint32_t)(xs[1] * ws[1]);
+          size_t j = step == 0 ? 0 : 2 * i;
+          acc[i] += (uint32_t)(xs[j] * ws[2 * i]) + (uint32_t)(xs[j + 1] * ws[2 * i + 1]);
         }
       }
       memcpy(c + r * QV_TILE_COLS + p * QV_PANEL, acc, sizeof acc);
@@ -38,6 +39,32 @@ static void weave16(int16_t *dst, const int16_t *const row[2], size_t n) {
     dst[2 * i] = row[0][i];
     dst[2 * i + 1] = row[1][i];
   }
+}
+
+static int32_t rq_fixed(const qv_vstep *v, size_t l, int32_t x) {
+  int64_t p = (int64_t)qv_low32((int64_t)x * ((int64_t)1 << v->shl[l])) * v->m[l] + (l % 2 == 0 ? v->re : v->ro)[l / 2];
+  int64_t h = (int64_t)qv_floor_shift(p, 32);
+  if (v->away) h = h + v->half[l] - (h < 0 && v->sgn[l] == 31);
+  return (int32_t)qv_floor_shift(h, v->e[l]);
+}
+
+static int32_t rq_float(const qv_vstep *v, size_t l, int32_t x) {
+  return (int32_t)lrintf((float)qv_low32((int64_t)x * ((int64_t)1 << v->shl[l])) * v->M[l]);
+}
+
+static int32_t rq_div(const qv_vstep *v, size_t l, int32_t x) {
+  double t = (double)qv_low32((int64_t)x * ((int64_t)1 << v->shl[l]));
+  return qv_low32((int64_t)((t + copysign(v->d[l] * 0.5, t)) / v->d[l]));
+}
+
+static void rq(int32_t *c, size_t rows, size_t ld, size_t panels, const qv_vstep *v, size_t lane0) {
+  for (size_t r = 0; r < rows; r++, c += ld)
+    for (size_t j = 0; j < panels * QV_PANEL; j++) switch (v->form) {
+      case QV_VF_FIXED: c[j] = rq_fixed(v, lane0 + j, c[j]); break;
+      case QV_VF_FLOAT: c[j] = rq_float(v, lane0 + j, c[j]); break;
+      case QV_VF_DIV: c[j] = rq_div(v, lane0 + j, c[j]); break;
+      case QV_VF_NONE: break;
+      }
 }
 
 static void narrow8(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t n, int32_t zp, int32_t lo, int32_t hi) {
@@ -69,5 +96,5 @@ static void max8(uint8_t *dst, const uint8_t *src, size_t n) {
   for (size_t i = 0; i < n; i++) dst[i] = dst[i] > src[i] ? dst[i] : src[i];
 }
 
-const qv_simd qv_simd_portable = {.gemm16 = gemm16, .dw16 = dw16, .weave16 = weave16, .narrow8 = narrow8, .widen8 = widen8,
+const qv_simd qv_simd_portable = {.gemm16 = gemm16, .dw16 = dw16, .weave16 = weave16, .rq = rq, .narrow8 = narrow8, .widen8 = widen8,
                                   .widen16 = widen16, .byte_to_16 = byte_to_16, .shape32 = shape32, .join32 = join32, .max8 = max8};
