@@ -394,7 +394,8 @@ static void narrow(qv_ranges *r, const qv_tensor *t) {
   for (uint32_t q = 0; q < r->n; q++) r->itv[q] = (qv_itv){qv_clamp64(r->itv[q].lo, t->lo, t->hi), qv_clamp64(r->itv[q].hi, t->lo, t->hi)};
 }
 
-/* Facts from elsewhere (linear bounds) about the output of an affine node, one interval per output channel. */
+/* Facts from elsewhere (linear bounds) about the output of an affine node, one interval per output channel. Where they
+ * cut `final`, its ends are no longer attained for the box of the node's inputs. */
 static qv_status apply_known(ctx *c, const qv_node *n, qv_acc_bound *b) {
   const qv_ranges *k = &c->known[n->out];
   qv_ranges *y = &c->out->tensor[n->out], z;
@@ -407,7 +408,10 @@ static qv_status apply_known(ctx *c, const qv_node *n, qv_acc_bound *b) {
   *y = z;
   for (uint32_t o = 0; o < b->n; o++) {
     qv_itv w = qv_ranges_at(k, o);
+    if (qv_itv_in(b->final[o], w)) continue;
     b->final[o] = (qv_itv){qv_clamp64(b->final[o].lo, w.lo, w.hi), qv_clamp64(b->final[o].hi, w.lo, w.hi)};
+    b->attained = b->exact = false;
+    c->out->reach[n->out] = QV_REACH_HULL;
   }
   return QV_OK;
 }

@@ -253,12 +253,12 @@ static void count_unsafe(const affine *f, qv_acc_bound *b, uint32_t o, bool *bad
   for (uint32_t i = 0; i < b->stage[o].n; i++) b->stage[o].unsafe += bad[i];
 }
 
-/* Widths for the A2Q formulas: x - x_zp over the declared range; w - w_zp over all weights. */
+/* Widths for the A2Q formulas: x - x_zp over the declared range, as a signed number (an unsigned one of N bits has N + 1,
+ * which gives the same 2^(N-s)); w - w_zp over all weights. */
 static void a2q(const qv_net *net, const qv_node *n, qv_acc_bound *b, size_t k) {
   const qv_affine *a = &n->u.affine;
   const qv_tensor *x = &net->tensor[n->in[0]];
-  bool is_signed = x->lo < a->x_zp;
-  int n_bits = qv_itv_bits((qv_itv){x->lo - a->x_zp, x->hi - a->x_zp}) - !is_signed;
+  int n_bits = qv_itv_bits((qv_itv){x->lo - a->x_zp, x->hi - a->x_zp});
   qv_itv w = {0, 0};
   uint64_t l1 = 0;
   for (uint32_t o = 0; o < a->win.oc; o++) {
@@ -270,8 +270,8 @@ static void a2q(const qv_net *net, const qv_node *n, qv_acc_bound *b, size_t k) 
     }
     l1 = s > l1 ? s : l1;
   }
-  b->bits_dtype = qv_a2q_dtype_bits(b->k, n_bits, is_signed, qv_itv_bits(w));
-  b->bits_l1 = qv_a2q_l1_bits(l1, n_bits, is_signed);
+  b->bits_dtype = qv_a2q_dtype_bits(b->k, n_bits, true, qv_itv_bits(w));
+  b->bits_l1 = qv_a2q_l1_bits(l1, n_bits, true);
 }
 
 /* Input intervals: per channel where nothing is lost or nothing else is affordable, else per element. */

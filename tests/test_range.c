@@ -595,13 +595,13 @@ static void test_border_is_no_corner(void **s) {
   assert_int_equal(r.reach[y], QV_REACH_HULL);
   drop(&r, net);
   /* a kernel wider than the image never sees all its taps */
-  const int32_t w3[3] = {1, 1, 1};
-  g = (qv_window){.n = 1, .ih = 1, .iw = 2, .ic = 1, .oh = 1, .ow = 2, .oc = 1, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .pl = 1, .groups = 1};
+  const int32_t ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+  g = (qv_window){.n = 1, .ih = 2, .iw = 2, .ic = 1, .oh = 2, .ow = 2, .oc = 1, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .pt = 1, .pl = 1, .groups = 1};
   net = rn_new();
-  x = rn_input(net, QV_I8, 1, 2, 4, (const uint32_t[]){1, 1, 2, 1});
-  rn_run(&r, net, rn_affine(net, x, (rn_affine_arg){.win = g, .w = w3, .acc = EXACT}), NULL, 0);
-  assert_int_equal(r.acc[0].k, 2);
-  rn_itv(r.acc[0].final[0], 2, 4, "two taps");
+  x = rn_input(net, QV_I8, 1, 2, 4, (const uint32_t[]){1, 2, 2, 1});
+  rn_run(&r, net, rn_affine(net, x, (rn_affine_arg){.win = g, .w = ones, .acc = EXACT}), NULL, 0);
+  assert_int_equal(r.acc[0].k, 4);
+  rn_itv(r.acc[0].final[0], 4, 8, "four taps");
   drop(&r, net);
 }
 
@@ -682,6 +682,31 @@ static void test_max_by_position(void **s) {
   }
 }
 
+/* Ranges proved elsewhere narrow the output and the bound, and end the claim that its ends are attained. */
+static void test_known_ranges(void **s) {
+  (void)s;
+  uint32_t k = 2;
+  const int32_t w[4] = {1, 1, 1, -1};
+  const qv_acc acc = {.mode = QV_ACC_WRAP, .bits = 32};
+  for (int cut = 0; cut < 2; cut++) {
+    qv_net *net = rn_new();
+    qv_range_result r;
+    qv_itv v[2] = {{-5, 50}, {cut ? -3 : -30, 40}};
+    uint32_t x = rn_input(net, QV_I8, 0, 10, 1, &k);
+    uint32_t y = rn_affine(net, x, (rn_affine_arg){.win = rn_dense(k, 2), .w = w, .acc = acc});
+    assert_true(qv_net_add_out(net, &(qv_port){.tensor = y, .end = QV_END_INT, .name = "y"}));
+    assert_int_equal(qv_ir_check(net, NULL), QV_OK);
+    const qv_ranges known[2] = {{0}, {2, 1, v}};
+    assert_int_equal(qv_range_run(&r, net, &(qv_domain){.known = known}, NULL), QV_OK);
+    rn_itv(r.acc[0].final[0], 0, 20, "not cut");
+    rn_itv(r.acc[0].final[1], cut ? -3 : -10, 10, "cut");
+    rn_itv(qv_ranges_at(&r.tensor[y], 1), cut ? -3 : -10, 10, "output");
+    assert_int_equal(r.acc[0].attained, !cut);
+    assert_int_equal(r.acc[0].exact, !cut);
+    drop(&r, net);
+  }
+}
+
 /* The widths printed side by side: 64 products of x - (-128) in [0,255] and w in [-127,127], all of them 127. */
 static void test_reported_widths(void **s) {
   (void)s;
@@ -716,6 +741,7 @@ int main(void) {
       cmocka_unit_test(test_border_is_no_corner), cmocka_unit_test(test_row_sum_counts),
       cmocka_unit_test(test_repeated_operand), cmocka_unit_test(test_huge_tensors),
       cmocka_unit_test(test_max_by_position), cmocka_unit_test(test_reported_widths),
+      cmocka_unit_test(test_known_ranges),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
