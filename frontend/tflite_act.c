@@ -75,7 +75,7 @@ qv_status tl_relu(tl *L) {
   QV_TRY(same_type(L, &u));
   int32_t code = L->op->code;
   if (L->prof->relu6_clamps && u.tx == TFL_UINT8) return open_form(L, u.x);
-  if (!L->prof->relu_all && code != TFL_RELU && code != TFL_RELU6) return open_form(L, u.x);
+  if ((!L->prof->relu_all || u.tx == TFL_INT16) && code != TFL_RELU && code != TFL_RELU6) return open_form(L, u.x);
   if (code == TFL_RELU6 && L->prof->relu6_clamps) return relu6_clamp(L, &u);
   if (code == TFL_RELU_0_TO_1) {
     if (!qv_quantize_bound(&one, 1.0f, u.qy.s, u.qy.z)) return TL_PARSE(L, u.y, "the activation bound overflows at this scale");
@@ -233,7 +233,7 @@ static qv_status softmax_lut(tl *L, const unary *u, float beta, qv_tail *t) {
 static qv_status softmax_16(tl *L, const unary *u, float beta, qv_tail *t) {
   int16_t *lut = TL_NEW(L, 1026, int16_t);
   if (lut == NULL) return tl_nomem(L);
-  qv_softmax_16_tables(lut);
+  qv_softmax_16_tables(lut, L->prof->softmax == QV_SOFTMAX_LUT);
   t->fn = QV_TAIL_SOFTMAX_16;
   t->rq = L->prof->rescale;
   qv_quantize_multiplier((double)u->qx.s * (double)beta / (10.0 / 65535.0), L->prof->cap30, &t->mult, &t->ls);
@@ -305,7 +305,8 @@ static qv_status quantize_input(tl *L, int32_t x, int32_t y) {
   QV_TRY(tl_quant_of(L, y, &q));
   for (uint32_t d = 0; d < mt->rank; d++) s.dim[d] = (uint32_t)mt->dim[d];
   (void)tl_count(&s, &n);
-  uint32_t simd = tl_tensor(L, y)->type == TFL_INT16 ? L->prof->quant_simd16 : L->prof->quant_simd8;
+  uint32_t simd = L->prof->quant_simd8;
+  if (L->prof->quant16_open && tl_tensor(L, y)->type == TFL_INT16) return open_form(L, y);
   if (simd != 0 && n % simd != 0)
     return TL_UNSUP(L, y, "QUANTIZE of %zu floats under profile %s rounds the last %zu differently, which is not modelled", n, L->prof->name, n % simd);
   if (L->input_net[k] != QV_NONE) {
@@ -348,6 +349,7 @@ static qv_status requant_par(tl *L, const unary *u, qv_step *s) {
   float P = u->qx.s / u->qy.s;
   bool narrow = (u->tx == TFL_INT8 || u->tx == TFL_UINT8) && (u->ty == TFL_INT8 || u->ty == TFL_UINT8);
   if (!(M < 0x1p30)) return TL_UNSUP(L, u->y, "rescaling factor %g is too large", M);
+  if (L->prof->req16_open && (!narrow || (u->tx != u->ty && M != 1))) return open_form(L, u->x);
   if (!narrow || L->prof->req8 == QV_REQ8_RESCALE) return tl_one_par(L, s, qv_rq_params(L->prof->rescale, M, L->prof->cap30));
   if (L->prof->req8 == QV_REQ8_XNNPACK && u->tx == u->ty && P >= 0x1p-8f && P <= 0x1p7f) return tl_one_par(L, s, eight_bits(P));
   return requant_up(L, u, s, M);

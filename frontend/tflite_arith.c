@@ -139,14 +139,13 @@ done:
 static qv_status add_tflite(tl *L, const binary *b, bool sub) {
   qv_status st;
   float s0 = b->q[0].s, s1 = b->q[1].s, twice = 2 * (s0 > s1 ? s0 : s1), unit = (float)(1 << (b->wide ? 15 : 20)) * b->qy.s;
-  bool f32 = sub && L->prof->sub_f32;
-  double m0 = f32 ? (double)(s0 / twice) : (double)s0 / (double)twice, m1 = f32 ? (double)(s1 / twice) : (double)s1 / (double)twice;
-  double my = f32 ? (double)(twice / unit) : (double)twice / (double)unit;
+  bool minus = sub && L->prof->sub_subtracts;
+  double m0 = (double)s0 / (double)twice, m1 = (double)s1 / (double)twice, my = (double)twice / (double)unit;
   uint32_t in[2];
   if (!(m0 > 0 && m1 > 0 && my > 0 && my < 1)) return TL_UNSUP(L, b->y, "a rescaling factor is not between 0 and 1; the runtime refuses it");
   QV_TRY(rescaled(L, b, 0, m0, false, &in[0]));
-  QV_TRY(rescaled(L, b, 1, m1, sub && !f32, &in[1]));
-  const int64_t c[2] = {1, f32 ? -1 : 1}, z[2] = {0, 0};
+  QV_TRY(rescaled(L, b, 1, m1, sub && !minus, &in[1]));
+  const int64_t c[2] = {1, minus ? -1 : 1}, z[2] = {0, 0};
   QV_TRY(sum_and_step(L, b, in, c, z, qv_rq_params(L->prof->rescale, my, L->prof->cap30)));
 done:
   return st;

@@ -41,8 +41,10 @@ static qv_status pick_case(tl *L, const gemm *g, qv_gemm_case *c) {
                     tfl_type_name(w), tfl_type_name(x));
   if (!L->prof->gemm[*c].ok)
     return TL_UNSUP(L, g->w, "%s: the arithmetic under profile %s is not known (or that runtime refuses it)", qv_gemm_case_name(*c), L->prof->name);
-  if (!g->fc && !g->depthwise && g->b < 0 && L->prof->conv_needs_bias)
-    return TL_UNSUP(L, g->w, "CONV_2D without a bias: the runtime of profile %s refuses it", L->prof->name);
+  if (!g->fc && g->b < 0 && L->prof->conv_needs_bias)
+    return TL_UNSUP(L, g->w, "without a bias: the runtime of profile %s refuses it", L->prof->name);
+  if (g->b < 0 && x == TFL_INT16)
+    return TL_UNSUP(L, g->w, "int16 without a bias: versions of the runtime of profile %s differ", L->prof->name);
   return QV_OK;
 }
 

@@ -156,7 +156,8 @@ qv_status tl_quant_of(tl *L, int32_t t, tl_quant *q) {
   qv_itv r = tl_range(L, t);
   if (!(q->s > 0)) return TL_PARSE(L, t, "the quantization scale is zero");
   if (z < r.lo || z > r.hi) return TL_PARSE(L, t, "zero point %lld is outside the type's range", (long long)z);
-  if (ft->type == TFL_INT16 && z != 0) return TL_UNSUP(L, t, "INT16 activations need zero point 0, it is %lld", (long long)z);
+  if (ft->type == TFL_INT16 && z != 0 && L->op->code != TFL_SOFTMAX)
+    return TL_UNSUP(L, t, "INT16 activations need zero point 0, it is %lld", (long long)z);
   q->z = (int32_t)z;
   return QV_OK;
 }

@@ -135,6 +135,7 @@ typedef struct {
   tl_shape in, out;
   bool gone[QV_MAX_RANK]; /* reduced dimension */
   bool keep;
+  bool height_width;      /* axes written as exactly 1, 2 in either order */
   uint32_t n;             /* elements per mean, >= 1 */
 } mean;
 
@@ -163,6 +164,7 @@ static qv_status read_mean(tl *L, mean *m) {
     if (a < 0 || a >= (int64_t)m->in.rank) return TL_PARSE(L, axes, "axis %lld does not exist", (long long)ax[i]);
     m->gone[a] = true;
   }
+  m->height_width = n_ax == 2 && ax[0] + ax[1] == 3 && (ax[0] == 1 || ax[0] == 2);
   tl_shape computed = {0};
   m->n = 1;
   for (uint32_t d = 0; d < m->in.rank; d++) {
@@ -252,7 +254,7 @@ static qv_status mean_nhwc(tl *L, const mean *m, qv_step *s) {
 
 static qv_status mean_tfl29(tl *L, const mean *m, qv_step *s) {
   if (tl_tensor(L, m->x)->type == TFL_INT16) return TL_UNSUP(L, m->x, "int16 MEAN: the arithmetic under profile %s is not known", L->prof->name);
-  if (m->keep && m->in.rank == 4 && !m->gone[0] && m->gone[1] && m->gone[2] && !m->gone[3]) return mean_nhwc(L, m, s);
+  if (m->keep && m->in.rank == 4 && m->height_width) return mean_nhwc(L, m, s);
   if (m->qx.s == m->qy.s && m->qx.z == m->qy.z) return tl_one_par(L, s, (qv_rq_par){.fn = QV_RQ_TDIV, .m = (int32_t)m->n});
   float S = m->qx.s / m->qy.s, B = (float)-m->qx.z * S;
   s->out_zp = m->qy.z;

@@ -6,7 +6,12 @@
 
 /* TFLite reference kernels, in which every int32 accumulator goes through one rescale function R. TFLite Micro has no
  * uint8 kernels; the uint8 forms are TFLite's own reference kernels (reference/conv.h, depthwiseconv_uint8.h,
- * fully_connected.h), which use the same function and the per-tensor multiplier rule. */
+ * fully_connected.h), which use the same function and the per-tensor multiplier rule.
+ *
+ * Versions of TFLite Micro differ in how they derive three multipliers, measured on wheels of 2025-08, 2026-02 and 2026-10:
+ * per-tensor int8 FULLY_CONNECTED (product in binary32 until 2026-02, then binary64), RELU and LEAKY_RELU (quotient in
+ * binary32, then binary64), SUB (quotient in binary32, then binary64). These profiles are TFLite's own rules, which all
+ * stored goldens follow: binary32, binary32, binary64. */
 #define REFERENCE_GEMM(R)                                                                                      \
   .gemm = {[QV_GEMM_CONV_I8] = FORM(R, F64),       [QV_GEMM_CONV_GROUP] = FORM(R, F64),                         \
            [QV_GEMM_CONV_I4] = FORM(R, F64),       [QV_GEMM_CONV_U8] = FORM(R, F32PROD),                        \
@@ -28,9 +33,10 @@ static const qv_profile profiles[] = {
      REFERENCE_GEMM(D),
      .uint8 = true,
      .rescale = QV_RQ_D,
-     .sub_f32 = true,
+     .sub_subtracts = true,
      .mul8 = FORM(D, F64),
      .relu6_clamps = true,
+     .act_f32 = true,
      ACCUMULATORS},
     {.name = "tflite-single",
      .summary = "TFLite Micro and CMSIS-NN built with single rounding (TFLITE_SINGLE_ROUNDING)",
@@ -38,9 +44,10 @@ static const qv_profile profiles[] = {
      REFERENCE_GEMM(S),
      .uint8 = true,
      .rescale = QV_RQ_S,
-     .sub_f32 = true,
+     .sub_subtracts = true,
      .mul8 = FORM(S, F64),
      .relu6_clamps = true,
+     .act_f32 = true,
      .cap30 = true,
      ACCUMULATORS},
     {.name = "tflite-ruy-x86",
@@ -67,19 +74,17 @@ static const qv_profile profiles[] = {
      .concat_rescales = true,
      .quant_inv = true,
      .quant_simd8 = 8,
-     .quant_simd16 = 8,
      .relu_all = true,
      ACCUMULATORS},
     {.name = "xnnpack",
      .summary = "TFLite with the XNNPACK delegate on x86-64 (default of full TFLite builds)",
      .evidence = "measured: LiteRT 2.3.0 on x86-64 and XNNPACK on WebAssembly",
      .gemm = {[QV_GEMM_CONV_I8] = FORM(F32, F32),     [QV_GEMM_CONV_GROUP] = FORM(F32, F32),
-              [QV_GEMM_CONV_I4] = FORM(U, F64),       [QV_GEMM_CONV_U8] = FORM(F32, F32),
-              [QV_GEMM_CONV_16_64] = FORM(64, F64),   [QV_GEMM_CONV_16_32] = FORM(U, F64),
+              [QV_GEMM_CONV_U8] = FORM(F32, F32),     [QV_GEMM_CONV_16_64] = FORM(64, F64),
               [QV_GEMM_DW_I8] = FORM(F32, F32),       [QV_GEMM_DW_U8] = FORM(F32, F32),
               [QV_GEMM_DW_16_64] = FORM(64, F64),     [QV_GEMM_FC_I8] = FORM(F32, F32),
-              [QV_GEMM_FC_PC] = FORM(F32, F32),       [QV_GEMM_FC_I4] = FORM(U, F32PROD),
-              [QV_GEMM_FC_U8] = FORM(F32, F32)},
+              [QV_GEMM_FC_PC] = FORM(F32, F32),       [QV_GEMM_FC_U8] = FORM(F32, F32),
+              [QV_GEMM_FC_16_64] = FORM(F64A, F64)},
      .conv_needs_bias = true,
      .uint8 = true,
      .rescale = QV_RQ_D,
@@ -94,7 +99,8 @@ static const qv_profile profiles[] = {
      .act_lut = true,
      .concat_rescales = true,
      .quant_inv = true,
-     .quant_simd16 = 8,
+     .quant16_open = true,
+     .req16_open = true,
      .act_tie_open = true,
      .lut_even = true,
      .relu_all = true,

@@ -48,10 +48,13 @@ const char *qv_gemm_case_name(qv_gemm_case c); /* "int8 CONV_2D with groups" */
 typedef enum { QV_ADD_TFLITE, QV_ADD_XNNPACK } qv_add_form;
 typedef enum {
   QV_MEAN_INT,    /* multiplier m*2^k/n, rescale function                                                            */
-  QV_MEAN_TFL29,  /* TFLite 2.9 builtin kernels: three forms by shape and scales                                      */
+  QV_MEAN_TFL29,  /* TFLite 2.9 builtin kernels: three forms by shape and scales                                     */
   QV_MEAN_XNNPACK /* 8 bits: rne(f32(f32(f32(sum)*M) + c)); int16 as QV_MEAN_INT                                     */
 } qv_mean_form;
-typedef enum { QV_SOFTMAX_FIXED, QV_SOFTMAX_LUT } qv_softmax_form;
+typedef enum {
+  QV_SOFTMAX_FIXED, /* 8 bits: fixed point; 16: tables from binary32  */
+  QV_SOFTMAX_LUT    /* 8 bits: binary32 table; 16: tables from binary64 */
+} qv_softmax_form;
 /* QUANTIZE between 8-bit tensors of one type. */
 typedef enum { QV_REQ8_RESCALE, QV_REQ8_UP, QV_REQ8_XNNPACK } qv_req8_form;
 
@@ -61,11 +64,11 @@ typedef struct {
   const char *evidence; /* how we know: one line */
   qv_gemm_form gemm[QV_GEMM_CASES];
   uint32_t dw_simd;              /* not 0: int8 DEPTHWISE channels from the last multiple of this on use `rescale`     */
-  bool conv_needs_bias;          /* CONV_2D without a bias is refused by the runtime                                   */
+  bool conv_needs_bias;          /* CONV_2D and DEPTHWISE_CONV_2D without a bias are refused by the runtime            */
   bool uint8;                    /* legacy uint8 tensors are accepted outside the GEMM forms                           */
   qv_rq rescale;                 /* ADD/SUB/MUL/QUANTIZE/RELU/LEAKY_RELU/... stages                                    */
   qv_add_form add;               /* of 8-bit ADD and SUB; int16 is always QV_ADD_TFLITE                                */
-  bool sub_f32;                  /* SUB: scale quotients in binary32, difference instead of a negated multiplier (TFLM) */
+  bool sub_subtracts;            /* SUB: difference of the rescaled operands, not a sum with a negated multiplier      */
   bool add_pot16;                /* int16 ADD/SUB with power-of-two scales take a shift-only path (TFLite, not TFLM)   */
   qv_gemm_form mul8;             /* 8-bit MUL; int16 is always rescale with QV_MULT_F64                                */
   qv_mean_form mean;
@@ -77,11 +80,12 @@ typedef struct {
   bool act_lut;                  /* 8-bit LOGISTIC, TANH: table from binary32 libm (else fixed point)                  */
   bool concat_rescales;          /* uint8 CONCATENATION rescales inputs of other scales                                */
   bool quant_inv;                /* float QUANTIZE: rne(x * (1/s)) instead of nearest-away of x/s                      */
-  uint32_t quant_simd8, quant_simd16; /* not 0: that holds up to the last multiple of this many elements, for 8- and
-                                    16-bit results; the rest is rounded otherwise                                      */
+  uint32_t quant_simd8;          /* not 0: that holds up to the last multiple of this many elements only               */
+  bool quant16_open;             /* float QUANTIZE to int16 differs between builds                                     */
   bool act_tie_open;             /* activation bounds f/s that end in exactly .5: rounding not known                   */
   bool lut_even;                 /* act_lut: entries rounded ties to even (else away)                                  */
-  bool relu_all;                 /* RELU_N1_TO_1 and RELU_0_TO_1 exist as operators of their own                       */
+  bool relu_all;                 /* 8-bit RELU_N1_TO_1 and RELU_0_TO_1 exist as operators of their own                 */
+  bool req16_open;               /* int16 QUANTIZE, and int8 <-> uint8 of unequal scales, differ between builds        */
   bool cap30;                    /* multiplier exponents above 30 are capped (single-rounding builds)                  */
   qv_acc acc32, acc64;           /* accumulator of int8 and of 16x8-int64 kernels                                      */
 } qv_profile;
@@ -124,9 +128,9 @@ bool qv_table_hard_swish(int32_t t[256], const qv_act_scales *a);         /* fal
 /* y = x >= z_x ? RQ(x - z_x, ident) : RQ(x - z_x, alpha). */
 void qv_table_leaky(int32_t t[256], const qv_rq_par *ident, const qv_rq_par *alpha, const qv_act_scales *a);
 
-/* SOFTMAX_F: exp[i] of qv_tail for input scale s and beta. */
-void qv_softmax_exp_table(float exp[256], float s, float beta);
-/* SOFTMAX_16: both tables of qv_tail.lut, 1026 entries. */
-void qv_softmax_16_tables(int16_t lut[1026]);
+/* SOFTMAX_F: the table `exp` of qv_tail for input scale s and beta. */
+void qv_softmax_exp_table(float table[256], float s, float beta);
+/* SOFTMAX_16: both tables of qv_tail.lut, 1026 entries, computed in binary32 or binary64. */
+void qv_softmax_16_tables(int16_t lut[1026], bool f64);
 
 #endif

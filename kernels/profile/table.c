@@ -89,28 +89,36 @@ void qv_table_lut(int32_t t[256], qv_act_fn f, const qv_act_scales *a, bool even
   }
 }
 
-void qv_softmax_exp_table(float exp[256], float s, float beta) {
+void qv_softmax_exp_table(float table[256], float s, float beta) {
   float scale = -s * beta;
-  for (int d = 0; d < 256; d++) exp[255 - d] = expf(scale * (float)d);
+  for (int d = 0; d < 256; d++) table[255 - d] = expf(scale * (float)d);
 }
 
-/* Samples of f on [lo,hi] in Q0.15, each lowered by half the interpolation error in the middle of its segment. */
-static void lut16(int16_t lut[513], float (*f)(float), float lo, float hi) {
-  const float step = (hi - lo) / 512.0f, half = step / 2.0f, unit = 32768.0f;
-  for (int i = 0; i <= 512; i++) {
-    float x = lo + (float)i * step, v = roundf(f(i < 512 ? x : hi) * unit);
-    if (i < 512) {
-      float next = f(lo + (float)(i + 1) * step) * unit;
-      float error = roundf((next + v) / 2.0f) - roundf(f(x + half) * unit);
-      v -= roundf(error / 2.0f);
-    }
-    lut[i] = (int16_t)fminf(fmaxf(v, -32768.0f), 32767.0f);
+/* Samples of f on [lo,hi] in Q0.15, each lowered by half the interpolation error in the middle of its segment. Once in
+ * binary32 and once in binary64: the runtimes' two instances of one template. */
+#define LUT16(name, real, rnd, min, max)                                                   \
+  static void name(int16_t lut[513], real (*f)(real), real lo, real hi) {                  \
+    const real step = (hi - lo) / 512, half = step / 2, unit = 32768;                      \
+    for (int i = 0; i < 512; i++) {                                                        \
+      real x = lo + (real)i * step, v = rnd(f(x) * unit);                                  \
+      real next = f(lo + (real)(i + 1) * step) * unit;                                     \
+      real error = rnd((next + v) / 2) - rnd(f(x + half) * unit);                          \
+      lut[i] = (int16_t)min(max(v - rnd(error / 2), (real)-32768), (real)32767);           \
+    }                                                                                      \
+    lut[512] = (int16_t)min(max(rnd(f(hi) * unit), (real)-32768), (real)32767);            \
   }
-}
+LUT16(lut16_f32, float, roundf, fminf, fmaxf)
+LUT16(lut16_f64, double, round, fmin, fmax)
 
-static float recip1p(float x) { return 1.0f / (1.0f + x); }
+static float recip1p_f32(float x) { return 1.0f / (1.0f + x); }
+static double recip1p_f64(double x) { return 1.0 / (1.0 + x); }
 
-void qv_softmax_16_tables(int16_t lut[1026]) {
-  lut16(lut, expf, -10.0f, 0.0f);
-  lut16(lut + 513, recip1p, 0.0f, 1.0f);
+void qv_softmax_16_tables(int16_t lut[1026], bool f64) {
+  if (f64) {
+    lut16_f64(lut, exp, -10.0, 0.0);
+    lut16_f64(lut + 513, recip1p_f64, 0.0, 1.0);
+  } else {
+    lut16_f32(lut, expf, -10.0f, 0.0f);
+    lut16_f32(lut + 513, recip1p_f32, 0.0f, 1.0f);
+  }
 }
