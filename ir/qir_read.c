@@ -17,11 +17,11 @@ typedef struct {
   qv_status st;
   qv_err *err;
   qv_net *net;
-  const char *part;  /* what is being read: "header", "tensor", ... (static)            */
-  uint32_t num;      /* its number, or QV_NONE                                          */
-  const char *name;  /* its name or op as spelled in the text (quotes included), or NULL */
+  const char *part; /* what is being read: "header", "tensor", ... (static)            */
+  uint32_t num;     /* its number, or QV_NONE                                          */
+  const char *name; /* its name or op as spelled in the text (quotes included), or NULL */
   size_t name_len;
-  const char *kind;  /* node kind (static), or NULL                                     */
+  const char *kind; /* node kind (static), or NULL                                     */
 } reader;
 
 /* ---- failures -------------------------------------------------------------------------------------------------------- */

@@ -100,9 +100,10 @@ unsigned qv_qir_rq_fields(qv_rq fn) {
   return 0;
 }
 
-#define FIELD(f, least) {" " #f " ", offsetof(qv_window, f), least}
+#define FIELD(f, least)                                                                                                                    \
+  { " " #f " ", offsetof(qv_window, f), least }
 const qv_qir_field qv_qir_window[] = {
-    FIELD(n, 1),  FIELD(ih, 1), FIELD(iw, 1), FIELD(ic, 1), FIELD(oh, 1), FIELD(ow, 1), FIELD(oc, 1), FIELD(kh, 1),     FIELD(kw, 1),
+    FIELD(n, 1),  FIELD(ih, 1), FIELD(iw, 1), FIELD(ic, 1), FIELD(oh, 1), FIELD(ow, 1), FIELD(oc, 1),     FIELD(kh, 1), FIELD(kw, 1),
     FIELD(sh, 1), FIELD(sw, 1), FIELD(dh, 1), FIELD(dw, 1), FIELD(pt, 0), FIELD(pl, 0), FIELD(groups, 1), {NULL, 0, 0},
 };
 

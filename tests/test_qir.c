@@ -14,6 +14,7 @@
 
 #include "ir/qir.h"
 #include "ir/qir_text.h"
+#include "tests/extreme.h"
 #include "tests/gen.h"
 
 #define CORPUS "tests/corpus/qir"
@@ -34,22 +35,22 @@ static qv_rng seeded(const char *what) {
 
 /* ---- comparison: every field that means something --------------------------------------------------------------------- */
 
-#define SAME(a, b, field)                                                       \
-  do {                                                                          \
-    if ((a)->field != (b)->field) return "differs in " #field;                  \
+#define SAME(a, b, field)                                                                                                                  \
+  do {                                                                                                                                     \
+    if ((a)->field != (b)->field) return "differs in " #field;                                                                             \
   } while (0)
-#define SAME_BYTES(a, b, n)                                                     \
-  do {                                                                          \
-    if (memcmp((a), (b), (n) * sizeof *(a)) != 0) return "differs in " #a;      \
+#define SAME_BYTES(a, b, n)                                                                                                                \
+  do {                                                                                                                                     \
+    if (memcmp((a), (b), (n) * sizeof *(a)) != 0) return "differs in " #a;                                                                 \
   } while (0)
-#define SAME_PART(call)                                                         \
-  do {                                                                          \
-    const char *part_ = (call);                                                 \
-    if (part_ != NULL) return part_;                                            \
+#define SAME_PART(call)                                                                                                                    \
+  do {                                                                                                                                     \
+    const char *part_ = (call);                                                                                                            \
+    if (part_ != NULL) return part_;                                                                                                       \
   } while (0)
-#define SAME_STR(a, b, field)                                                   \
-  do {                                                                          \
-    if (strcmp((a)->field, (b)->field) != 0) return "differs in " #field;       \
+#define SAME_STR(a, b, field)                                                                                                              \
+  do {                                                                                                                                     \
+    if (strcmp((a)->field, (b)->field) != 0) return "differs in " #field;                                                                  \
   } while (0)
 
 static const char *diff_acc(const qv_acc *a, const qv_acc *b) {
@@ -106,7 +107,7 @@ static const char *diff_index(const qv_index *a, const qv_index *b, const qv_ten
   switch (a->form) {
   case QV_IX_RESHAPE:
   case QV_IX_BROADCAST: break;
-  case QV_IX_PAD: SAME(a, b, value); /* fall through */
+  case QV_IX_PAD: SAME(a, b, value);                   /* fall through */
   case QV_IX_SLICE: SAME_BYTES(a->b, b->b, out->rank); /* fall through */
   case QV_IX_TRANSPOSE: SAME_BYTES(a->a, b->a, out->rank); break;
   case QV_IX_GATHER: SAME_BYTES(a->g, b->g, out->dim[a->axis]); /* fall through */
@@ -393,18 +394,6 @@ static void test_document(void **state) {
 
 /* ---- random nets ------------------------------------------------------------------------------------------------------ */
 
-static int64_t edgy(qv_rng *r, int64_t lo, int64_t hi) {
-  int64_t v = (int64_t)qv_rng_next(r);
-  switch (qv_rng_range(r, 0, 5)) {
-  case 0: return lo;
-  case 1: return hi;
-  case 2: v = qv_rng_range(r, -2, 2); break;
-  case 3: v >>= qv_rng_range(r, 0, 62); break;
-  default: v = (int64_t)((uint64_t)1 << qv_rng_range(r, 0, 62)) + qv_rng_range(r, -1, 1); break;
-  }
-  return qv_clamp64(v, lo, hi);
-}
-
 /* Any bytes but NUL; `number` keeps names apart. */
 static const char *random_string(qv_rng *r, qv_net *net, int64_t number) {
   char t[64];
@@ -413,17 +402,6 @@ static const char *random_string(qv_rng *r, qv_net *net, int64_t number) {
   const char *s = qv_arena_str(&net->arena, t, (size_t)n);
   assert_non_null(s);
   return s;
-}
-
-static float random_scale(qv_rng *r) {
-  for (;;) {
-    uint32_t bits = (uint32_t)qv_rng_next(r) >> 1;
-    if (qv_rng_range(r, 0, 3) == 0) bits &= 0x7fc00000;
-    if (qv_rng_range(r, 0, 7) == 0) bits &= 0x007fffff; /* subnormal */
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    if (f > 0 && f <= FLT_MAX) return f;
-  }
 }
 
 /* What front ends add to the numbers. */
@@ -437,11 +415,11 @@ static void decorate(qv_rng *r, qv_net *net) {
     qv_tensor *t = &net->tensor[i];
     t->name = random_string(r, net, i);
     t->has_q = qv_rng_range(r, 0, 1);
-    if (t->has_q) t->scale = random_scale(r), t->zp = (int32_t)edgy(r, INT32_MIN, INT32_MAX);
+    if (t->has_q) t->scale = extreme_scale(r), t->zp = (int32_t)extreme_int(r, INT32_MIN, INT32_MAX);
   }
   for (uint32_t i = 0; i < net->n_nodes; i++) {
     net->node[i].op = random_string(r, net, -1);
-    net->node[i].layer = (uint32_t)edgy(r, 0, UINT32_MAX);
+    net->node[i].layer = (uint32_t)extreme_int(r, 0, UINT32_MAX);
   }
   for (uint32_t i = 0; i < net->n_in; i++) {
     net->in[i].name = random_string(r, net, -1);
@@ -471,72 +449,6 @@ static void test_random(void **state) {
   assert_int_equal(seen, (1u << QV_KINDS) - 1);
 }
 
-static double random_double(qv_rng *r) {
-  for (;;) {
-    uint64_t bits = qv_rng_next(r);
-    if (qv_rng_range(r, 0, 3) == 0) bits &= ~(((uint64_t)1 << qv_rng_range(r, 1, 52)) - 1);
-    if (qv_rng_range(r, 0, 7) == 0) bits &= ~((uint64_t)0x7ff << 52);
-    double d;
-    memcpy(&d, &bits, sizeof d);
-    if (d - d == 0) return d;
-  }
-}
-
-/* One node of random numbers from the whole width of every field; most of them are refused by qv_ir_check. */
-static qv_net *extreme_net(qv_rng *r, qv_kind kind) {
-  qv_net *net = qv_net_new(0);
-  assert_non_null(net);
-  uint32_t k = (uint32_t)qv_rng_range(r, 1, 4), oc = kind == QV_AFFINE ? (uint32_t)qv_rng_range(r, 1, 3) : k;
-  int64_t lim = (int64_t)1 << qv_rng_range(r, 0, 62);
-  qv_tensor x = {.name = "x", .rank = 2, .dim = {1, k}, .type = QV_I64, .lo = edgy(r, -lim, lim)};
-  x.hi = qv_rng_range(r, 0, 1) ? x.lo : edgy(r, x.lo, lim);
-  qv_tensor y = {.name = "y", .rank = 2, .dim = {1, oc}, .type = QV_I64};
-  uint32_t *in = QV_NEW(&net->arena, 2, uint32_t);
-  qv_node n = {.kind = kind, .op = "X", .n_in = kind == QV_PRODUCT ? 2 : 1, .in = in, .out = 1};
-  int64_t *v = QV_NEW(&net->arena, 8, int64_t);
-  int32_t *w = QV_NEW(&net->arena, 16, int32_t);
-  qv_rq_par *par = QV_NEW(&net->arena, 1, qv_rq_par);
-  assert_true(in != NULL && v != NULL && w != NULL && par != NULL);
-  int64_t wide = (int64_t)1 << qv_rng_range(r, 0, 31);
-  for (int i = 0; i < 8; i++) v[i] = edgy(r, -lim, lim);
-  for (int i = 0; i < 16; i++) w[i] = (int32_t)edgy(r, -wide, wide - 1);
-  switch (kind) {
-  case QV_AFFINE:
-    n.u.affine = (qv_affine){.win = {1, 1, 1, k, 1, 1, oc, 1, 1, 1, 1, 1, 1, 0, 0, 1}, .x_zp = w[15], .w = w, .n_w_zp = 1, .w_zp = w + 14, .b = v};
-    break;
-  case QV_STEP:
-    par->fn = (qv_rq)qv_rng_range(r, 0, QV_RQ_MEANF);
-    unsigned f = qv_qir_rq_fields(par->fn);
-    if (f & QV_QIR_M) par->m = (int32_t)edgy(r, INT32_MIN, INT32_MAX);
-    if (f & QV_QIR_SH) par->sh = (int32_t)edgy(r, -31, 62);
-    if (f & QV_QIR_FM) par->M = f & QV_QIR_F32 ? (double)random_scale(r) : random_double(r);
-    if (f & QV_QIR_FB) par->B = (double)(float)edgy(r, INT32_MIN, INT32_MAX);
-    n.u.step = (qv_step){.in_zp = v[0], .lshift = (uint32_t)edgy(r, 0, 31), .n_par = 1, .par = par, .inner = (uint32_t)edgy(r, 1, UINT32_MAX),
-                         .out_zp = v[1], .lo = v[2], .hi = v[3]};
-    break;
-  case QV_TABLE: n.u.table = (qv_table){.lo = edgy(r, -lim, x.lo), .n = (uint32_t)edgy(r, 1, 16), .t = w}; break;
-  case QV_SUM:
-    v[0] = w[0];
-    n.u.sum = (qv_sum){.c = v, .z = v + 1, .acc = {.mode = QV_ACC_WRAP, .bits = (uint8_t)edgy(r, 2, 64)}};
-    break;
-  case QV_PRODUCT: n.u.product = (qv_product){.z0 = v[0], .z1 = v[1]}; break;
-  case QV_MAX:
-    n.u.max = (qv_window){1, 1, 1, k, 1, 1, k, 1, 1, (uint32_t)edgy(r, 1, UINT32_MAX), 1, 1, (uint32_t)edgy(r, 1, UINT32_MAX), 0, 0, k};
-    break;
-  case QV_INDEX: n.u.index = (qv_index){.form = QV_IX_PAD, .value = w[0]}; break;
-  case QV_CLAMP: n.u.clamp.lo = v[0], n.u.clamp.hi = v[1]; break;
-  case QV_WRAP: n.u.wrap.bits = (uint8_t)edgy(r, 2, 62); break;
-  case QV_TAIL:
-    n.u.tail = (qv_tail){.mult = w[0], .ls = w[1] & 31, .diff_min = w[2], .out_bits = 16, .out_zp = v[0], .lo = v[1], .hi = v[2]};
-    break;
-  case QV_OPAQUE: y.lo = v[0], y.hi = v[1]; break;
-  case QV_KINDS: break;
-  }
-  assert_true(qv_net_add_tensor(net, &x) == 0 && qv_net_add_tensor(net, &y) == 1 && qv_net_add_node(net, &n) == 0);
-  assert_true(qv_net_add_in(net, &(qv_port){.tensor = 0, .name = "x"}) && qv_net_add_out(net, &(qv_port){.tensor = 1, .name = "y"}));
-  return net;
-}
-
 static void test_extreme(void **state) {
   (void)state;
   qv_rng r = seeded("extreme nets");
@@ -544,6 +456,7 @@ static void test_extreme(void **state) {
   for (unsigned i = 0, n = effort(20000); i < n; i++) {
     qv_kind k = (qv_kind)(i % QV_KINDS);
     qv_net *net = extreme_net(&r, k);
+    assert_non_null(net);
     if (qv_ir_check(net, NULL) == QV_OK) {
       accepted[k]++;
       check_net(net);
@@ -561,7 +474,7 @@ static void test_extreme(void **state) {
 static void test_truncated(void **state) {
   (void)state;
   qv_buf b = file(CORPUS, "kinds.qir");
-  for (size_t n = 0; n < b.n; n += n > 6000 && n < b.n - 1000 ? 8 : 1) {
+  for (size_t n = 0; n<b.n; n += n> 6000 && n < b.n - 1000 ? 8 : 1) {
     char *copy = malloc(n > 0 ? n : 1); /* exact size: a sanitizer sees one byte too far */
     assert_non_null(copy);
     memcpy(copy, b.p, n);
@@ -666,7 +579,8 @@ static void test_zoo(void **state) {
     /* a finding of qv_ir_check has no line, and its wording is not the reader's: only its beginning is compared */
     size_t k = want.n > 0 && want.p[0] == '0' ? want.n - 1 : got.n > want.n ? got.n : want.n;
     if (got.n < k || want.n < k || memcmp(got.p, want.p, k) != 0) {
-      print_error("%s\n  expected %.*s  got      %.*s", list[i]->d_name, (int)want.n, (const char *)want.p, (int)got.n, (const char *)got.p);
+      print_error("%s\n  expected %.*s  got      %.*s", list[i]->d_name, (int)want.n, (const char *)want.p, (int)got.n,
+                  (const char *)got.p);
       bad++;
     }
     qv_net_free(net);
@@ -686,10 +600,13 @@ static void test_memory(void **state) {
   static const char *const claim[] = {
       "tensor 0 name \"x\" type i8 dims 1 4 scale none const yes\ndata 1 1 1", /* one too many */
       "tensor 0 name \"x\" type i8 dims 1 4294967295 scale none const yes\ndata 1",
-      "tensor 0 name \"x\" type i8 dims 8 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 scale none const yes\ndata 1",
+      "tensor 0 name \"x\" type i8 dims 8 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 4294967295 scale "
+      "none const yes\ndata 1",
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 sum op \"\" layer 0 in 4294967295 0",
-      "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 table op \"\" layer 0 in 1 0 out 0\ntable lo 0 n 4294967295\nt 0",
-      "tensor 0 name \"x\" type i8 dims 1 4000000000 scale none const no\ninputs 0\nnodes 1\nnode 0 index op \"\" layer 0 in 1 0 out 0\nindex gather axis 0\ng 0",
+      "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 table op \"\" layer 0 in 1 0 out 0\ntable lo 0 "
+      "n 4294967295\nt 0",
+      "tensor 0 name \"x\" type i8 dims 1 4000000000 scale none const no\ninputs 0\nnodes 1\nnode 0 index op \"\" layer 0 in 1 0 out "
+      "0\nindex gather axis 0\ng 0",
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 step op \"\" layer 0 in 1 0 out 0\n"
       "step in_zp 0 lshift 0 out_zp 0 lo 0 hi 0 inner 1\nidx 4294967295 0",
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 step op \"\" layer 0 in 1 0 out 0\n"
@@ -736,17 +653,52 @@ static void test_float(void **state) {
   spell(DBL_MIN, "0x1p-1022");
   spell(4.9406564584124654e-324, "0x1p-1074");
   spell(DBL_MIN - 4.9406564584124654e-324, "0x1.ffffffffffffep-1023");
-  static const char *const bad[] = {
-      "", "-", "0", "1", "0x", "0x1", "0x1p", "0x1p+", "0x1p0", "0x1p+00", "0x1p+01", "0x1p-0", "0x1.p+0", "0x1.0p+0", "0x1.80p+3",
-      "0X1p+0", "0x1P+0", "0x1.Ap+0", "+0x1p+0", "--0x1p+0", "0x2p+0", "0x0.8p+1", "0x0p+1", "0x0.0p+0", "0x01p+0", "0x1p+1024", "0x1p-1075", "0x1p-1086", "0x1p-10000",
-      "0x1.8p-1074", "0x1.ffffffffffffffp+0", "0x1.00000000000001p+0", "0x1p+99999999999999999999", "inf", "nan", "-inf", "1.5", "0x1p+0 ", " 0x1p+0"};
+  static const char *const bad[] = {"",
+                                    "-",
+                                    "0",
+                                    "1",
+                                    "0x",
+                                    "0x1",
+                                    "0x1p",
+                                    "0x1p+",
+                                    "0x1p0",
+                                    "0x1p+00",
+                                    "0x1p+01",
+                                    "0x1p-0",
+                                    "0x1.p+0",
+                                    "0x1.0p+0",
+                                    "0x1.80p+3",
+                                    "0X1p+0",
+                                    "0x1P+0",
+                                    "0x1.Ap+0",
+                                    "+0x1p+0",
+                                    "--0x1p+0",
+                                    "0x2p+0",
+                                    "0x0.8p+1",
+                                    "0x0p+1",
+                                    "0x0.0p+0",
+                                    "0x01p+0",
+                                    "0x1p+1024",
+                                    "0x1p-1075",
+                                    "0x1p-1086",
+                                    "0x1p-10000",
+                                    "0x1.8p-1074",
+                                    "0x1.ffffffffffffffp+0",
+                                    "0x1.00000000000001p+0",
+                                    "0x1p+99999999999999999999",
+                                    "inf",
+                                    "nan",
+                                    "-inf",
+                                    "1.5",
+                                    "0x1p+0 ",
+                                    " 0x1p+0"};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     double v;
     if (qv_qir_float_get(&v, bad[i], strlen(bad[i]))) fail_msg("accepted '%s'", bad[i]);
   }
   qv_rng r = seeded("floats");
   for (unsigned i = 0, n = effort(200000); i < n; i++) {
-    double v = random_double(&r), back, libc;
+    double v = extreme_double(&r), back, libc;
     char t[QV_QIR_FLOAT_MAX];
     size_t len = qv_qir_float_put(t, v);
     assert_true(len < sizeof t && qv_qir_float_get(&back, t, len));
@@ -763,9 +715,9 @@ static void test_float(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_float),   cmocka_unit_test(test_corpus),    cmocka_unit_test(test_fields),   cmocka_unit_test(test_document),
-      cmocka_unit_test(test_random),  cmocka_unit_test(test_extreme),   cmocka_unit_test(test_truncated), cmocka_unit_test(test_one_byte),
-      cmocka_unit_test(test_lines),   cmocka_unit_test(test_zoo),       cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_float),  cmocka_unit_test(test_corpus),  cmocka_unit_test(test_fields),    cmocka_unit_test(test_document),
+      cmocka_unit_test(test_random), cmocka_unit_test(test_extreme), cmocka_unit_test(test_truncated), cmocka_unit_test(test_one_byte),
+      cmocka_unit_test(test_lines),  cmocka_unit_test(test_zoo),     cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
