@@ -293,9 +293,13 @@ static qv_status run_dw(qv_worker *w, const qv_op *op) {
     for (uint32_t oy = 0; oy < g->oh; oy += (uint32_t)f->oy_block) {
       size_t count = g->oh - oy < f->oy_block ? g->oh - oy : f->oy_block, positions = count * g->ow;
       weave(w, f, src + b * image, oy, count);
+      size_t ox = 0, row = 0; /* of the next position */
       for (size_t i = 0; i < positions; i += QV_TILE_ROWS) {
         size_t rows = positions - i < QV_TILE_ROWS ? positions - i : QV_TILE_ROWS;
-        for (size_t r = 0; r < rows; r++) a[r] = w->weave + (i + r) / g->ow * f->quads * line + (i + r) % g->ow * g->sw * px;
+        for (size_t r = 0; r < rows; r++) {
+          a[r] = w->weave + row * f->quads * line + ox * g->sw * px;
+          if (++ox == g->ow) ox = 0, row++;
+        }
         run_panels(w, op, a, (((size_t)b * g->oh + oy) * g->ow + i) * g->oc, rows, 0, 4);
       }
     }

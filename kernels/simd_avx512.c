@@ -154,34 +154,38 @@ static void rq(int32_t *c, size_t rows, size_t ld_, size_t panels, const qv_vste
 /* ---- narrow, widen, elementwise --------------------------------------------------------------------------------------- */
 
 /* 64 bytes from four vectors: saturation at 16 bits changes nothing, because |zp| <= 32000 and the result is a byte. */
-INLINE __m512i pack4(__m512i a, __m512i b, __m512i c, __m512i d, __m512i zp, __m512i lo, __m512i hi) {
+INLINE __m512i pack4(__m512i a, __m512i b, __m512i c, __m512i d, __m512i zp, __m512i lo, __m512i hi, bool clamp) {
   const __m512i idx = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   a = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zp);
   c = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zp);
   a = _mm512_permutexvar_epi32(idx, _mm512_packus_epi16(a, c));
-  return _mm512_min_epu8(_mm512_max_epu8(a, lo), hi);
+  return clamp ? _mm512_min_epu8(_mm512_max_epu8(a, lo), hi) : a;
 }
 
 static T512 void narrow8(uint8_t *dst, size_t ldd, const int32_t *src, size_t lds, size_t rows, size_t n, int32_t zp, int32_t lo,
                          int32_t hi) {
   const __m512i z = _mm512_set1_epi16((short)zp), l = _mm512_set1_epi8((char)lo), h = _mm512_set1_epi8((char)hi);
+  const bool clamp = lo > 0 || hi < 255; /* else saturation to a byte is all */
   size_t r = 0;
   if (n == 16 && ldd == 16) /* four short rows are 64 contiguous bytes */
     for (; r + 4 <= rows; r += 4) {
       const int32_t *s = src + r * lds;
-      st(dst + r * 16, pack4(ld(s), ld(s + lds), ld(s + 2 * lds), ld(s + 3 * lds), z, l, h));
+      st(dst + r * 16, pack4(ld(s), ld(s + lds), ld(s + 2 * lds), ld(s + 3 * lds), z, l, h, clamp));
     }
   if (n == 32 && ldd == 32)
     for (; r + 2 <= rows; r += 2) {
       const int32_t *s = src + r * lds;
-      st(dst + r * 32, pack4(ld(s), ld(s + 16), ld(s + lds), ld(s + lds + 16), z, l, h));
+      st(dst + r * 32, pack4(ld(s), ld(s + 16), ld(s + lds), ld(s + lds + 16), z, l, h, clamp));
     }
-  for (; r < rows; r++)
-    for (size_t j = 0; j < n; j += 64) {
-      const int32_t *s = src + r * lds + j;
-      __mmask64 k = n - j >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - j)) - 1;
-      _mm512_mask_storeu_epi8(dst + r * ldd + j, k, pack4(ld(s), ld(s + 16), ld(s + 32), ld(s + 48), z, l, h));
-    }
+  for (; r < rows; r++) {
+    const int32_t *s = src + r * lds;
+    uint8_t *d = dst + r * ldd;
+    size_t j = 0;
+    for (; j + 64 <= n; j += 64) st(d + j, pack4(ld(s + j), ld(s + j + 16), ld(s + j + 32), ld(s + j + 48), z, l, h, clamp));
+    if (j == n) continue;
+    __m512i last = pack4(ld(s + j), ld(s + j + 16), ld(s + j + 32), ld(s + j + 48), z, l, h, clamp);
+    _mm512_mask_storeu_epi8(d + j, ((__mmask64)1 << (n - j)) - 1, last);
+  }
 }
 
 static T512 void widen8(int32_t *dst, const uint8_t *src, size_t n, int32_t off) {
