@@ -127,6 +127,31 @@ opaque_model() {
     -e 's/^output 0 tensor 2/output 0 tensor 3/'
 }
 
+# One input that can only be 1, into a saturating 8-bit accumulator: 100, 200 (becomes 127), -37, -201 (becomes -128). Two steps
+# saturate, the result -128 is right all the same.
+saturating_model() {
+  qir_head
+  cat <<'END'
+tensors 2
+tensor 0 name "x" type i8 dims 2 1 4 scale none const no
+tensor 1 name "acc" type i32 dims 2 1 1 scale none const no
+inputs 1
+input 0 tensor 0 lo 1 hi 1 end int name "x"
+nodes 1
+node 0 affine op "FULLY_CONNECTED" layer 0 in 1 0 out 1
+window n 1 ih 1 iw 1 ic 4 oh 1 ow 1 oc 1 kh 1 kw 1 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups 1
+acc sat bits 8 order kernel bias last form corrected
+x_zp 0
+w_zp 1 0
+b 0
+w
+100 100 -164 -164
+outputs 1
+output 0 tensor 1 end int name "acc" tail none
+end
+END
+}
+
 # No accumulator at all.
 copy_model() {
   qir_head

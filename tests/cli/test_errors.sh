@@ -117,6 +117,8 @@ cp "$m" "$evil/m.qir"
 t 'hostile file name' 0 info "$evil/m.qir"
 hasnt out 'no escape sequence on stdout' $'\033|\302\233'
 has out 'escaped instead' 'a\\x0ab\\x1b\[31m\\xc2\\x9bc"d'
+LC_ALL=C.UTF-8 "$QVERIFY" info "$evil/m.qir" >"$T/out"
+hasnt out 'no control characters in a UTF-8 locale either' $'\033|\302\233'
 t 'hostile missing file' 2 info "$evil/none"
 hasnt err 'no escape sequence on stderr' $'\033|\302\233'
 check 'one line on stderr' sh -c "[ \$(wc -l <$T/err) = 1 ]"

@@ -41,6 +41,16 @@ valid_report 'not excluded' "$T/r.json"
 check 'report: unknown' test "$(json "$T/r.json" verdict)" = UNKNOWN
 t 'the same with room' 0 overflow "$T/parabola.qir" --acc-bits 11
 
+# saturation on the way that leaves the result right: not a refutation, not a proof
+saturating_model >"$T/sat.qir"
+t 'saturated steps, right result' 5 overflow "$T/sat.qir" --json "$T/r.json"
+has out 'saturated steps: says so' 'a step saturates on an executed input, whose result is right all the same'
+check 'saturated steps: no counterexample' grep -q '"cex": null' "$T/r.json"
+valid_report 'saturated steps' "$T/r.json"
+sed 's/^100 100 -164 -164$/100 100 -163 -164/' "$T/sat.qir" >"$T/sat2.qir"
+t 'saturated steps, wrong result' 10 overflow "$T/sat2.qir"
+has out 'saturated steps: both values' 'channel 0 sums to -127 and the 8-bit accumulator gives -128'
+
 # opaque operators are never a clean pass
 t 'opaque' 5 overflow "$T/opaque.qir" --json "$T/r.json"
 has out 'opaque: named' 'layer 1 MYSTERY: opaque'

@@ -9,16 +9,18 @@ same() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1: got '$2', expected '
 
 # a + b, and a itself; three samples of two elements
 printf '\001\002\177\177\200\200' >"$T/a.bin"
-printf '\001\376\177\001\200\377' >"$T/b.bin"
+printf '\001\375\177\001\200\377' >"$T/b.bin"
 t 'two inputs, two outputs' 0 run "$T/two.qir" -i "$T/a.bin" -i "$T/b.bin" -o "$T/s.bin" -o "$T/a2.bin"
-same 'sums, by hand' "$(bytes -td2 "$T/s.bin")" '2 0 254 128 -256 -129'
+same 'sums, by hand' "$(bytes -td2 "$T/s.bin")" '2 -1 254 128 -256 -129'
 check 'the second output is the first input' cmp "$T/a.bin" "$T/a2.bin"
 t '.npy output' 0 run "$T/two.qir" -i "$T/a.bin" -i "$T/b.bin" -o "$T/s.npy" -o "$T/a.npy"
 check 'stdout is empty' test ! -s "$T/out"
 check '.npy header' grep -qa "'descr': '<i2', 'fortran_order': False, 'shape': (3, 2)" "$T/s.npy"
-same '.npy data' "$(tail -c 12 "$T/s.npy" | bytes -td2)" '2 0 254 128 -256 -129'
+same '.npy data' "$(tail -c 12 "$T/s.npy" | bytes -td2)" '2 -1 254 128 -256 -129'
 t '.npy input' 0 run "$T/two.qir" -i "$T/a.npy" -i "$T/b.bin" -o "$T/s2.bin" -o "$T/a2.bin"
 check '.npy input gives the same' cmp "$T/s.bin" "$T/s2.bin"
+t 'a value that does not fit' 2 run "$T/two.qir" -i "$T/s.npy" -i "$T/b.bin" -o "$T/x" -o "$T/y"
+has err 'a value that does not fit: file' 's.npy: .*254'
 t 'sample counts differ' 2 run "$T/two.qir" -i "$T/a.bin" -i "$T/fc.qir" -o "$T/x" -o "$T/y"
 t 'output on stdout' 0 run "$T/two.qir" -i "$T/a.bin" -i "$T/b.bin" -o - -o "$T/a2.bin"
 check 'stdout holds the tensor and nothing else' cmp "$T/s.bin" "$T/out"
