@@ -194,9 +194,11 @@ static void test_tensors(void **state) {
 static void test_ports(void **state) {
   (void)state;
   BREAK(CLAMP, F.net->n_in = 0);
+  BREAK(CLAMP, F.net->n_in = 0, F.x->data = F.data); /* nothing but constants */
   BREAK(CLAMP, F.in->tensor = 3);
   BREAK(CLAMP, F.in->tensor = QV_NONE);
   BREAK(CLAMP, F.in->tensor = 1);
+  BREAK(CLAMP, assert_true(qv_net_add_in(F.net, &(qv_port){.tensor = 1, .name = "k"})));
   BREAK(CLAMP, assert_true(qv_net_add_in(F.net, F.in)));
   BREAK(CLAMP, F.x->lo = 5, F.x->hi = 4);
   BREAK(CLAMP, F.x->lo = -129);
@@ -297,6 +299,7 @@ static void test_window(void **state) {
   BREAK(AFFINE, WI.kh = 1 << 14, WI.kw = 1 << 13);
   BREAK(AFFINE, WI.kh = 1 << 28, WI.kw = 1 << 28);
   BREAK(MAX, MX.groups = 2);
+  BREAK(MAX, MX.iw = MX.kw = 1, MX.ic = MX.oc = 2, shape(F.y, 1, 1, 1, 2)); /* one group of two channels */
   BREAK(MAX, MX.oc = 2, shape(F.y, 1, 1, 1, 2));
   BREAK(MAX, MX.oh = 2, MX.kh = 1, MX.sh = 2, shape(F.y, 1, 2, 1, 1)); /* row 2 of 2 */
   BREAK(MAX, MX.ow = 2, MX.kw = 1, MX.sw = 2, shape(F.y, 1, 1, 2, 1));
@@ -404,6 +407,7 @@ static void test_float_parameters(void **state) {
     BAD_PAR(.fn = fn[i], .m = m, .M = 0.5, .B = NAN);
   }
   BAD_PAR(.fn = QV_RQ_MEANF, .m = -1, .M = 0.5);
+  BREAK(STEP, F.x->lo = F.x->hi = 0, F.par[0] = (qv_rq_par){.fn = QV_RQ_F32, .M = 0x1p63});
 }
 
 static void test_small_kinds(void **state) {
@@ -443,6 +447,7 @@ static void test_index(void **state) {
   FINE(INDEX, -128, 127, TRANSPOSE);
   BREAK(INDEX, TRANSPOSE, F.y->rank = 3);
   BREAK(INDEX, TRANSPOSE, IX.a[2] = 2);
+  BREAK(INDEX, IX.form = QV_IX_TRANSPOSE, IX.a[1] = IX.a[2] = 1, IX.a[3] = 3); /* same shape, but dimension 1 twice */
   BREAK(INDEX, TRANSPOSE, IX.a[2] = 4);
   BREAK(INDEX, TRANSPOSE, IX.a[2] = -1);
   BREAK(INDEX, TRANSPOSE, IX.a[2] = INT32_MAX);
@@ -455,10 +460,12 @@ static void test_index(void **state) {
   BREAK(INDEX, PAD, IX.b[1] = 3);
   BREAK(INDEX, PAD, IX.b[2] = INT32_MAX, IX.a[2] = INT32_MAX);
   BREAK(INDEX, PAD, F.y->rank = 5, F.y->dim[4] = 1);
+  BREAK(INDEX, IX.form = QV_IX_PAD, F.y->rank = 3);
 #undef PAD
 #define CONCAT IX.form = QV_IX_CONCAT, IX.axis = 1, F.n->n_in = 2, shape(F.y, 1, 4, 2, 1)
   FINE(INDEX, -128, 127, CONCAT);
   BREAK(INDEX, CONCAT, IX.axis = 4);
+  BREAK(INDEX, IX.form = QV_IX_CONCAT, IX.axis = 4, F.n->n_in = 2);
   BREAK(INDEX, CONCAT, IX.axis = QV_NONE);
   BREAK(INDEX, CONCAT, IX.axis = 2);
   BREAK(INDEX, CONCAT, shape(F.y, 1, 5, 2, 1));
@@ -486,6 +493,7 @@ static void test_index(void **state) {
 #define GATHER IX.form = QV_IX_GATHER, IX.axis = 2, IX.g = F.g, F.g[2] = 1, shape(F.y, 1, 2, 3, 1)
   FINE(INDEX, -128, 127, GATHER);
   BREAK(INDEX, GATHER, IX.axis = 4);
+  BREAK(INDEX, IX.form = QV_IX_GATHER, IX.axis = 4, IX.g = F.g);
   BREAK(INDEX, GATHER, IX.g = NULL);
   BREAK(INDEX, GATHER, F.g[1] = 2);
   BREAK(INDEX, GATHER, F.g[1] = UINT32_MAX);
@@ -497,6 +505,7 @@ static void test_index(void **state) {
 static void test_tail(void **state) {
   (void)state;
   BREAK(TAIL, TL.fn = (qv_tail_fn)9);
+  BREAK(TAIL, TL = (qv_tail){.fn = (qv_tail_fn)9, .hi = 127});
   BREAK(TAIL, shape(F.y, 1, 1, 4, 1));
   BREAK(TAIL, TL.lo = 1, TL.hi = 0);
   BREAK(TAIL, TL.lo = INT64_MIN);
@@ -518,6 +527,7 @@ static void test_tail(void **state) {
   FINE(TAIL, -128, 127, SOFTMAX_F);
   BREAK(TAIL, SOFTMAX_F, TL.exp = NULL);
   BREAK(TAIL, SOFTMAX_F, TL.out_scale = 0);
+  BREAK(TAIL, SOFTMAX_F, TL.out_scale = 0x1p-41f);
   BREAK(TAIL, SOFTMAX_F, TL.out_scale = -1);
   BREAK(TAIL, SOFTMAX_F, TL.out_scale = INFINITY);
   BREAK(TAIL, SOFTMAX_F, TL.out_scale = NAN);
@@ -545,6 +555,9 @@ static void test_tail(void **state) {
   BREAK(TAIL, SOFTMAX_16, TL.exp = F.exp);
   BREAK(TAIL, SOFTMAX_16, F.lut[0] = -1);
   BREAK(TAIL, SOFTMAX_16, F.lut[512] = 0); /* a sum of 0 has no reciprocal */
+  BREAK(TAIL, SOFTMAX_16, F.lut[511] = 0);
+  BREAK(TAIL, SOFTMAX_16, F.x->type = QV_I32, F.x->lo = -32769);
+  BREAK(TAIL, SOFTMAX_16, shape(F.x, 1, 1, 1, 65536), shape(F.y, 1, 1, 1, 65536));
   BREAK(TAIL, SOFTMAX_16, F.x->type = QV_I32, F.x->hi = 32768);
 #undef SOFTMAX_16
 }
@@ -558,6 +571,7 @@ static void test_width(void **state) {
   WIDE(AFFINE, F.b[0] = INT64_MIN);
   WIDE(AFFINE, F.x->type = QV_I64, F.x->hi = TWO62 / 10 + 1); /* 10 = sum of channel 1 */
   WIDE(AFFINE, F.x->type = QV_I64, F.x->lo = -TWO62);
+  WIDE(AFFINE, F.x->type = QV_I64, F.x->hi = TWO62, AF.x_zp = -1, memset(F.w, 0, sizeof F.w)); /* x - x_zp alone */
   /* cancels in the end, but not on the way: 2^61 * (1 + 2) - 2^61 * (1 + 2) */
   WIDE(AFFINE, F.x->type = QV_I64, F.x->lo = F.x->hi = TWO62 / 2, F.w[0] = F.w[4] = 1, F.w[1] = F.w[5] = 2, F.w[2] = F.w[6] = -1,
        F.w[3] = F.w[7] = -2);
@@ -574,10 +588,13 @@ static void test_width(void **state) {
   FINE(AFFINE, -TWO62 + 1280, TWO62 - 1280, F.x->lo = -127, F.b[1] = -TWO62 + 1280 + 1270, F.b[0] = TWO62 - 1280 - 762);
   WIDE(SUM, F.z[0] = INT64_MIN);
   WIDE(SUM, F.z[1] = TWO62);
+  WIDE(SUM, F.z[0] = TWO62, F.c[1] = 1000); /* the smaller term alone */
   WIDE(SUM, F.c[0] = INT32_MAX, F.x->type = QV_I64, F.x->hi = (int64_t)1 << 32);
   WIDE(SUM, F.c[0] = 1, F.c[1] = 1, F.z[0] = -TWO62, F.z[1] = TWO62); /* the final sum is small, the first term is not */
   WIDE(PRODUCT, PR.z0 = INT64_MIN);
   WIDE(PRODUCT, PR.z1 = INT64_MAX);
+  WIDE(PRODUCT, F.data[1] = F.data[2] = F.data[3] = 1, PR.z1 = 1, PR.z0 = INT64_MIN); /* the product is 0 */
+  WIDE(PRODUCT, F.x->lo = F.x->hi = 0, PR.z1 = INT64_MIN);
   WIDE(PRODUCT, F.x->type = QV_I64, F.x->lo = F.x->hi = TWO62 / 4 + 1);
   FINE(PRODUCT, TWO62 / 4, TWO62, F.x->type = QV_I64, F.x->lo = F.x->hi = TWO62 / 4);
 }
