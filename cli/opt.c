@@ -63,7 +63,7 @@ static size_t n_opts(const cli_cmd *cmd) {
 const cli_val *cli_all(const cli_cmd *cmd, const cli_val *val, const char *name) {
   for (size_t i = 0; cmd->opt[i].name != NULL; i++)
     if (strcmp(cmd->opt[i].name, name) == 0) return &val[i];
-  QV_CHECK(!"option in the command's table");
+  QV_CHECK(false); /* a name that is not in the command's table */
   return &val[0];
 }
 
