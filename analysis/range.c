@@ -101,21 +101,25 @@ static qv_status run_clamp(ctx *c, const qv_node *n) {
   return QV_OK;
 }
 
-/* An interval shorter than 2^P wraps to one interval, or, across a boundary, to a set with both ends of the P-bit range. */
+/* The interval itself, or all of the P-bit range where it is left. An interval that crosses from one period of 2^P to the
+ * next, or is longer than one, takes both ends of that range. */
 static qv_status run_wrap(ctx *c, const qv_node *n) {
   const qv_ranges *x = in_range(c, n, 0);
   qv_ranges *y = &c->out->tensor[n->out];
   int bits = n->u.wrap.bits;
-  bool shifted = true; /* every interval is moved as a whole */
+  const qv_itv all = {qv_smin(bits), qv_smax(bits)};
+  bool unchanged = true, ends = true;
   if (!alloc_form(c, y, (qv_form){x->n, x->inner})) return no_memory(c, n);
   for (uint32_t q = 0; q < x->n; q++) {
-    qv_itv v = x->itv[q], w = {qv_wrap(v.lo, bits), qv_wrap(v.hi, bits)};
-    bool whole = (qv_i128)v.hi - v.lo >= (qv_i128)1 << bits || w.lo > w.hi;
-    y->itv[q] = whole ? (qv_itv){qv_smin(bits), qv_smax(bits)} : w;
-    shifted = shifted && !whole;
+    qv_itv v = x->itv[q];
+    bool inside = qv_itv_in(v, all);
+    bool crosses = (qv_i128)v.hi - v.lo >= (qv_i128)1 << bits || qv_wrap(v.lo, bits) > qv_wrap(v.hi, bits);
+    y->itv[q] = inside ? v : all;
+    unchanged = unchanged && inside;
+    ends = ends && (inside || crosses);
   }
   qv_reach r = in_reach(c, n, 0);
-  c->out->reach[n->out] = shifted ? r : r == QV_REACH_ALL ? QV_REACH_CORNERS : QV_REACH_HULL;
+  c->out->reach[n->out] = unchanged ? r : r == QV_REACH_ALL && ends ? QV_REACH_CORNERS : QV_REACH_HULL;
   return QV_OK;
 }
 
@@ -287,7 +291,9 @@ static bool index_by_element(ctx *c, const qv_node *n, qv_ranges *y, bool *once)
   return qv_ranges_pack(y, &lossless, &c->out->arena, v, ne);
 }
 
-/* A pad value that lies in every interval it meets widens nothing but the border's own elements. */
+/* A pad value that lies in every interval it meets widens nothing but the border's own elements: then intervals per channel
+ * are kept, unless the claim that bounds are attained can be kept instead at little cost. */
+enum { PAD_BY_ELEMENT = 32768 };
 static bool pad_contained(const ctx *c, const qv_node *n) {
   if (n->u.index.form != QV_IX_PAD) return false;
   const qv_ranges *x = in_range(c, n, 0);
@@ -338,7 +344,7 @@ static qv_status run_index(ctx *c, const qv_node *n) {
   if (separable(c, n)) {
     qv_ranges by = {0};
     if (!index_by_channel(c, n, &by, &lossless)) return no_memory(c, n);
-    bool border_only = pad_contained(c, n) && in_reach(c, n, 0) == QV_REACH_HULL;
+    bool border_only = pad_contained(c, n) && (ne > PAD_BY_ELEMENT || in_reach(c, n, 0) == QV_REACH_HULL);
     if (lossless || border_only || !small) {
       bool packed;
       if (!qv_ranges_pack(y, &packed, &c->out->arena, by.itv, by.n)) return no_memory(c, n);
@@ -453,7 +459,8 @@ static qv_status load_input(ctx *c, uint32_t i, const qv_ranges *r) {
   c->out->reach[t] = QV_REACH_ALL;
   c->deps[t] = (uint64_t)1 << (i < 63 ? i : 63);
   if (r == NULL) return run_declared(c, t, (qv_itv){x->lo, x->hi});
-  if (r->n == 0 || r->inner == 0 || r->itv == NULL) return QV_FAIL(c->err, QV_E_ARG, "input '%s': empty domain", x->name);
+  if (r->n == 0 || r->inner == 0 || r->itv == NULL || (r->n > 1 && qv_elems(x) % ((uint64_t)r->n * r->inner) != 0))
+    return QV_FAIL(c->err, QV_E_ARG, "input '%s': the domain is empty or does not tile the tensor", x->name);
   qv_ranges *y = &c->out->tensor[t];
   if (!alloc_form(c, y, (qv_form){r->n, r->inner})) return QV_FAIL(c->err, QV_E_NOMEM, "ranges of '%s'", x->name);
   for (uint32_t q = 0; q < r->n; q++) {

@@ -8,6 +8,7 @@
 
 #include "ir/ir.h"
 
+/* INV: n = 1, or n * inner divides E. */
 typedef struct {
   uint32_t n;     /* number of intervals: 1, channels, or elements */
   uint32_t inner; /* elements that share an interval in a row; 1 = channel last */
@@ -73,7 +74,7 @@ typedef struct {
 } qv_range_result;
 
 /* Terms that may be spent on windows whose input range varies by position; above it, per-channel hulls (sound, looser). */
-#define QV_RANGE_EFFORT ((uint64_t)1 << 24)
+#define QV_RANGE_EFFORT ((uint64_t)1 << 22)
 
 /* Input domain. */
 typedef struct {
@@ -87,7 +88,7 @@ typedef struct {
 
 /* Propagate through every kind. dom NULL = all declared ranges. *out is owned by the caller, also after an error
  * (qv_range_clear). Pre: checked net. Cost: O(weights * border classes + effort).
- *   Errors: QV_E_NOMEM; QV_E_ARG for an empty or out-of-type domain.
+ *   Errors: QV_E_NOMEM; QV_E_ARG for a domain that is empty, out of type or does not tile its tensor.
  * Sound for machine semantics as well: where a node's accumulator may overflow under its own mode, its output range is what
  * the machine can give (Lemma O5), and qv_overflow_judge reports the node. */
 QV_NODISCARD qv_status qv_range_run(qv_range_result *out, const qv_net *net, const qv_domain *dom, qv_err *err);

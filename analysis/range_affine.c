@@ -125,13 +125,11 @@ static void stage_add(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv v) {
   s->n++;
 }
 
-/* Pair sums, and the total with saturated pairs in two ways (Lemma O5), whose intersection is kept: the exact total moved
- * by sat16(s) - s, which for s in [lo,hi] lies in [min(0, 32767 - hi), max(0, -32768 - lo)]; and the sum of saturated pairs
- * plus `rest`, all that is added after the pairs. */
-static void pairs(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv final, qv_itv rest) {
+/* Pair sums, and the total with saturated pairs (Lemma O5): the exact total moved by sat16(s) - s, which for s in [lo,hi]
+ * lies in [min(0, 32767 - hi), max(0, -32768 - lo)]. */
+static void pairs(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv final) {
   size_t step = a->pairing == QV_PAIR_ADJACENT ? 1 : 8, k = f->k;
   qv_i128 lo = final.lo, hi = final.hi;
-  qv_itv sat = rest; /* |rest| + 2^15 * 2^27 pairs: in int64 */
   int64_t top[2] = {0, 0}, bottom[2] = {0, 0}; /* two largest and two smallest terms, or 0 */
   for (size_t i = 0; i < k; i++) {
     qv_itv t = f->term[i];
@@ -141,11 +139,9 @@ static void pairs(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv final, q
     qv_itv v = i + step < k ? (qv_itv){t.lo + f->term[i + step].lo, t.hi + f->term[i + step].hi} : t;
     lo += qv_min64(0, INT16_MAX - v.hi);
     hi += qv_max64(0, INT16_MIN - v.lo);
-    sat.lo += qv_clamp64(v.lo, INT16_MIN, INT16_MAX);
-    sat.hi += qv_clamp64(v.hi, INT16_MIN, INT16_MAX);
     stage_add(f, a, s, v);
   }
-  s->machine = (qv_itv){qv_max64(qv_sat64(lo), sat.lo), qv_min64(qv_sat64(hi), sat.hi)};
+  s->machine = (qv_itv){qv_sat64(lo), qv_sat64(hi)};
   if (a->order == QV_ORDER_KERNEL) return;
   s->itv = (qv_itv){bottom[0] + bottom[1], top[0] + top[1]}; /* any two terms may meet */
   if (!qv_itv_in(s->itv, (qv_itv){INT16_MIN, INT16_MAX})) s->machine = (qv_itv){INT64_MIN, INT64_MAX};
@@ -166,13 +162,13 @@ static void lanes(affine *f, const qv_acc *a, qv_stage_bound *s) {
   }
 }
 
-static void set_stage(affine *f, qv_acc_one *one, uint32_t o, const qv_axis *r, const qv_axis *c, qv_itv rest) {
+static void set_stage(affine *f, qv_acc_one *one, uint32_t o, const qv_axis *r, const qv_axis *c) {
   const qv_acc *a = &f->a->acc;
   if (a->mode != QV_ACC_PAIR16 && a->mode != QV_ACC_LANES) return;
   fill_terms(f, o, r, c);
   one->stage = (qv_stage_bound){0};
   if (a->mode == QV_ACC_PAIR16) {
-    pairs(f, a, &one->stage, one->final, rest);
+    pairs(f, a, &one->stage, one->final);
   } else if (a->order == QV_ORDER_KERNEL) {
     lanes(f, a, &one->stage);
   } else { /* any subset of the terms may share a lane */
@@ -190,9 +186,8 @@ static void maybe(qv_itv *v, qv_itv p) {
   v->hi += qv_max64(p.hi, 0);
 }
 
-/* sum (x-xz)(w-wz) = sum x*w - xz * sum w - wz * sum x + K*xz*wz (Lemma O7); x = xz at padded taps.
- * Returns the interval of all that is added to the byte products, the bias included. */
-static qv_itv set_raw(const affine *f, qv_acc_one *one, uint32_t o, const qv_seg *raw, const qv_seg *sum) {
+/* sum (x-xz)(w-wz) = sum x*w - xz * sum w - wz * sum x + K*xz*wz (Lemma O7); x = xz at padded taps. */
+static void set_raw(const affine *f, qv_acc_one *one, uint32_t o, const qv_seg *raw, const qv_seg *sum) {
   const qv_affine *a = f->a;
   int64_t xz = a->x_zp, wz = w_zp(a, o), col = 0;
   for (size_t i = 0; xz != 0 && i < f->k; i++) col += a->w[o * f->k + i];
@@ -202,14 +197,12 @@ static qv_itv set_raw(const affine *f, qv_acc_one *one, uint32_t o, const qv_seg
   r->row = wz != 0 ? (qv_itv){sum->amin, sum->amax} : (qv_itv){0, 0};
   r->col = col;
   qv_itv c = {-xz * col, -xz * col}, k = {(int64_t)f->k * xz * wz, (int64_t)f->k * xz * wz}, b = {a->b[o], a->b[o]};
-  qv_itv row = qv_term(-wz, (qv_itv){sum->lo, sum->hi});
   r->fix = r->sum;
   r->all = (qv_itv){raw->amin, raw->amax};
-  maybe(&r->fix, row);
+  maybe(&r->fix, qv_term(-wz, (qv_itv){sum->lo, sum->hi}));
   maybe(&r->all, qv_term(-wz, (qv_itv){sum->amin, sum->amax}));
   const qv_itv piece[3] = {c, k, b};
   for (int i = 0; i < 3; i++) maybe(&r->fix, piece[i]), maybe(&r->all, piece[i]);
-  return (qv_itv){row.lo + c.lo + k.lo + b.lo, row.hi + c.hi + k.hi + b.hi};
 }
 
 /* ---- the node --------------------------------------------------------------------------------------------------------- */
@@ -224,16 +217,15 @@ static qv_itv channel(affine *f, qv_acc_bound *b, uint32_t o, bool first) {
   class_segs(f, f->seg, w, wz, f->cor, NULL);
   if (a->acc.raw) {
     class_segs(f, f->seg_raw, w, 0, f->raw, f->pad);
-    class_segs(f, f->seg_sum, f->one, 0, f->raw, f->pad);
+    if (wz != 0) class_segs(f, f->seg_sum, f->one, 0, f->raw, f->pad); /* otherwise multiplied by 0 and not formed */
   }
   for (uint32_t r = 0; r < f->n_row; r++)
     for (uint32_t c = 0; c < f->n_col; c++) {
       size_t i = (size_t)r * f->n_col + c;
       qv_acc_one one = {0};
       qv_acc_one_set(&one, &a->acc, &f->seg[i], a->b[o]);
-      qv_itv rest = {a->b[o], a->b[o]};
-      if (a->acc.raw) rest = set_raw(f, &one, o, &f->seg_raw[i], &f->seg_sum[i]);
-      set_stage(f, &one, o, &f->row[r], &f->col[c], rest);
+      if (a->acc.raw) set_raw(f, &one, o, &f->seg_raw[i], &f->seg_sum[i]);
+      set_stage(f, &one, o, &f->row[r], &f->col[c]);
       qv_itv m = qv_acc_one_machine(&a->acc, &one);
       machine = i == 0 ? m : qv_itv_hull(machine, m);
       qv_acc_bound_join(b, o, &one, first && i == 0);
