@@ -613,6 +613,10 @@ static void test_open(void **state) {
   OPEN(SUM, F.c[0] = 0, F.z[0] = INT64_MIN);                         /* x - z leaves int64 although its coefficient is 0 */
   OPEN(OPAQUE, F.out->tensor = 0, F.y->hi = INT64_MAX);              /* no value leaves 2^62 */
   OPEN(OPAQUE, F.out->tensor = 0, F.y->type = QV_I8, F.y->hi = 128); /* range and storage type */
+  /* tails are order-preserving (docs/semantics.md section 7): tables must not fall, reciprocals not be negative */
+  OPEN(TAIL, TL = (qv_tail){.fn = QV_TAIL_SOFTMAX_F, .exp = F.exp, .out_scale = 0x1p-8f, .hi = 127}, F.exp[254] = 0.5f);
+  OPEN(TAIL, TL = (qv_tail){.fn = QV_TAIL_SOFTMAX_16, .lut = F.lut, .mult = 1, .hi = 127}, F.lut[7] = 32767);
+  OPEN(TAIL, TL = (qv_tail){.fn = QV_TAIL_SOFTMAX_16, .lut = F.lut, .mult = 1, .hi = 127}, F.lut[600] = -1);
   OPEN(CLAMP, F.in->name = NULL);
   OPEN(CLAMP, F.out->name = NULL);
   OPEN(CLAMP, F.net->source = NULL);
