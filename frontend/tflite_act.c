@@ -391,7 +391,6 @@ qv_status tl_dequantize(tl *L) {
   if (tl_tensor(L, y)->type != TFL_FLOAT32) return TL_UNSUP(L, y, "the result must be FLOAT32");
   if (tl_is_const(L, x)) return TL_UNSUP(L, x, "weights stored as integers for float arithmetic; only integer networks are supported");
   QV_TRY(tl_want_int(L, x, false));
-  if (tl_val(L, x)->state != TL_NET) return TL_PARSE(L, x, "the operator reads a tensor that nothing has written");
   QV_TRY(tl_quant_of(L, x, &q));
   tl_value *v = tl_val(L, y);
   *v = *tl_val(L, x);

@@ -4,6 +4,8 @@
 
 #include "frontend/tflite_lower.h"
 
+#define MAX_WINDOW (1 << 20) /* kernel size, stride, dilation */
+
 /* One such operator after its options and shapes have been understood. */
 typedef struct {
   int32_t x, w, b, y;  /* file tensors; b = -1: no bias */
@@ -68,7 +70,6 @@ static qv_status weights(tl *L, const gemm *g, qv_affine *a) {
   qv_status st;
   size_t n;
   const tfl_tensor *w = tl_tensor(L, g->w);
-  if (tl_val(L, g->w)->state != TL_CONST && tl_val(L, g->w)->state != TL_NET) return TL_PARSE(L, g->w, "the weights have no data");
   if (w->data == NULL) return TL_UNSUP(L, g->w, "the weights are computed by the network; only constant weights are supported");
   QV_TRY(tl_elements(L, g->w, &a->w, &n));
   if (g->depthwise && (a->w = by_channel(L, a->w, &g->win)) == NULL) return tl_nomem(L);
@@ -189,6 +190,7 @@ done:
 qv_status tl_window_axis(tl *L, int padding, uint32_t in, int32_t k, int32_t stride, int32_t dil, uint32_t *out, uint32_t *before) {
   if (padding != 0 && padding != 1) return TL_PARSE(L, -1, "padding mode %d does not exist", padding);
   if (stride < 1 || dil < 1 || k < 1) return TL_PARSE(L, -1, "a stride, dilation or kernel size is below 1");
+  if (stride > MAX_WINDOW || dil > MAX_WINDOW || k > MAX_WINDOW) return TL_UNSUP(L, -1, "a stride, dilation or kernel size is above %d", MAX_WINDOW);
   int64_t span = ((int64_t)k - 1) * dil + 1, o, total;
   o = padding == 0 ? ((int64_t)in + stride - 1) / stride : ((int64_t)in - span + stride) / stride;
   if (o < 1 || (padding == 1 && in < span)) return TL_PARSE(L, -1, "the kernel does not fit into the image");

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SUPPORTED "see docs/formats.md for the supported operators and types"
+#define SUPPORTED "supported: convolutions, FULLY_CONNECTED, ADD, SUB, MUL, pooling, MEAN, activations, SOFTMAX, data movement"
 
 /* ---- failures -------------------------------------------------------------------------------------------------------- */
 
@@ -17,7 +17,7 @@ qv_status tl_fail(tl *L, qv_status code, int32_t t, const char *fmt, ...) {
   (void)vsnprintf(msg, sizeof msg, fmt, ap);
   va_end(ap);
   if (t >= 0)
-    (void)snprintf(tensor, sizeof tensor, ", tensor '%.100s' (%s)", tl_tensor(L, t)->name, tfl_type_name(tl_tensor(L, t)->type));
+    (void)snprintf(tensor, sizeof tensor, ", tensor %d '%.60s' (%s)", t, tl_tensor(L, t)->name, tfl_type_name(tl_tensor(L, t)->type));
   if (L->op == NULL) return qv_fail(L->err, code, "tflite", "%.60s%s: %s", L->file, tensor, msg);
   return qv_fail(L->err, code, "tflite", "%.60s: operator %u (%.40s)%s: %s", L->file, L->op_number, L->op->name, tensor, msg);
 }
@@ -28,7 +28,10 @@ qv_status tl_nomem(tl *L) { return QV_FAIL(L->err, QV_E_NOMEM, "%.60s: out of me
 
 qv_status tl_arg(tl *L, uint32_t k, int32_t *t) {
   *t = tfl_in(L->m, L->op, k);
-  return *t >= 0 ? QV_OK : TL_PARSE(L, -1, "operand %u is missing", k);
+  if (*t < 0) return TL_PARSE(L, -1, "operand %u is missing", k);
+  if (tl_val(L, *t)->state != TL_UNSET) return QV_OK;
+  if (tl_tensor(L, *t)->variable) return TL_UNSUP(L, *t, "the tensor is a state variable; only stateless networks are supported");
+  return TL_PARSE(L, *t, "the operator reads a tensor that nothing has written");
 }
 
 qv_status tl_res(tl *L, uint32_t k, int32_t *t) {
@@ -46,15 +49,13 @@ bool tl_is_const(const tl *L, int32_t t) { return tl_tensor(L, t)->data != NULL 
 
 qv_status tl_want_int(tl *L, int32_t t, bool wide) {
   const tfl_tensor *ft = tl_tensor(L, t);
-  if (tl_val(L, t)->state == TL_UNSET && tfl_in(L->m, L->op, 0) >= 0 && ft->variable)
-    return TL_UNSUP(L, t, "the tensor is a state variable; only stateless networks are supported");
   switch (ft->type) {
   case TFL_INT8: case TFL_UINT8: case TFL_INT16: return QV_OK;
   case TFL_INT32: if (wide) return QV_OK; break;
   default: break;
   }
   if (tfl_is_float(ft->type))
-    return TL_UNSUP(L, t, "float arithmetic; only integer networks are supported (float at the ends through QUANTIZE and DEQUANTIZE)");
+    return TL_UNSUP(L, t, "float arithmetic; only integer networks are supported (float only at the ends, through QUANTIZE and DEQUANTIZE)");
   return TL_UNSUP(L, t, "this type is not supported here; supported: INT8, UINT8, INT16%s", wide ? ", INT32" : "");
 }
 
@@ -102,9 +103,7 @@ qv_status tl_net_of(tl *L, int32_t t, uint32_t *net) {
   size_t n;
   switch (v->state) {
   case TL_NET: *net = v->net; return QV_OK;
-  case TL_UNSET:
-    if (tl_tensor(L, t)->variable) return TL_UNSUP(L, t, "the tensor is a state variable; only stateless networks are supported");
-    return TL_PARSE(L, t, "the operator reads a tensor that nothing has written");
+  case TL_UNSET: return TL_PARSE(L, t, "nothing has written this tensor"); /* tl_arg has refused it before */
   case TL_FLOAT_IN: case TL_FLOAT_OUT: return tl_want_int(L, t, false); /* names the float type */
   case TL_INTS: return TL_UNSUP(L, t, "a computed shape is used as data");
   case TL_CONST: break;
@@ -132,7 +131,6 @@ qv_status tl_ints(tl *L, int32_t t, uint32_t max, const int64_t **out, uint32_t 
     *out = v->ints;
     return QV_OK;
   }
-  if (v->state == TL_UNSET) return TL_PARSE(L, t, "the operator reads a tensor that nothing has written");
   if (ft->data == NULL) return TL_UNSUP(L, t, "the shape or index depends on the input data; it must be constant");
   if (ft->type != TFL_INT32 && ft->type != TFL_INT64) return TL_UNSUP(L, t, "shapes and indices must be INT32 or INT64");
   if (ft->sparse) return TL_UNSUP(L, t, "sparse tensors are not supported");

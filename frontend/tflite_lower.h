@@ -61,7 +61,7 @@ static inline qv_status tl_opts_ok(const tl *L) { return L->m->fb.bad ? QV_E_PAR
 
 /* ---- operands ---------------------------------------------------------------------------------------------------------- */
 
-/* Operand k as tensor number of the file; QV_E_PARSE if it is missing. */
+/* Operand k as tensor number of the file: present and written, or constant; QV_E_PARSE otherwise. */
 QV_NODISCARD qv_status tl_arg(tl *L, uint32_t k, int32_t *t);
 /* Result k. */
 QV_NODISCARD qv_status tl_res(tl *L, uint32_t k, int32_t *t);

@@ -85,7 +85,6 @@ qv_status tl_shape_op(tl *L) {
   int64_t v[QV_MAX_RANK];
   QV_TRY(tl_arg(L, 0, &x));
   QV_TRY(tl_res(L, 0, &y));
-  if (tl_val(L, x)->state == TL_UNSET) return TL_PARSE(L, x, "the operator reads a tensor that nothing has written");
   tl_shape s = tl_shape_of(L, x), r = {.rank = 1, .dim = {s.rank}};
   for (uint32_t d = 0; d < s.rank; d++) v[d] = s.dim[d];
   QV_TRY(fold(L, y, v, &r));
@@ -179,7 +178,6 @@ qv_status tl_reshape(tl *L) {
   QV_TRY(tl_res(L, 0, &y));
   QV_TRY(wanted_shape(L, y, &s, v, &given));
   tl_shape in = tl_shape_of(L, x);
-  if (tl_val(L, x)->state == TL_UNSET) return TL_PARSE(L, x, "the operator reads a tensor that nothing has written");
   if (!tl_count(&in, &n)) return TL_PARSE(L, x, "the input is empty or too large");
   if (given) {
     uint32_t open = QV_NONE;
