@@ -8,8 +8,9 @@
  *   RQ_S, r = 0: floor((v*m*2^sh + 2^30) / 2^31) = h
  *   RQ_S, r > 0: floor((P + 2^(31+r)) / 2^(32+r)) = (floor(P / 2^32) + 2^(r-1)) >> r            (nested floors)
  * RQ_U and RQ_S add 2^(r-1) before the high half is taken: r = 2^31 + 2^(31+r) or 2^(31+r), |P| + r < 2^63.
- * A step whose lower clamp is at least its zero point (a fused ReLU) maps every v < 0 to lo, by RQ_D and by RQ_U alike when
- * m >= 0 (both are <= 0 there), and they agree for v >= 0: then RQ_D is computed as RQ_U.
+ * RQ_D and RQ_U agree for h >= 0, and neither is positive for h < 0: a step whose lower clamp is at least its zero point (a
+ * fused ReLU) cannot tell them apart, and takes RQ_U.
+ * Sizes, for |m| < 2^31: |P| < 2^62 - 2^32, so h is within +-2^30, h + half within int32, and y + out_zp as well.
  * RQ_S depends on m*2^(sh-31) only, so RQ_T, RQ_NDU and RQ_64 with an int32 input are RQ_S with other parameters, and
  * RQ_TD is RQ_T for s <= 31 and RQ_D for s > 31 (Lemma S3).
  *
@@ -59,7 +60,7 @@ static bool canonical(qv_rq_par *p) {
 
 /* Parameters of lane l; vmax bounds |v| before the shift by lshift. */
 static bool fixed_lane(qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uint32_t lshift) {
-  if (!canonical(&p) || p.sh > 30) return false;
+  if (!canonical(&p) || p.sh > 30 || p.m == INT32_MIN) return false;
   int r = p.sh < 0 ? -p.sh : 0;
   if (p.fn == QV_RQ_S && r >= 32 && qv_scale2(vmax, (int)lshift) <= INT32_MAX) p.m = 0; /* |v*m| < 2^62 <= 2^(30+r): rounds to 0 */
   if (p.m == 0) r = 0;
@@ -67,10 +68,7 @@ static bool fixed_lane(qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uint32_
   if (p.m == 0) shl = 0;
   if (r > 31 || shl > 31 || qv_scale2(vmax, shl) > INT32_MAX) return false;
   int64_t half = r > 0 ? (int64_t)1 << (r - 1) : 0;
-  qv_i128 m = p.m < 0 ? -(qv_i128)p.m : p.m, hmax = qv_floor_shift(qv_scale2(vmax, shl) * m, 32) + 1;
-  qv_i128 zp = v->s->out_zp < 0 ? -(qv_i128)v->s->out_zp : v->s->out_zp;
-  if (hmax + half + 1 + zp > INT32_MAX) return false; /* y + out_zp is int32, too */
-  bool away = p.fn == QV_RQ_D && r > 0 && (p.m < 0 || v->s->lo < v->s->out_zp);
+  bool away = p.fn == QV_RQ_D && r > 0 && v->s->lo < v->s->out_zp;
   v->away = v->away || away;
   v->shl[l] = shl;
   v->m[l] = p.m;

@@ -403,7 +403,7 @@ static bool make_index(gen *g, qv_node *d, uint32_t *in, qv_tensor *t) {
       if (chance(r, 50)) ix->a[i] = (int32_t)upto(r, 0, 3), ix->b[i] = (int32_t)upto(r, 0, 3);
       t->dim[i] += (uint32_t)(ix->a[i] + ix->b[i]);
     }
-    ix->value = (int32_t)edgy(r, qv_max64(x.lo, INT32_MIN), qv_max64(qv_min64(x.hi, INT32_MAX), qv_max64(x.lo, INT32_MIN)));
+    ix->value = (int32_t)qv_clamp64(edgy(r, x.lo, x.hi) + (chance(r, 30) ? qv_rng_range(r, -300, 300) : 0), INT32_MIN, INT32_MAX);
     return true;
   case QV_IX_CONCAT:
     if (x.rank == 0) return false;

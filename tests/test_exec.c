@@ -63,6 +63,10 @@ static void put(unsigned char *dst, const qv_tensor *t, const int64_t *v) {
   for (size_t e = 0; e < qv_elems(t); e++) memcpy(dst + e * qv_dtype_bytes(t->type), &v[e], qv_dtype_bytes(t->type));
 }
 
+static void put1(unsigned char *dst, const qv_tensor *t, size_t e, int64_t v) {
+  memcpy(dst + e * qv_dtype_bytes(t->type), &v, qv_dtype_bytes(t->type));
+}
+
 static void *must(void *p) {
   assert_non_null(p);
   return p;
@@ -160,6 +164,14 @@ static void wide_nets(void **state) {
     check_net("wide", i, &(gen_opts){.max_in = 400, .in_bits = 16, .max_nodes = 4, .max_elems = 2000, .max_k = 3000});
 }
 
+/* Many channels: several panels and tiles per node. */
+static void large_nets(void **state) {
+  (void)state;
+  for (uint64_t i = 0; i < 40 * effort(); i++)
+    check_net("large", i, &(gen_opts){.max_in = 6000, .max_nodes = 2, .max_elems = 6000, .max_k = 1200, .layers = true,
+                                      .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM});
+}
+
 /* Only affine nodes and steps, in every accumulator mode. */
 static void accumulators(void **state) {
   (void)state;
@@ -169,29 +181,103 @@ static void accumulators(void **state) {
                                               .kinds = 1u << QV_AFFINE | 1u << QV_STEP});
 }
 
+/* ---- accumulators at the very edge: one dense channel whose largest sum is exactly `top` ---------------------------------- */
+
+/* k taps of weight w (the last one makes up for the rest), inputs in [0, xmax], zero point x_zp. */
+static qv_net *edge_net(qv_acc acc, uint32_t k, int32_t w, int64_t xmax, int32_t x_zp, int64_t top) {
+  qv_net *net = must(qv_net_new(0));
+  uint32_t *in = must(QV_NEW(&net->arena, 1, uint32_t));
+  int32_t *wt = must(QV_NEW(&net->arena, k, int32_t)), *zp = must(QV_NEW(&net->arena, 1, int32_t));
+  int64_t *b = must(QV_NEW(&net->arena, 1, int64_t));
+  int64_t left = top / (xmax - x_zp);
+  for (uint32_t i = 0; i < k; i++) {
+    wt[i] = (int32_t)(i + 1 < k && left > w ? w : left);
+    left -= wt[i];
+  }
+  qv_node d = {.kind = QV_AFFINE, .op = "EDGE", .n_in = 1, .in = in, .out = 1};
+  d.u.affine = (qv_affine){.win = {1, 1, 1, k, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1}, .x_zp = x_zp, .w = wt, .n_w_zp = 1, .w_zp = zp, .b = b, .acc = acc};
+  assert_int_equal(qv_net_add_tensor(net, &(qv_tensor){.name = "x", .rank = 2, .dim = {1, k}, .type = QV_I16, .hi = xmax}), 0);
+  assert_int_equal(qv_net_add_tensor(net, &(qv_tensor){.name = "y", .rank = 2, .dim = {1, 1}, .type = QV_I64}), 1);
+  assert_int_equal(qv_net_add_node(net, &d), 0);
+  assert_true(qv_net_add_in(net, &(qv_port){.tensor = 0, .end = QV_END_INT, .name = "x"}));
+  assert_true(qv_net_add_out(net, &(qv_port){.tensor = 1, .end = QV_END_INT, .name = "y"}));
+  assert_int_equal(qv_ir_check(net, NULL), QV_OK);
+  return net;
+}
+
+static void check_edge(const char *what, qv_acc acc, uint32_t k, int32_t w, int64_t xmax, int32_t x_zp, int64_t top) {
+  qv_net *net = edge_net(acc, k, w, xmax, x_zp, top);
+  qv_values vals;
+  batch b = {.net = net, .n = 1, .n_out = 1, .out_bytes = {8}};
+  assert_int_equal(qv_values_init(&vals, net, NULL), QV_OK);
+  for (uint32_t i = 0; i < k; i++) vals.v[0][i] = xmax; /* the largest sum */
+  b.in[0] = must(calloc(k, 2));
+  b.want[0] = must(calloc(2, 8));
+  b.got[0] = must(calloc(2, 8));
+  put(b.in[0], &net->tensor[0], vals.v[0]);
+  b.st = qv_ref_run(net, &vals, NULL);
+  put(b.want[0], &net->tensor[1], vals.v[1]);
+  for (size_t i = 0; i < N_ISAS; i++)
+    if (isas[i] <= qv_isa_detect()) compare(&b, isas[i], 1, what, (uint64_t)top);
+  qv_values_clear(&vals);
+  batch_clear(&b);
+  qv_net_free(net);
+}
+
+static void accumulators_at_the_edge(void **state) {
+  (void)state;
+  for (int64_t d = -1; d <= 2; d++) {
+    check_edge("sat", (qv_acc){.mode = QV_ACC_SAT, .bits = 16}, 400, 127, 1, 0, 32767 + d);
+    check_edge("trap", (qv_acc){.mode = QV_ACC_TRAP, .bits = 16}, 400, 127, 1, 0, 32767 + d);
+    check_edge("wrap16", (qv_acc){.mode = QV_ACC_WRAP, .bits = 16}, 400, 127, 1, 0, 32767 + d);
+    check_edge("pair", (qv_acc){.mode = QV_ACC_PAIR16, .bits = 32}, 2, 127, 1 << 7, 0, (256 + d) << 7);
+    check_edge("pair, raw", (qv_acc){.mode = QV_ACC_PAIR16, .bits = 32, .raw = true}, 2, 127, 256, 255, 128 + d);
+    check_edge("lanes, wrap", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16}, 400, 127, 1, 0, 32767 + d);
+    check_edge("lanes, sat", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .lane_sat = true}, 400, 127, 1, 0, 32767 + d);
+    check_edge("lanes, raw", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .raw = true}, 400, 127, 128, 127, 255 + d);
+    check_edge("exact, 32 bits", (qv_acc){.mode = QV_ACC_EXACT}, 600, 127, 32767, 0, (65537 + d) * 32767);
+    check_edge("exact, 40 bits", (qv_acc){.mode = QV_ACC_EXACT}, 3000, 127, 32767, 0, (int64_t)3000 * 127 * 32767 + d * 32767);
+    check_edge("wrap 40", (qv_acc){.mode = QV_ACC_WRAP, .bits = 33}, 3000, 127, 32767, 0, (int64_t)3000 * 127 * 32767 + d * 32767);
+  }
+}
+
 /* ---- requantization: nets of a single step, many channels, inputs at the edges ------------------------------------------- */
 
 #define STEP_CHANNELS 24
 #define STEP_ROWS 40
 
+/* Parameters away from the usual: results far outside int32 or all zero, small or negative multipliers. */
+static void vary(qv_rng *r, qv_rq_par *p) {
+  int k = (int)qv_rng_range(r, 0, 14);
+  if (p->M != 0) p->M *= k % 2 ? (double)(1 << k) : 1.0 / (1 << k);
+  else if (p->fn != QV_RQ_DIV && p->fn != QV_RQ_TDIV) {
+    if (k % 3 == 0) p->m >>= k * 2;
+    if (p->fn == QV_RQ_D && k % 5 == 0) p->m = -p->m;
+    p->sh += k % 2 ? k : -k;
+  }
+}
+
 static qv_net *step_net(qv_rng *r, unsigned fn_a, unsigned fn_b, int bits) {
   qv_net *net = must(qv_net_new(0));
   int64_t lim = (int64_t)1 << bits;
-  qv_tensor x = {.name = "x", .rank = 2, .dim = {STEP_ROWS, STEP_CHANNELS}, .type = QV_I64, .lo = -lim, .hi = lim - 1}, y = x;
-  y.name = "y";
+  qv_tensor x = {.name = "x", .rank = 2, .dim = {STEP_ROWS, STEP_CHANNELS}, .type = bits < 8 ? QV_I8 : QV_I64, .lo = -lim, .hi = lim - 1}, y = x;
+  y.name = "y", y.type = QV_I64;
   uint32_t *in = must(QV_NEW(&net->arena, 1, uint32_t));
   qv_rq_par *p = must(QV_NEW(&net->arena, STEP_CHANNELS, qv_rq_par));
   qv_node d = {.kind = QV_STEP, .op = "STEP", .n_in = 1, .in = in, .out = 1};
   int ob = (int)qv_rng_range(r, 4, 31);
-  bool small = qv_rng_next(r) % 2;
+  bool small = qv_rng_next(r) % 2, far = qv_rng_next(r) % 4 == 0;
   d.u.step = (qv_step){.inner = 1, .n_par = qv_rng_next(r) % 4 == 0 ? 1 : STEP_CHANNELS, .par = p};
   if (small) ob = 8;
   d.u.step.lo = -((int64_t)1 << (ob - 1)), d.u.step.hi = -d.u.step.lo - 1;
   if (qv_rng_next(r) % 2) d.u.step.out_zp = qv_rng_range(r, d.u.step.lo, d.u.step.hi);
+  if (qv_rng_next(r) % 4 == 0) d.u.step.lo = d.u.step.out_zp; /* ReLU */
   if (qv_rng_next(r) % 4 == 0) d.u.step.in_zp = qv_rng_range(r, -1000, 1000);
-  if (bits < 20 && qv_rng_next(r) % 3 == 0) d.u.step.lshift = (uint32_t)qv_rng_range(r, 0, 28 - bits);
-  for (int i = 0; i < STEP_CHANNELS; i++)
+  if (bits < 20 && qv_rng_next(r) % 3 == 0) d.u.step.lshift = (uint32_t)qv_rng_range(r, 0, qv_rng_next(r) % 4 ? 28 - bits : 31);
+  for (int i = 0; i < STEP_CHANNELS; i++) {
     p[i] = gen_rq_par(r, (qv_rq)(qv_rng_next(r) % 4 ? fn_a : fn_b), lim << d.u.step.lshift, ob);
+    if (far) vary(r, &p[i]);
+  }
   assert_int_equal(qv_net_add_tensor(net, &x), 0);
   assert_int_equal(qv_net_add_tensor(net, &y), 1);
   assert_int_equal(qv_net_add_node(net, &d), 0);
@@ -219,8 +305,8 @@ static void check_step_net(qv_rng *r, qv_net *net, const char *what, uint64_t se
   for (size_t e = 0; e < qv_elems(x); e++) { /* sample 1: edges instead of random values */
     uint32_t c = (uint32_t)(e % STEP_CHANNELS);
     int64_t v = near_edge(r, s, c, x), q = qv_step_eval(s, s->n_par == 1 ? 0 : c, v);
-    memcpy(b.in[0] + bytes_of(x) + 8 * e, &v, 8);
-    memcpy(b.want[0] + bytes_of(y) + 8 * e, &q, 8);
+    put1(b.in[0] + bytes_of(x), x, e, v);
+    put1(b.want[0] + bytes_of(y), y, e, q);
   }
   for (size_t i = 0; i < N_ISAS; i++)
     if (isas[i] <= qv_isa_detect()) compare(&b, isas[i], 1, what, seed);
@@ -230,7 +316,7 @@ static void check_step_net(qv_rng *r, qv_net *net, const char *what, uint64_t se
 static void requantization(void **state) {
   (void)state;
   for (unsigned fn = 0; fn <= QV_RQ_MEANF; fn++)
-    for (uint64_t i = 0; i < 60 * effort(); i++) {
+    for (uint64_t i = 0; i < 150 * effort(); i++) {
       qv_rng r = {i * 1000 + fn};
       unsigned other = i % 5 == 0 ? (unsigned)(qv_rng_next(&r) % (QV_RQ_MEANF + 1)) : fn;
       qv_net *net = step_net(&r, fn, other, (int)qv_rng_range(&r, 7, 31));
@@ -259,14 +345,14 @@ static void every_fast_kernel_was_compared(void **state) {
     for (size_t i = 0; i < sizeof vnni / sizeof vnni[0]; i++) assert_true(was_seen(vnni[i]));
 }
 
-static void input_outside_range(void **state) {
-  (void)state;
+static void check_outside(int bits, int64_t delta) {
   qv_rng r = {5};
   qv_net *net = NULL;
-  while (net == NULL) net = step_net(&r, QV_RQ_D, QV_RQ_D, 10);
-  const size_t n = STEP_ROWS * STEP_CHANNELS;
-  int64_t *x = must(calloc(3 * n, sizeof *x)), *y = must(calloc(3 * n, sizeof *y));
-  x[2 * n + 7] = net->tensor[0].hi + 1;
+  while (net == NULL) net = step_net(&r, QV_RQ_D, QV_RQ_D, bits);
+  const qv_tensor *t = &net->tensor[0];
+  const size_t n = qv_elems(t);
+  unsigned char *x = must(calloc(3 * n, 8)), *y = must(calloc(3 * n, 8));
+  put1(x, t, 2 * n + 7, delta > 0 ? t->hi + delta : t->lo + delta);
   qv_plan *p = NULL;
   assert_int_equal(qv_plan_new(&p, net, QV_ISA_BEST, NULL), QV_OK);
   for (unsigned threads = 1; threads <= 3; threads++) {
@@ -279,6 +365,28 @@ static void input_outside_range(void **state) {
   qv_net_free(net);
   free(x);
   free(y);
+}
+
+static void input_outside_range(void **state) {
+  (void)state;
+  for (int bits = 3; bits <= 12; bits++) {
+    if (bits == 7) continue; /* every byte is valid */
+    check_outside(bits, 1);
+    check_outside(bits, -1);
+  }
+}
+
+static void missing_isa_is_refused(void **state) {
+  (void)state;
+  qv_rng r = {1};
+  qv_net *net = must(gen_net(&r, NULL));
+  for (size_t i = 0; i < N_ISAS; i++) {
+    qv_plan *p = NULL;
+    qv_err err = {0};
+    assert_int_equal(qv_plan_new(&p, net, isas[i], &err), isas[i] <= qv_isa_detect() ? QV_OK : QV_E_UNSUP);
+    qv_plan_free(p);
+  }
+  qv_net_free(net);
 }
 
 static void opaque_is_refused(void **state) {
@@ -299,9 +407,10 @@ static void opaque_is_refused(void **state) {
 int main(void) {
   print_message("best instruction set: %s; seeds count from 0; QV_TEST_MULT=%llu\n", qv_isa_name(qv_isa_detect()), (unsigned long long)effort());
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(random_nets),       cmocka_unit_test(tiny_nets),         cmocka_unit_test(layered_nets),
-      cmocka_unit_test(wide_nets),         cmocka_unit_test(accumulators),      cmocka_unit_test(requantization),
-      cmocka_unit_test(input_outside_range), cmocka_unit_test(opaque_is_refused), cmocka_unit_test(every_fast_kernel_was_compared),
+      cmocka_unit_test(random_nets),       cmocka_unit_test(tiny_nets),      cmocka_unit_test(layered_nets),
+      cmocka_unit_test(large_nets),        cmocka_unit_test(wide_nets),      cmocka_unit_test(accumulators),
+      cmocka_unit_test(accumulators_at_the_edge), cmocka_unit_test(requantization), cmocka_unit_test(input_outside_range), cmocka_unit_test(opaque_is_refused),
+      cmocka_unit_test(missing_isa_is_refused), cmocka_unit_test(every_fast_kernel_was_compared),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
