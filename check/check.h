@@ -1,0 +1,194 @@
+// qverify-check: what its few files share. Written from docs/ alone; no line is shared with the prover.
+#ifndef QVERIFY_CHECK_H
+#define QVERIFY_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+__extension__ typedef __int128 i128;
+
+// ---- how a run ends (main.c) ------------------------------------------------------------------------------------------------------
+_Noreturn void rejected(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // the certificate is no proof: exit 1
+_Noreturn void unusable(const char *fmt, ...) __attribute__((format(printf, 1, 2))); // net, property, memory, usage: exit 2
+
+// ---- text (text.c): the lexical rules of docs/qir.md sections 1, 2 and of docs/property.md ---------------------------------------------
+typedef struct {
+  const char *name;
+  const unsigned char *base, *p, *end; // *end is a zero byte, which no token contains: reading stops there by itself
+  uint64_t line;
+  bool line_start, certificate; // an error in a certificate is a rejection
+} Text;
+
+typedef struct {
+  const unsigned char *p;
+  size_t n;
+} Str;
+
+void *take(uint64_t n, size_t size); // zeroed memory, never NULL; lives until release_all
+void release_all(void);
+void text_open(Text *t, const char *name, const unsigned char *bytes, size_t n, bool certificate);
+_Noreturn void bad(const Text *t, const char *what);
+void word(Text *t, const char *w);
+unsigned choice(Text *t, const char *const *words, unsigned n); // position of the next word in the list
+int64_t number(Text *t, int64_t lo, int64_t hi);
+uint32_t number32(Text *t, uint32_t lo, uint32_t hi);
+void fits_text(const Text *t, uint64_t items, unsigned bytes); // that many items of so many bytes can still follow
+double real64(Text *t);
+double real32(Text *t);
+Str string(Text *t); // as written, escapes and all: one spelling per string, so equal bytes are equal strings
+void newline(Text *t);
+void text_end(Text *t);
+
+// ---- SHA-256 (sha256.c) -------------------------------------------------------------------------------------------------------------
+void sha256_hex(const unsigned char *bytes, size_t n, char hex[65]);
+
+// ---- the net (net.c): docs/qir.md -----------------------------------------------------------------------------------------------------
+typedef struct {
+  int64_t lo, hi;
+} Iv;
+
+// Interval number floor(e / inner) mod n for element e. n = 1 always has inner = 1; otherwise n * inner divides the element count.
+typedef struct {
+  uint32_t n, inner;
+  const Iv *iv;
+} Claim;
+
+typedef enum { FROM_NOWHERE, FROM_INPUT, FROM_CONSTANT, FROM_NODE } Origin;
+
+typedef struct {
+  Str name;
+  Origin origin;
+  unsigned type, rank;
+  bool scale;
+  uint32_t dims[8], size;
+  const int32_t *data; // of a constant
+  Claim claim;         // of every other tensor: from the certificate
+} Tensor;
+
+typedef struct {
+  uint32_t tensor;
+  Iv range;       // declared
+  Claim property; // required by the property
+} Input;
+
+typedef enum { AFFINE, STEP, TABLE, SUM, PRODUCT, MAX, INDEX, CLAMP, WRAP, TAIL, OPAQUE } Kind;
+typedef enum { EXACT, ACC_WRAP, SAT, TRAP, PAIR16, LANES } Mode;
+typedef enum { RQ_D, RQ_U, RQ_S, RQ_64, RQ_T, RQ_TD, RQ_F32, RQ_NDU, RQ_F64A, RQ_REF, RQ_F32B, RQ_DIV, RQ_TDIV, RQ_MEANF } Fn;
+typedef enum { RESHAPE, TRANSPOSE, PAD, CONCAT, SLICE, BROADCAST, GATHER } Move;
+
+typedef struct {
+  uint32_t n, ih, iw, ic, oh, ow, oc, kh, kw, sh, sw, dh, dw, pt, pl, groups;
+} Window;
+
+typedef struct {
+  Mode mode;
+  unsigned bits; // 0 for exact
+  bool any_order, bias_first, raw, k8, lane_sat;
+  unsigned lanes, lane_bits;
+  uint32_t spill;
+} Acc;
+
+typedef struct {
+  Fn fn;
+  int32_t m, sh;
+  double M, B;
+} Par;
+
+typedef struct {
+  Kind kind;
+  uint32_t n_in, out;
+  const uint32_t *in;
+  Window w; // affine, max
+  Acc acc;  // affine, sum, product
+  // affine
+  int32_t x_zp;
+  uint32_t n_wzp, taps; // taps = kh * kw * (ic / groups)
+  const int32_t *w_zp, *weight;
+  const int64_t *bias;
+  // step, table, clamp, wrap, tail, opaque
+  int64_t in_zp, out_zp, lo, hi;
+  uint32_t lshift, inner, n_idx, n_par, n_table, bits;
+  const uint32_t *idx;
+  const Par *par;
+  const int32_t *table;
+  // sum (one per input); product uses z[0], z[1]
+  const int64_t *c, *z;
+  // index
+  Move move;
+  const int32_t *a, *b;
+  const uint32_t *g;
+  uint32_t axis;
+  int32_t value;
+  // from the certificate
+  unsigned claim_bits;
+  bool claim_harmless, by_channel, claim_holds;
+  // found by the checker: harmless at its own width at every position and channel
+  bool own_harmless;
+} Node;
+
+typedef struct LinearState LinearState;
+
+typedef struct {
+  uint32_t n_tensors, n_inputs, n_nodes;
+  Tensor *tensors;
+  Input *inputs;
+  Node *nodes;
+  unsigned acc_bits;   // from the property
+  uint64_t text;       // bytes of all files, the measure for memory
+  LinearState *linear; // kept between linear rows
+} Net;
+
+void net_read(Net *net, Text *t);
+bool accumulates(const Node *n);
+
+// ---- property and certificate (cert.c): docs/property.md, docs/certificate.md sections 1 and 2 -----------------------------------------
+typedef struct {
+  uint32_t node, channel, from;
+  bool upper;
+} Linear;
+
+typedef struct {
+  Linear *linear;
+  uint32_t n_linear;
+  bool verified;
+} Cert;
+
+void property_read(Net *net, Text *t); // t = NULL: every input takes its whole range
+void cert_read(Cert *c, Net *net, Text *t, const char *net_hash, const char *property_hash);
+Claim claim_make(const Iv *iv, uint64_t n, uint64_t inner);
+
+// ---- evaluation (requant.c, rules.c, linear.c): docs/certificate.md sections 3 to 5 -----------------------------------------------------
+void float_probe(void);
+bool requant(const Par *p, i128 v, int64_t out_zp, i128 *r); // false: outside the range for which the functions are guaranteed
+const Par *par_at(const Node *n, uint32_t e);
+bool step_value(const Node *n, const Par *p, i128 x, i128 *y);
+Iv range_at(const Tensor *t, uint32_t e);
+bool inside_taps(uint32_t o, uint32_t stride, uint32_t pad, uint32_t dilation, uint32_t taps, uint32_t size, uint32_t *k0, uint32_t *k1);
+bool index_source(const Net *net, const Node *n, uint32_t e, uint32_t *tensor, uint32_t *source); // false: the constant n->value
+void rules_check(Net *net, const Cert *c);
+i128 linear_bound(Net *net, const Linear *l, uint32_t element);
+
+// ---- exact arithmetic ---------------------------------------------------------------------------------------------------------------
+static inline i128 imin(i128 a, i128 b) { return a < b ? a : b; }
+static inline i128 imax(i128 a, i128 b) { return a > b ? a : b; }
+static inline i128 clip(i128 v, i128 lo, i128 hi) { return v < lo ? lo : v > hi ? hi : v; }
+static inline i128 pow2(unsigned e) { return (i128)1 << e; }
+static inline i128 floor_div(i128 a, i128 b) { // b > 0
+  i128 q = a / b;
+  return a % b < 0 ? q - 1 : q;
+}
+static inline i128 floor_shift(i128 a, unsigned e) { return a < 0 ? ~(~a >> e) : a >> e; } // floor(a / 2^e)
+static inline bool fits_bits(i128 lo, i128 hi, unsigned bits) { return lo >= -pow2(bits - 1) && hi < pow2(bits - 1); }
+static inline bool fits64(i128 v) { return fits_bits(v, v, 64); }
+// The product, if it stays within 2^120.
+static inline bool multiply(i128 a, i128 b, i128 *r) {
+  if (!fits64(a) || !fits64(b)) {
+    i128 x = a < 0 ? -a : a, y = b < 0 ? -b : b;
+    if (x != 0 && y > pow2(120) / x) return false;
+  }
+  *r = a * b;
+  return *r >= -pow2(120) && *r <= pow2(120);
+}
+
+#endif

@@ -1,0 +1,210 @@
+// Linear bounds: docs/certificate.md section 4. A row is a list of integer coefficients at scale 2^-16 on elements of tensors and a
+// constant at scale 2^-32. The document forbids rows whose coefficients leave int64 or whose constant leaves 2^120: such rows are
+// rejected, so that 128-bit arithmetic is exact everywhere.
+#include "check.h"
+
+#include <inttypes.h>
+
+// Coefficients on one tensor: dense, with a list of the elements that may be non-zero.
+typedef struct {
+  int64_t *a;
+  bool *listed;
+  uint32_t *list, n;
+} Row;
+
+// A step, table or clamp on [l,u]: slope p, and the least and greatest t = 2^16 f(x) - p x. Kept from row to row.
+typedef struct {
+  const Node *node;
+  const Par *par;
+  Iv x;
+  i128 fl, p, t_min, t_max;
+} Chord;
+
+enum { CHORDS = 1 << 12 };
+
+typedef LinearState State;
+struct LinearState {
+  const Net *net;
+  const Linear *line;
+  Row *rows;
+  Chord *chords;
+  uint64_t held; // elements of all dense rows
+  i128 C;
+};
+
+_Noreturn static void give_up(const State *s, const char *what) {
+  const Linear *l = s->line;
+  rejected("linear %" PRIu32 " %s %" PRIu32 " %" PRIu32 ": %s", l->node, l->upper ? "hi" : "lo", l->channel, l->from, what);
+}
+
+static i128 checked_product(const State *s, i128 a, i128 b) {
+  i128 r;
+  if (!multiply(a, b, &r)) give_up(s, "the constant leaves 2^120");
+  return r;
+}
+
+static void add_constant(State *s, i128 v) {
+  s->C += v; // both within 2^120
+  if (s->C > pow2(120) || s->C < -pow2(120)) give_up(s, "the constant leaves 2^120");
+}
+
+// C += 2^16 * a * v
+static void add_value(State *s, int64_t a, i128 v) { add_constant(s, checked_product(s, checked_product(s, a, v), 1 << 16)); }
+
+static void add_coefficient(State *s, uint32_t tensor, uint32_t e, i128 a) {
+  Row *r = &s->rows[tensor];
+  if (!r->a) {
+    uint32_t size = s->net->tensors[tensor].size;
+    s->held += size;
+    if (s->held > s->net->text + (1 << 22)) give_up(s, "the row's tensors are too large for this checker");
+    r->a = take(size, sizeof *r->a), r->listed = take(size, sizeof *r->listed), r->list = take(size, sizeof *r->list);
+  }
+  a += r->a[e];
+  if (!fits64(a)) give_up(s, "a coefficient leaves int64");
+  r->a[e] = (int64_t)a;
+  if (!r->listed[e]) r->listed[e] = true, r->list[r->n++] = e;
+}
+
+// Takes the next coefficient out of a tensor's row; false when none is left.
+static bool next(Row *r, uint32_t *e, int64_t *a) {
+  while (r->n > 0) {
+    *e = r->list[--r->n];
+    *a = r->a[*e];
+    r->a[*e] = 0, r->listed[*e] = false;
+    if (*a != 0) return true;
+  }
+  return false;
+}
+
+// The greater (upper bound) or lesser of a*lo and a*hi as a choice of the end.
+static int64_t end_for(const State *s, int64_t a, Iv v) { return (a > 0) == s->line->upper ? v.hi : v.lo; }
+
+static void other(State *s, uint32_t tensor, uint32_t e, int64_t a) {
+  add_value(s, a, end_for(s, a, range_at(&s->net->tensors[tensor], e)));
+}
+
+static void affine(State *s, const Node *n, uint32_t e, int64_t a) {
+  const Window *w = &n->w;
+  uint32_t o = e % w->oc, x = e / w->oc % w->ow, y = e / w->oc / w->ow % w->oh, i = e / w->oc / w->ow / w->oh;
+  uint32_t icg = w->ic / w->groups, first = o / (w->oc / w->groups) * icg, ky, ky1, kx0, kx1;
+  int64_t wz = n->w_zp[n->n_wzp == 1 ? 0 : o], sum = 0; // at most 2^28 terms below 2^33
+  inside_taps(y, w->sh, w->pt, w->dh, w->kh, w->ih, &ky, &ky1);
+  inside_taps(x, w->sw, w->pl, w->dw, w->kw, w->iw, &kx0, &kx1);
+  for (; ky < ky1; ky++) {
+    for (uint32_t kx = kx0; kx < kx1; kx++) {
+      int64_t iy = (int64_t)y * w->sh - w->pt + (int64_t)ky * w->dh, ix = (int64_t)x * w->sw - w->pl + (int64_t)kx * w->dw;
+      uint32_t element = (uint32_t)((((int64_t)i * w->ih + iy) * w->iw + ix) * w->ic) + first;
+      const int32_t *weight = n->weight + (size_t)o * n->taps + ((size_t)ky * w->kw + kx) * icg;
+      for (uint32_t c = 0; c < icg; c++) {
+        int64_t d = weight[c] - wz;
+        sum += d;
+        if (d != 0) add_coefficient(s, n->in[0], element + c, (i128)a * d);
+      }
+    }
+  }
+  add_value(s, a, n->bias[o] - (i128)n->x_zp * sum);
+}
+
+static i128 value(const State *s, const Node *n, const Par *p, i128 x) {
+  i128 y;
+  if (n->kind == TABLE) return n->table[x - n->lo];
+  if (n->kind == CLAMP) return clip(x, n->lo, n->hi);
+  if (!step_value(n, p, x, &y)) give_up(s, "a claimed range is too wide for the requantization");
+  return y;
+}
+
+static void chord_point(const State *s, Chord *c, i128 x, i128 f) {
+  i128 t = f * pow2(16) - checked_product(s, c->p, x); // abs(f) <= 2^63
+  c->t_min = imin(c->t_min, t), c->t_max = imax(c->t_max, t);
+}
+
+// Steps and clamps are monotone: t is extreme at the ends of the runs of equal f, which are found by doubling and halving.
+static const Chord *chord(State *s, const Node *n, const Par *par, Iv v) {
+  uint64_t key = ((uint64_t)v.lo * 31 + (uint64_t)v.hi) * 31 + ((uintptr_t)par >> 4) + ((uintptr_t)n >> 4) * 7;
+  Chord *c = &s->chords[(key * 0x9E3779B97F4A7C15u) >> 52];
+  if (c->node == n && c->par == par && c->x.lo == v.lo && c->x.hi == v.hi) return c;
+  i128 x = v.lo, u = v.hi, fl = value(s, n, par, x), p = floor_div((value(s, n, par, u) - fl) * pow2(16), u - x);
+  *c = (Chord){n, par, v, fl, p, pow2(125), -pow2(125)};
+  while (x <= u) {
+    i128 f = value(s, n, par, x), last = x, stride = 1;
+    if (n->kind != TABLE) {
+      while (last + stride <= u && value(s, n, par, last + stride) == f) last += stride, stride *= 2;
+      for (; stride > 0; stride /= 2) {
+        if (last + stride <= u && value(s, n, par, last + stride) == f) last += stride;
+      }
+    }
+    chord_point(s, c, x, f), chord_point(s, c, last, f);
+    x = last + 1;
+  }
+  return c;
+}
+
+static void function(State *s, const Node *n, uint32_t e, int64_t a) {
+  Iv v = range_at(&s->net->tensors[n->in[0]], e);
+  const Par *par = n->kind == STEP ? par_at(n, e) : NULL;
+  if (v.lo == v.hi) {
+    add_value(s, a, value(s, n, par, v.lo));
+    return;
+  }
+  if ((i128)v.hi - v.lo > 1 << 20) {
+    other(s, n->out, e, a);
+    return;
+  }
+  const Chord *c = chord(s, n, par, v);
+  i128 ap = checked_product(s, a, c->p), a1 = floor_shift(ap, 16), r = ap - a1 * pow2(16);
+  add_constant(s, checked_product(s, a, (a > 0) == s->line->upper ? c->t_max : c->t_min));
+  add_coefficient(s, n->in[0], e, a1);
+  add_constant(s, r * (s->line->upper ? v.hi : v.lo)); // 0 <= r < 2^16
+}
+
+static void substitute(State *s, const Node *n, uint32_t e, int64_t a) {
+  uint32_t tensor, source;
+  switch (n->kind) {
+  case AFFINE:
+    if (n->own_harmless) affine(s, n, e, a);
+    else other(s, n->out, e, a);
+    break;
+  case SUM:
+    if (!n->own_harmless) other(s, n->out, e, a);
+    for (uint32_t k = 0; n->own_harmless && k < n->n_in; k++) {
+      i128 ac = (i128)a * n->c[k];
+      if (!fits64(ac)) give_up(s, "a coefficient leaves int64");
+      add_coefficient(s, n->in[k], e, ac);
+      add_value(s, (int64_t)ac, -(i128)n->z[k]);
+    }
+    break;
+  case INDEX:
+    if (index_source(s->net, n, e, &tensor, &source)) add_coefficient(s, tensor, source, a);
+    else add_value(s, a, n->value);
+    break;
+  case STEP:
+  case TABLE:
+  case CLAMP: function(s, n, e, a); break;
+  case PRODUCT:
+  case MAX:
+  case WRAP:
+  case TAIL:
+  case OPAQUE: other(s, n->out, e, a); break;
+  }
+}
+
+i128 linear_bound(Net *net, const Linear *l, uint32_t element) {
+  uint32_t e;
+  int64_t a;
+  State *s = net->linear;
+  if (!s) {
+    s = net->linear = take(1, sizeof *s);
+    *s = (State){.net = net, .rows = take(net->n_tensors, sizeof *s->rows), .chords = take(CHORDS, sizeof *s->chords)};
+  }
+  s->line = l;
+  s->C = 0;
+  affine(s, &net->nodes[l->node], element, 1 << 16);
+  for (uint32_t k = l->node; k-- > l->from;) {
+    const Node *n = &net->nodes[k];
+    while (next(&s->rows[n->out], &e, &a)) substitute(s, n, e, a);
+  }
+  for (uint32_t t = 0; t < net->n_tensors; t++) {
+    while (next(&s->rows[t], &e, &a)) other(s, t, e, a);
+  }
+  return l->upper ? floor_shift(s->C, 32) : -floor_shift(-s->C, 32);
+}
