@@ -18,14 +18,24 @@ typedef struct {
   uint32_t n;
 } coefs;
 
-/* y = f(x) for x in [l,u] lies between p*x + tmin and p*x + tmax, at scale 2^-16. */
+/* y = p*x + t at scale 2^-16. */
+typedef struct {
+  int64_t p;
+  qv_i128 t;
+} line;
+
+/* y = f(x) for x in [l,u] lies between the lower and the upper line. */
 typedef struct {
   uint32_t node, channel;
   int64_t l, u;
-  int64_t p;
-  qv_i128 tmin, tmax;
+  line lower, upper;
   bool used;
-} line;
+} lines;
+
+/* Points between which f is constant or, for a clamp, linear. */
+typedef struct {
+  int64_t x, y;
+} corner;
 
 struct qv_linear {
   const qv_net *net;
@@ -33,8 +43,10 @@ struct qv_linear {
   const bool *harmless;
   coefs *t;              /* [n_tensors] */
   qv_index_src **map;    /* [n_nodes], lazily */
-  line *cache;           /* open addressing, power of two */
+  lines *cache;          /* open addressing, power of two */
   size_t n_cache, cap_cache;
+  corner *corner;        /* scratch of the function at hand */
+  size_t n_corner, cap_corner;
   qv_i128 c;             /* constant, scale 2^-32 */
   bool hi;
   uint64_t *work;
@@ -59,6 +71,7 @@ void qv_linear_free(qv_linear *l) {
   if (l == NULL) return;
   qv_arena_clear(&l->arena);
   free(l->cache);
+  free(l->corner);
   free(l);
 }
 
@@ -171,41 +184,69 @@ static int64_t value(const qv_node *n, uint32_t c, int64_t x) {
   return qv_clamp64(x, n->u.clamp.lo, n->u.clamp.hi);
 }
 
-static void take(line *v, int64_t x, int64_t y) {
-  qv_i128 t = (qv_i128)y * ONE - (qv_i128)v->p * x;
-  v->tmin = t < v->tmin ? t : v->tmin;
-  v->tmax = t > v->tmax ? t : v->tmax;
+static bool add_corner(qv_linear *l, int64_t x, int64_t y) {
+  if (l->n_corner == l->cap_corner) {
+    size_t cap = l->cap_corner == 0 ? 1024 : 2 * l->cap_corner;
+    corner *c = realloc(l->corner, cap * sizeof *c);
+    if (c == NULL) return false;
+    l->corner = c;
+    l->cap_corner = cap;
+  }
+  l->corner[l->n_corner++] = (corner){x, y};
+  return true;
 }
 
-/* Extremes of 2^16 f(x) - p x over [l,u]: at the ends of the runs on which f is constant (steps are monotone), at the kinks
- * of a clamp, anywhere for a table. */
-static void fit(line *v, const qv_node *n) {
-  int64_t fl = value(n, v->channel, v->l), fu = value(n, v->channel, v->u);
-  v->p = (int64_t)qv_floor_div(((qv_i128)fu - fl) * ONE, (qv_i128)v->u - v->l);
-  v->tmin = v->tmax = (qv_i128)fl * ONE - (qv_i128)v->p * v->l;
-  take(v, v->u, fu);
+/* Both ends of every run on which f is constant (gallop, then bisect: steps are monotone; tables run point by point), or the
+ * ends and kinks of a clamp. In ascending order. */
+static bool find_corners(qv_linear *l, const qv_node *n, const lines *v) {
+  bool ok = true;
+  l->n_corner = 0;
   if (n->kind == QV_CLAMP) {
-    const int64_t kink[2] = {n->u.clamp.lo, n->u.clamp.hi};
-    for (int i = 0; i < 2; i++)
-      if (kink[i] > v->l && kink[i] < v->u) take(v, kink[i], kink[i]);
-    return;
+    const int64_t x[4] = {v->l, qv_clamp64(n->u.clamp.lo, v->l, v->u), qv_clamp64(n->u.clamp.hi, v->l, v->u), v->u};
+    for (int i = 0; i < 4; i++) ok = ok && add_corner(l, x[i], value(n, 0, x[i]));
+    return ok;
   }
-  for (int64_t x = v->l; x <= v->u;) {
+  for (int64_t x = v->l; ok && x <= v->u;) {
     int64_t y = value(n, v->channel, x), good = x, step = 1;
-    take(v, x, y);
-    if (n->kind == QV_STEP) { /* gallop, then bisect, to the last x of this run */
+    if (n->kind == QV_STEP) {
       while (good + step <= v->u && value(n, v->channel, good + step) == y) good += step, step *= 2;
       for (; step > 0; step /= 2)
         if (good + step <= v->u && value(n, v->channel, good + step) == y) good += step;
-      take(v, good, y);
     }
+    ok = add_corner(l, x, y) && (good == x || add_corner(l, good, y));
     x = good + 1;
   }
+  return ok;
+}
+
+static int64_t slope(corner a, corner b) { return (int64_t)qv_floor_div(((qv_i128)b.y - a.y) * ONE, (qv_i128)b.x - a.x); }
+
+/* Tightest parallel pair of slope p; kept where it is better at the middle of the interval. */
+static void try_slope(const qv_linear *l, lines *v, int64_t p, bool first) {
+  qv_i128 lo = 0, hi = 0, mid = (qv_i128)v->l + v->u;
+  for (size_t i = 0; i < l->n_corner; i++) {
+    qv_i128 t = (qv_i128)l->corner[i].y * ONE - (qv_i128)p * l->corner[i].x;
+    lo = i == 0 || t < lo ? t : lo;
+    hi = i == 0 || t > hi ? t : hi;
+  }
+  if (first || p * mid + 2 * hi < v->upper.p * mid + 2 * v->upper.t) v->upper = (line){p, hi};
+  if (first || p * mid + 2 * lo > v->lower.p * mid + 2 * v->lower.t) v->lower = (line){p, lo};
+}
+
+static bool fit(qv_linear *l, lines *v, const qv_node *n) {
+  if (!find_corners(l, n, v)) return false;
+  size_t c = 0, d = l->n_corner - 1;
+  try_slope(l, v, slope(l->corner[c], l->corner[d]), true);
+  try_slope(l, v, 0, false);
+  while (c + 1 < l->n_corner && l->corner[c + 1].y == l->corner[0].y) c++;
+  while (d > 0 && l->corner[d - 1].y == l->corner[l->n_corner - 1].y) d--;
+  if (c < d && l->corner[c].x < l->corner[d].x) try_slope(l, v, slope(l->corner[c], l->corner[d]), false);
+  return true;
 }
 
 static bool cache_grow(qv_linear *l) {
   size_t cap = l->cap_cache == 0 ? 1024 : l->cap_cache * 2;
-  line *old = l->cache, *now = calloc(cap, sizeof *now);
+  lines *old = l->cache, *now = calloc(cap, sizeof *now);
   if (now == NULL) return false;
   for (size_t i = 0; i < l->cap_cache; i++) {
     if (!old[i].used) continue;
@@ -219,18 +260,17 @@ static bool cache_grow(qv_linear *l) {
   return true;
 }
 
-static const line *find_line(qv_linear *l, uint32_t node, uint32_t channel, qv_itv x) {
+static const lines *find_lines(qv_linear *l, uint32_t node, uint32_t channel, qv_itv x) {
   if (2 * l->n_cache >= l->cap_cache && !cache_grow(l)) return NULL;
   size_t mask = l->cap_cache - 1;
   size_t h = ((size_t)node * 0x9E3779B97F4A7C15u ^ (size_t)x.lo * 0xBF58476D1CE4E5B9u ^ (size_t)channel * 0x94D049BB133111EBu) & mask;
   for (; l->cache[h].used; h = (h + 1) & mask) {
-    line *v = &l->cache[h];
+    lines *v = &l->cache[h];
     if (v->node == node && v->channel == channel && v->l == x.lo && v->u == x.hi) return v;
   }
-  l->cache[h] = (line){.node = node, .channel = channel, .l = x.lo, .u = x.hi, .used = true};
+  l->cache[h] = (lines){.node = node, .channel = channel, .l = x.lo, .u = x.hi, .used = true};
   l->n_cache++;
-  fit(&l->cache[h], &l->net->node[node]);
-  return &l->cache[h];
+  return fit(l, &l->cache[h], &l->net->node[node]) ? &l->cache[h] : NULL;
 }
 
 static qv_status through_function(qv_linear *l, uint32_t node, size_t e, int64_t a) {
@@ -242,12 +282,13 @@ static qv_status through_function(qv_linear *l, uint32_t node, size_t e, int64_t
     return add_interval(l, a, (qv_itv){y, y}, ONE);
   }
   if ((qv_i128)x.hi - x.lo > LINE_SPAN) return add_interval(l, a, qv_ranges_at(&l->r->tensor[n->out], e), ONE);
-  const line *v = find_line(l, node, c, x);
+  const lines *v = find_lines(l, node, c, x);
   if (v == NULL) return QV_E_NOMEM;
-  qv_i128 t = (a > 0) == l->hi ? v->tmax : v->tmin;
+  line k = (a > 0) == l->hi ? v->upper : v->lower;
+  qv_i128 t = k.t;
   qv_i128 mag = t < 0 ? -t : t, am = a < 0 ? -(qv_i128)a : a;
   if (mag > 0 && am > C_LIMIT / mag) return QV_E_LIMIT;
-  qv_i128 ap = (qv_i128)a * v->p, q = qv_floor_shift(ap, 16);
+  qv_i128 ap = (qv_i128)a * k.p, q = qv_floor_shift(ap, 16);
   if (q > INT64_MAX || q < INT64_MIN) return QV_E_LIMIT;
   qv_status st = add_c(l, a * t);
   if (st == QV_OK) st = add_coef(l, n->in[0], e, (int64_t)q);

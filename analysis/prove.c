@@ -73,7 +73,9 @@ static qv_status improve(prover *p, qv_linear *lin, uint32_t node, uint32_t chan
   for (uint32_t from = node; st == QV_OK && from-- > 0;) {
     if (p->net->node[from].kind != QV_AFFINE) continue;
     int64_t b;
-    st = qv_linear_bound(&b, lin, node, channel, hi, from, &p->work);
+    uint64_t share = p->work / 32 + 1, left = share; /* so that one channel never spends what the others need */
+    st = qv_linear_bound(&b, lin, node, channel, hi, from, &left);
+    p->work -= share - left;
     if (st != QV_OK || (hi ? b >= v->hi : b <= v->lo)) continue;
     if (hi) v->hi = b;
     else v->lo = b;
@@ -140,6 +142,7 @@ qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property 
   *out = (qv_proof){.acc_bits = prop != NULL ? prop->acc_bits : 0};
   prover p = {.out = out, .net = net, .prop = prop, .opts = opts != NULL ? opts : &defaults, .err = err};
   qv_status st = QV_OK;
+  out->tight = p.opts->tight;
   p.work = p.opts->work != 0 ? p.opts->work : QV_PROVE_WORK;
   p.known = QV_NEW(&out->arena, net->n_tensors, qv_ranges);
   p.harmless = QV_NEW(&out->arena, (size_t)net->n_nodes + 1, bool);

@@ -12,7 +12,7 @@ typedef struct {
   uint64_t work;     /* multiply-adds that linear bounds may spend; 0 = QV_PROVE_WORK; 1 = no linear bounds         */
 } qv_prove_opts;
 
-#define QV_PROVE_WORK ((uint64_t)1 << 31)
+#define QV_PROVE_WORK ((uint64_t)1 << 28)
 
 typedef struct {
   qv_range_result interval; /* interval analysis alone */
@@ -23,6 +23,7 @@ typedef struct {
   qv_cert_linear *linear;   /* rows that tightened something, in certificate order */
   uint32_t n_linear;
   int acc_bits;
+  bool tight;               /* as asked */
   qv_verdict verdict;       /* VERIFIED or UNKNOWN */
   qv_arena arena;
 } qv_proof;

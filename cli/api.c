@@ -123,6 +123,7 @@ static qv_status keep_input(qverify_overflow *o, qv_err *e) {
 qverify_status qverify_check_overflow(qverify_overflow **out, const qverify_model *m, int acc_bits, qverify_error *err) {
   qv_status st;
   qv_err e = {0};
+  qv_property whole = {0};
   *out = NULL;
   qverify_overflow *o = calloc(1, sizeof *o);
   if (o == NULL) {
@@ -134,11 +135,13 @@ qverify_status qverify_check_overflow(qverify_overflow **out, const qverify_mode
     st = QV_FAIL(&e, QV_E_ARG, "accumulator width %d: must be 0 or 2..64", acc_bits);
     goto done;
   }
-  QV_TRY(qv_ovcheck_run(&o->check, m->net, acc_bits, &e));
+  QV_TRY(qv_property_whole(&whole, m->net, acc_bits, &e));
+  QV_TRY(qv_ovcheck_run(&o->check, m->net, &whole, NULL, &e));
   QV_TRY(keep_input(o, &e));
   *out = o;
   o = NULL;
 done:
+  qv_property_clear(&whole);
   qverify_overflow_free(o);
   return report(st, &e, err);
 }

@@ -64,13 +64,11 @@ static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err
   return QV_OK;
 }
 
-qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, int acc_bits, qv_err *err) {
+qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts, qv_err *err) {
   qv_status st;
-  qv_property whole = {0};
-  o->acc_bits = acc_bits;
+  o->acc_bits = prop->acc_bits;
   for (uint32_t i = 0; i < net->n_nodes; i++) o->n_opaque += net->node[i].kind == QV_OPAQUE;
-  QV_TRY(qv_property_whole(&whole, net, acc_bits, err));
-  QV_TRY(qv_prove_overflow(&o->proof, net, &whole, NULL, err));
+  QV_TRY(qv_prove_overflow(&o->proof, net, prop, opts, err));
   o->n = o->proof.range.n_acc;
   o->item = calloc((size_t)o->n + 1, sizeof *o->item);
   o->wit = calloc((size_t)o->n + 1, sizeof *o->wit);
@@ -79,12 +77,17 @@ qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, int acc_bits, qv_err 
     goto done;
   }
   for (uint32_t i = 0; i < o->n; i++) o->item[i] = o->proof.item[i];
-  QV_TRY(refute(o, net, &whole, err));
+  QV_TRY(refute(o, net, prop, err));
   count_verdicts(o);
   QV_TRY(cross_check(o, net, err));
+  QV_TRY(cli_evidence_make(&o->evidence, net, prop, &o->proof, err));
 done:
-  qv_property_clear(&whole);
   return st;
+}
+
+qv_status qv_ovcheck_check(qv_ovcheck *o, qv_err *err) {
+  qv_status st = cli_evidence_check(&o->checked, &o->evidence, o->proof.verdict == QV_VERIFIED, err);
+  return st != QV_OK ? st : o->checked == CLI_CHECK_ACCEPTED ? QV_OK : QV_E_INTERNAL;
 }
 
 void qv_ovcheck_clear(qv_ovcheck *o) {
@@ -92,6 +95,7 @@ void qv_ovcheck_clear(qv_ovcheck *o) {
   free(o->wit);
   free(o->item);
   qv_proof_clear(&o->proof);
+  cli_evidence_free(&o->evidence);
   *o = (qv_ovcheck){0};
 }
 

@@ -3,6 +3,7 @@
 #define QV_CLI_OVCHECK_H
 
 #include "analysis/witness.h"
+#include "cli/evidence.h"
 
 typedef struct {
   int acc_bits;         /* as asked: 0 = each node's own accumulator                                             */
@@ -13,10 +14,17 @@ typedef struct {
   uint32_t n_opaque;    /* OPAQUE nodes: each is an obligation that nobody can prove                             */
   uint32_t selected;    /* n + obligations that are not informational + n_opaque                                 */
   uint32_t verified, falsified;
+  cli_evidence evidence;      /* .qir, property and certificate of the proof                                     */
+  cli_check_result checked;   /* what the independent checker said                                               */
 } qv_ovcheck;
 
-/* *out must be {0}; qv_ovcheck_clear in every case. acc_bits 0 or 2..64. The net's declared input ranges are the domain. */
-QV_NODISCARD qv_status qv_ovcheck_run(qv_ovcheck *out, const qv_net *net, int acc_bits, qv_err *err);
+/* Prove, then search where the proof fails, then write the evidence. *out must be {0}; qv_ovcheck_clear in every case.
+ * Domain and width come from the property. The checker is not run here. */
+QV_NODISCARD qv_status qv_ovcheck_run(qv_ovcheck *out, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts,
+                                      qv_err *err);
+
+/* Run the independent checker on the evidence. A certificate that it does not accept is QV_E_INTERNAL: trust nothing. */
+QV_NODISCARD qv_status qv_ovcheck_check(qv_ovcheck *o, qv_err *err);
 void qv_ovcheck_clear(qv_ovcheck *o);
 
 /* The accumulator that an overflow question is about: the node's own for acc_bits 0, else one of the same kind that is acc_bits

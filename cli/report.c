@@ -68,6 +68,7 @@ static cJSON *tool(void) {
 static cJSON *config(const cli_report *r) {
   cJSON *o = cJSON_CreateObject();
   bool ok = r->acc_bits == 0 ? qv_json_add_str(o, "acc_bits", NULL) : qv_json_add_num(o, "acc_bits", r->acc_bits);
+  ok = qv_json_add_str(o, "domain", r->domain_path) && ok;
   ok = qv_json_add_bool(o, "opaque", r->opaque) && ok;
   ok = qv_json_add_str(o, "profile", r->profile_asked) && ok;
   if (ok) return o;
@@ -87,7 +88,8 @@ static cJSON *inputs(const cli_report *r) {
   return NULL;
 }
 
-static cJSON *domain(const qv_net *net) {
+static cJSON *domain(const cli_report *r) {
+  const qv_net *net = r->model->net;
   cJSON *list = cJSON_CreateArray();
   bool ok = list != NULL;
   for (uint32_t i = 0; i < net->n_in; i++) {
@@ -95,7 +97,8 @@ static cJSON *domain(const qv_net *net) {
     cJSON *o = cJSON_CreateObject();
     bool fine = qv_json_add_str(o, "input", net->in[i].name);
     fine = qv_json_add_str(o, "type", qv_dtype_name(t->type)) && fine;
-    fine = qv_json_add(o, "range", interval((qv_itv){t->lo, t->hi})) && fine;
+    fine = qv_json_add(o, "range", interval(qv_property_hull(r->prop, i, t))) && fine;
+    fine = qv_json_add_bool(o, "per_element", r->prop->in[i].n > 1) && fine;
     ok = qv_json_push(list, o) && fine && ok;
   }
   if (ok) return list;
@@ -103,8 +106,21 @@ static cJSON *domain(const qv_net *net) {
   return NULL;
 }
 
+static cJSON *certificate(const cli_report *r) {
+  if (r->cert_path == NULL) return cJSON_CreateNull();
+  cJSON *o = cJSON_CreateObject();
+  char hex[QV_SHA256_HEX];
+  qv_sha256_hex(hex, r->check->evidence.cert.p, r->check->evidence.cert.n);
+  bool ok = qv_json_add_str(o, "path", r->cert_path);
+  ok = qv_json_add_str(o, "sha256", hex) && ok;
+  ok = qv_json_add_str(o, "format", "qvc 1") && ok;
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
 /* What every kind of obligation has in common; the fields that intervals alone cannot fill are null. */
-static bool common(cJSON *o, const char *id, const char *property, const qv_node *nd, qv_verdict v, const char *reason) {
+static bool common(cJSON *o, const cli_report *r, const char *id, const char *property, const qv_node *nd, qv_verdict v, const char *reason) {
   bool ok = qv_json_add_str(o, "id", id);
   ok = qv_json_add_str(o, "requirement", NULL) && ok;
   ok = qv_json_add_str(o, "property", property) && ok;
@@ -116,8 +132,9 @@ static bool common(cJSON *o, const char *id, const char *property, const qv_node
   ok = qv_json_add_str(o, "effort", NULL) && ok;
   ok = qv_json_add_str(o, "time_s", NULL) && ok;
   ok = qv_json_add_str(o, "mem_kb", NULL) && ok;
-  ok = qv_json_add_str(o, "certificate", NULL) && ok;
-  return qv_json_add_str(o, "checked_by", NULL) && ok;
+  ok = qv_json_add(o, "certificate", certificate(r)) && ok;
+  bool checked = v == QV_VERIFIED && r->check->checked == CLI_CHECK_ACCEPTED;
+  return qv_json_add_str(o, "checked_by", checked ? "qverify-check" : NULL) && ok;
 }
 
 static cJSON *counterexample(const cli_report *r, const qv_witness *w, qv_arena *a) {
@@ -154,7 +171,7 @@ static cJSON *overflow_item(const cli_report *r, uint32_t i, qv_arena *a) {
   char id[48];
   (void)snprintf(id, sizeof id, "overflow/node%" PRIu32, it->node);
   cJSON *o = cJSON_CreateObject(), *acc = cJSON_CreateObject();
-  bool ok = common(o, id, "no-accumulator-overflow", nd, it->verdict, cli_item_reason(a, net, r->check, i));
+  bool ok = common(o, r, id, "no-accumulator-overflow", nd, it->verdict, cli_item_reason(a, net, r->check, i));
   ok = qv_json_add_int(o, "channel", it->verdict == QV_FALSIFIED ? r->check->wit[i].channel : it->channel) && ok;
   ok = qv_json_add(o, "bound", interval(qv_acc_hull(b))) && ok;
   ok = qv_json_add(o, "cex", counterexample(r, &r->check->wit[i], a)) && ok;
@@ -178,7 +195,7 @@ static cJSON *step_item(const cli_report *r, uint32_t i) {
   char id[64];
   (void)snprintf(id, sizeof id, "requantization/node%" PRIu32 "/%" PRIu32, ob->node, i);
   cJSON *o = cJSON_CreateObject();
-  bool ok = common(o, id, qv_ob_name(ob->kind), nd, ob->holds ? QV_VERIFIED : QV_UNKNOWN,
+  bool ok = common(o, r, id, qv_ob_name(ob->kind), nd, ob->holds ? QV_VERIFIED : QV_UNKNOWN,
                    ob->holds ? "range within limit" : "not excluded: range leaves the limit");
   ok = qv_json_add_int(o, "channel", ob->channel) && ok;
   ok = qv_json_add(o, "bound", interval(ob->range)) && ok;
@@ -195,7 +212,7 @@ static cJSON *opaque_item(const cli_report *r, uint32_t node) {
   char id[48];
   (void)snprintf(id, sizeof id, "opaque/node%" PRIu32, node);
   cJSON *o = cJSON_CreateObject();
-  bool ok = common(o, id, "operator-modelled", nd, QV_UNKNOWN, "opaque operator: any value of its output type is assumed");
+  bool ok = common(o, r, id, "operator-modelled", nd, QV_UNKNOWN, "opaque operator: any value of its output type is assumed");
   ok = qv_json_add(o, "channel", cJSON_CreateNull()) && ok;
   ok = qv_json_add(o, "bound", cJSON_CreateNull()) && ok;
   ok = qv_json_add(o, "cex", cJSON_CreateNull()) && ok;
@@ -223,7 +240,7 @@ static bool add_results(cJSON *doc, const cli_report *r, qv_arena *a) {
   bool ok = notes != NULL;
   for (uint32_t i = 0; i < net->n_notes; i++) ok = qv_json_push(notes, cJSON_CreateString(net->note[i])) && ok;
   ok = qv_json_add(doc, "assumptions", notes) && ok;
-  ok = qv_json_add(doc, "domain", domain(net)) && ok;
+  ok = qv_json_add(doc, "domain", domain(r)) && ok;
   ok = qv_json_add_str(doc, "profile", net->profile[0] != 0 ? net->profile : NULL) && ok;
   ok = qv_json_add_str(sel, "requested", "overflow") && ok;
   ok = qv_json_add_int(sel, "matched", c->selected) && ok;
@@ -274,7 +291,7 @@ static cJSON *document(const cli_report *r, bool finished, qv_arena *a) {
   ok = qv_json_add(doc, "seed", cJSON_CreateNull()) && ok;
   ok = qv_json_add_num(doc, "threads", 1) && ok;
   ok = qv_json_add(doc, "limits", cJSON_CreateNull()) && ok;
-  ok = qv_json_add_bool(doc, "independently_checked", false) && ok;
+  ok = qv_json_add_bool(doc, "independently_checked", r->check != NULL && r->check->checked == CLI_CHECK_ACCEPTED) && ok;
   ok = (finished && r->check != NULL ? add_results(doc, r, a) : add_nothing(doc)) && ok;
   ok = (finished ? qv_json_add_num(doc, "exit_code", r->exit_code) : qv_json_add(doc, "exit_code", cJSON_CreateNull())) && ok;
   ok = qv_json_add_str(doc, "error", finished && r->err != NULL && r->err->code != QV_OK ? r->err->msg : NULL) && ok;

@@ -17,6 +17,9 @@ typedef struct {
   const cli_model *model;    /* NULL until loaded */
   const qv_ovcheck *check;   /* NULL until done */
   const qv_err *err;         /* failure that ended the run, or NULL */
+  const char *cert_path;     /* file of the certificate that was written, or NULL */
+  const char *domain_path;   /* --domain or --calibrate file, or NULL */
+  const qv_property *prop;   /* NULL until known */
   const char *cex_path;      /* file of the counterexample that was written, or NULL */
   int exit_code;
   double seconds;            /* wall clock of the run */

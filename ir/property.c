@@ -20,6 +20,13 @@ bool qv_property_is_default(const qv_property *p) {
   return p->acc_bits == 0;
 }
 
+qv_itv qv_property_hull(const qv_property *p, uint32_t i, const qv_tensor *t) {
+  const qv_prop_input *in = &p->in[i];
+  qv_itv v = in->n == 0 ? (qv_itv){t->lo, t->hi} : in->itv[0];
+  for (size_t e = 1; e < in->n; e++) v = qv_itv_hull(v, in->itv[e]);
+  return v;
+}
+
 void qv_property_clear(qv_property *p) { qv_arena_clear(&p->arena); }
 
 qv_status qv_property_write(qv_buf *out, const qv_property *p, qv_err *err) {

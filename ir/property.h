@@ -37,6 +37,9 @@ QV_NODISCARD qv_status qv_property_read_domain(qv_property *p, const char *text,
 QV_NODISCARD qv_status qv_property_from_samples(qv_property *p, uint32_t port, const void *samples, size_t n, const qv_net *net,
                                                 qv_err *err);
 
+/* Hull of input i's domain; t is its tensor. */
+qv_itv qv_property_hull(const qv_property *p, uint32_t i, const qv_tensor *t);
+
 void qv_property_clear(qv_property *p);
 
 #endif

@@ -1,0 +1,71 @@
+/* qverify check: a friendly front to the independent checker. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/evidence.h"
+
+/* NAME.qir and NAME.qvp beside NAME.qvc, unless given. */
+static char *beside(const char *cert, const char *ext) {
+  size_t n = strlen(cert);
+  size_t stem = n > 4 && strcmp(cert + n - 4, ".qvc") == 0 ? n - 4 : n;
+  char *s = malloc(stem + strlen(ext) + 1);
+  if (s == NULL) return NULL;
+  memcpy(s, cert, stem);
+  memcpy(s + stem, ext, strlen(ext) + 1);
+  return s;
+}
+
+static bool exists(const char *path) {
+  FILE *f = fopen(path, "rb");
+  if (f != NULL) (void)fclose(f);
+  return f != NULL;
+}
+
+static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *val) {
+  const char *qir = cli_get(cmd, val, "net"), *qvp = cli_get(cmd, val, "property");
+  char *qir_own = beside(operand[0], ".qir"), *qvp_own = beside(operand[0], ".qvp");
+  qv_buf text = {0};
+  qv_err err = {0};
+  int code = -1, rc;
+  if (qir_own == NULL || qvp_own == NULL) {
+    rc = cli_fail(QV_FAIL(&err, QV_E_NOMEM, "out of memory"), NULL, &err);
+    goto done;
+  }
+  if (qir == NULL) qir = qir_own;
+  if (qvp == NULL) qvp = exists(qvp_own) ? qvp_own : "-";
+  qv_status st = cli_run_checker(&code, &text, qir, qvp, operand[0], &err);
+  if (st == QV_OK) st = cli_emit("-", &text, &err);
+  if (st != QV_OK) {
+    rc = cli_fail(st, NULL, &err);
+    goto done;
+  }
+  /* accepted: did it claim a proof? 2: unusable input; anything else: not accepted */
+  bool proof = code == 0 && text.n > 0 && memmem(text.p, text.n, "c verdict verified\n", 19) != NULL;
+  const qv_tally tally = {.selected = 1, .verified = proof};
+  rc = code == 0 ? qv_cli_exit(QV_OK, &tally) : qv_cli_exit(code == 2 ? QV_E_PARSE : QV_E_INTERNAL, NULL);
+done:
+  qv_buf_free(&text);
+  free(qir_own);
+  free(qvp_own);
+  return rc;
+}
+
+static const cli_opt opts[] = {
+    {"net", 'n', "FILE", false, "the .qir; default: CERTIFICATE with .qir in place of .qvc"},
+    {"property", 'P', "FILE", false, "the .qvp, or '-' for the default property; default: CERTIFICATE with .qvp if that exists, else '-'"},
+    {.name = NULL},
+};
+
+const cli_cmd cli_check = {
+    .name = "check",
+    .operands = "CERTIFICATE",
+    .n_operands = 1,
+    .summary = "let the independent checker re-check a certificate",
+    .detail = "Runs qverify-check, a separate program that shares no code with the prover, and prints what it says. Exit codes: 0 accepted "
+              "and the claim is a proof, 5 accepted but the claim is only 'unknown', 2 unusable input, 6 rejected.",
+    .example = "qverify overflow model.tflite --certificate model.qvc && qverify check model.qvc",
+    .opt = opts,
+    .run = run,
+};
