@@ -12,22 +12,26 @@ typedef struct {
   uint32_t *list, n;
 } Row;
 
-// A step, table or clamp on [l,u]: slope p, and the least and greatest t = 2^16 f(x) - p x. Kept from row to row.
+// The two lines of a step, table or clamp on [l,u]: p x + t at scale 2^-16 lies above or below f. Kept from row to row.
+typedef struct {
+  i128 p, t;
+} Line;
+
 typedef struct {
   const Node *node;
   const Par *par;
   Iv x;
-  i128 fl, p, t_min, t_max;
-} Chord;
+  Line lower, upper;
+} Lines;
 
-enum { CHORDS = 1 << 12 };
+enum { KEPT_LINES = 1 << 12 };
 
 typedef LinearState State;
 struct LinearState {
   const Net *net;
   const Linear *line;
   Row *rows;
-  Chord *chords;
+  Lines *lines;
   uint64_t held; // elements of all dense rows
   i128 C;
 };
@@ -113,30 +117,42 @@ static i128 value(const State *s, const Node *n, const Par *p, i128 x) {
   return y;
 }
 
-static void chord_point(const State *s, Chord *c, i128 x, i128 f) {
-  i128 t = f * pow2(16) - checked_product(s, c->p, x); // abs(f) <= 2^63
-  c->t_min = imin(c->t_min, t), c->t_max = imax(c->t_max, t);
+// The largest x1 with f constant on [x,x1]: found by doubling and halving for steps and clamps, which are monotone.
+static i128 constant_until(const State *s, const Node *n, const Par *par, i128 x, i128 u) {
+  i128 f = value(s, n, par, x), stride = 1;
+  while (x + stride <= u && value(s, n, par, x + stride) == f) {
+    x += stride;
+    if (n->kind != TABLE) stride *= 2;
+  }
+  for (; stride > 1; stride /= 2) {
+    if (x + stride / 2 <= u && value(s, n, par, x + stride / 2) == f) x += stride / 2;
+  }
+  return x;
 }
 
-// Steps and clamps are monotone: t is extreme at the ends of the runs of equal f, which are found by doubling and halving.
-static const Chord *chord(State *s, const Node *n, const Par *par, Iv v) {
+// "Lines" of section 4: of the candidate slopes, the chord, flat and inner one, the first that is best in the middle of [l,u].
+static const Lines *lines(State *s, const Node *n, const Par *par, Iv v) {
   uint64_t key = ((uint64_t)v.lo * 31 + (uint64_t)v.hi) * 31 + ((uintptr_t)par >> 4) + ((uintptr_t)n >> 4) * 7;
-  Chord *c = &s->chords[(key * 0x9E3779B97F4A7C15u) >> 52];
-  if (c->node == n && c->par == par && c->x.lo == v.lo && c->x.hi == v.hi) return c;
-  i128 x = v.lo, u = v.hi, fl = value(s, n, par, x), p = floor_div((value(s, n, par, u) - fl) * pow2(16), u - x);
-  *c = (Chord){n, par, v, fl, p, pow2(125), -pow2(125)};
-  while (x <= u) {
-    i128 f = value(s, n, par, x), last = x, stride = 1;
-    if (n->kind != TABLE) {
-      while (last + stride <= u && value(s, n, par, last + stride) == f) last += stride, stride *= 2;
-      for (; stride > 0; stride /= 2) {
-        if (last + stride <= u && value(s, n, par, last + stride) == f) last += stride;
-      }
+  Lines *best = &s->lines[(key * 0x9E3779B97F4A7C15u) >> 52];
+  if (best->node == n && best->par == par && best->x.lo == v.lo && best->x.hi == v.hi) return best;
+  i128 l = v.lo, u = v.hi, c = constant_until(s, n, par, l, u), d = l, x1;
+  while ((x1 = constant_until(s, n, par, d, u)) < u) d = x1 + 1;
+  i128 fl = value(s, n, par, l), fu = value(s, n, par, u), rise = (fu - fl) * pow2(16); // f(c) = f(l), f(d) = f(u)
+  i128 slope[3] = {floor_div(rise, u - l), 0, c < d ? floor_div(rise, d - c) : 0}, t_min[3], t_max[3];
+  for (i128 x = l; x <= u; x = x1 + 1) { // t is extreme at an end of a stretch of equal f
+    x1 = constant_until(s, n, par, x, u);
+    for (unsigned i = 0; i < 3; i++) {
+      i128 f = value(s, n, par, x) * pow2(16), t = f - checked_product(s, slope[i], x), t1 = f - checked_product(s, slope[i], x1);
+      t_min[i] = imin(x == l ? t : t_min[i], imin(t, t1)), t_max[i] = imax(x == l ? t : t_max[i], imax(t, t1));
     }
-    chord_point(s, c, x, f), chord_point(s, c, last, f);
-    x = last + 1;
   }
-  return c;
+  *best = (Lines){n, par, v, {slope[0], t_min[0]}, {slope[0], t_max[0]}};
+  for (unsigned i = 1; i < 3; i++) {
+    i128 low = slope[i] * (l + u) + 2 * t_min[i], high = slope[i] * (l + u) + 2 * t_max[i];
+    if (high < best->upper.p * (l + u) + 2 * best->upper.t) best->upper = (Line){slope[i], t_max[i]};
+    if (low > best->lower.p * (l + u) + 2 * best->lower.t) best->lower = (Line){slope[i], t_min[i]};
+  }
+  return best;
 }
 
 static void function(State *s, const Node *n, uint32_t e, int64_t a) {
@@ -150,9 +166,10 @@ static void function(State *s, const Node *n, uint32_t e, int64_t a) {
     other(s, n->out, e, a);
     return;
   }
-  const Chord *c = chord(s, n, par, v);
-  i128 ap = checked_product(s, a, c->p), a1 = floor_shift(ap, 16), r = ap - a1 * pow2(16);
-  add_constant(s, checked_product(s, a, (a > 0) == s->line->upper ? c->t_max : c->t_min));
+  const Lines *two = lines(s, n, par, v);
+  const Line *line = (a > 0) == s->line->upper ? &two->upper : &two->lower;
+  i128 ap = checked_product(s, a, line->p), a1 = floor_shift(ap, 16), r = ap - a1 * pow2(16);
+  add_constant(s, checked_product(s, a, line->t));
   add_coefficient(s, n->in[0], e, a1);
   add_constant(s, r * (s->line->upper ? v.hi : v.lo)); // 0 <= r < 2^16
 }
@@ -194,7 +211,7 @@ i128 linear_bound(Net *net, const Linear *l, uint32_t element) {
   State *s = net->linear;
   if (!s) {
     s = net->linear = take(1, sizeof *s);
-    *s = (State){.net = net, .rows = take(net->n_tensors, sizeof *s->rows), .chords = take(CHORDS, sizeof *s->chords)};
+    *s = (State){.net = net, .rows = take(net->n_tensors, sizeof *s->rows), .lines = take(KEPT_LINES, sizeof *s->lines)};
   }
   s->line = l;
   s->C = 0;
