@@ -117,15 +117,12 @@ static qv_status check_window(const ctx *c, const qv_window *g, bool *padded) {
   return QV_OK;
 }
 
-/* Does every output position have a tap inside the image along one axis? */
+/* Does every output position have a tap inside the image along one axis? First tap at or after the image's start, then. */
 static bool axis_covered(uint32_t o, uint32_t i, uint32_t k, uint32_t stride, uint32_t dil, uint32_t pad) {
   for (uint32_t p = 0; p < o; p++) {
-    bool any = false;
-    for (uint32_t t = 0; t < k && !any; t++) {
-      int64_t at = (int64_t)p * stride - pad + (int64_t)t * dil;
-      any = at >= 0 && at < i;
-    }
-    if (!any) return false;
+    int64_t at = (int64_t)p * stride - pad;
+    int64_t t = at >= 0 ? 0 : (int64_t)qv_ceil_div(-at, dil);
+    if (t >= k || at + t * dil >= i) return false;
   }
   return true;
 }
@@ -190,8 +187,8 @@ static const char *check_fixed(const qv_rq_par *p, qv_i128 vmax) {
 static const char *check_float(const qv_rq_par *p, qv_i128 vmax) {
   bool biased = p->fn == QV_RQ_MEANF || p->fn == QV_RQ_F32B, single = biased || p->fn == QV_RQ_F32 || p->fn == QV_RQ_NDU;
   if (p->sh != 0 || (p->fn == QV_RQ_MEANF ? p->m < 1 : p->m != 0)) return "bad integer parameters";
-  if (biased ? !isfinite(p->B) || !is_f32(p->B) || fabs(p->B) > 0x1p31 : p->B != 0) return "bad offset";
-  if (!isfinite(p->M) || p->M < 0x1p-126 || p->M > 0x1p62 || (single && !is_f32(p->M))) return "the scale is not a positive normal number";
+  if (biased ? !(fabs(p->B) <= 0x1p31) || !is_f32(p->B) : p->B != 0) return "bad offset";
+  if (!(p->M >= 0x1p-126 && p->M <= 0x1p62) || (single && !is_f32(p->M))) return "the scale is not a positive normal number";
   if ((double)vmax * p->M > 0x1p60) return "the scaled input can leave 60 bits";
   return NULL;
 }
@@ -266,6 +263,8 @@ static qv_status check_sum(const ctx *c) {
     const qv_tensor *x = in(c, k);
     if (qv_elems(x) != qv_elems(out(c))) return BAD(c, QV_E_PARSE, "operand '%s' has another element count", x->name);
     if (s->c[k] <= INT32_MIN || s->c[k] > INT32_MAX) return BAD(c, QV_E_RANGE, "coefficient %u is too large", k);
+    if (abs128((qv_i128)x->lo - s->z[k]) > LIMIT || abs128((qv_i128)x->hi - s->z[k]) > LIMIT)
+      return BAD(c, QV_E_RANGE, "operand %u minus its zero point can leave 62 bits", k);
     qv_i128 p = (qv_i128)s->c[k] * ((qv_i128)x->lo - s->z[k]), q = (qv_i128)s->c[k] * ((qv_i128)x->hi - s->z[k]);
     qv_i128 lo = p < q ? p : q, hi = p < q ? q : p;
     fl += lo;
@@ -401,7 +400,8 @@ static qv_status check_tail(const ctx *c) {
     if (t->exp == NULL || !(isfinite(t->out_scale) && t->out_scale > 0) || (unsigned)t->round > QV_TR_HALF_UP_TRUNC)
       return BAD(c, QV_E_PARSE, "bad softmax parameters");
     for (int i = 0; i < 256; i++)
-      if (!(t->exp[i] >= 0 && t->exp[i] <= 1)) return BAD(c, QV_E_PARSE, "softmax table entry %d is not within [0,1]", i);
+      if (!(t->exp[i] >= 0 && t->exp[i] <= 1) || (i > 0 && t->exp[i] < t->exp[i - 1]))
+        return BAD(c, QV_E_PARSE, "softmax table entry %d is not within [0,1] or lower than the one before", i);
     if (t->exp[255] <= 0 || t->out_scale < 0x1p-40f) return BAD(c, QV_E_PARSE, "bad softmax parameters");
   }
   if (s) {
@@ -409,11 +409,21 @@ static qv_status check_tail(const ctx *c) {
       return BAD(c, QV_E_PARSE, "bad softmax parameters");
     if (x->lo < INT16_MIN || x->hi > INT16_MAX || row > 65535) return BAD(c, QV_E_UNSUP, "int16 softmax input range");
     if (t->lut[511] < 1 << 14 || t->lut[512] < 1 << 14) return BAD(c, QV_E_PARSE, "softmax table is too small at 0");
-    for (int i = 0; i < 513; i++)
-      if (t->lut[i] < 0) return BAD(c, QV_E_PARSE, "softmax table entry %d is negative", i);
+    for (int i = 0; i < 1026; i++)
+      if (t->lut[i] < 0 || (i > 0 && i < 513 && t->lut[i] < t->lut[i - 1]))
+        return BAD(c, QV_E_PARSE, "softmax table entry %d is negative or lower than the one before", i);
   }
   out(c)->lo = t->lo;
   out(c)->hi = t->hi;
+  return QV_OK;
+}
+
+/* Inputs, outputs and constants: a range inside the storage type, and inside 2^62. */
+static qv_status check_range(const qv_tensor *t, const char *what, qv_err *err) {
+  qv_itv type = qv_dtype_range(t->type);
+  if (t->lo > t->hi || t->lo < type.lo || t->hi > type.hi || abs128(t->lo) > LIMIT || abs128(t->hi) > LIMIT)
+    return QV_FAIL(err, QV_E_PARSE, "%s '%s': the range [%lld,%lld] is empty or leaves the storage type %s", what, t->name,
+                   (long long)t->lo, (long long)t->hi, qv_dtype_name(t->type));
   return QV_OK;
 }
 
@@ -441,7 +451,7 @@ static qv_status check_node(const ctx *c) {
     return QV_OK;
   }
   case QV_TAIL: return check_tail(c);
-  case QV_OPAQUE: return out(c)->lo <= out(c)->hi ? QV_OK : BAD(c, QV_E_PARSE, "empty output range");
+  case QV_OPAQUE: return check_range(out(c), "opaque output", c->err);
   case QV_KINDS: break;
   }
   return QV_FAIL(c->err, QV_E_PARSE, "unknown node kind");
@@ -457,20 +467,12 @@ static const struct {
 #undef QV_KIND
 };
 
-/* Inputs, outputs and constants: a range inside the storage type, and inside 2^62. */
-static qv_status check_range(const qv_tensor *t, const char *what, qv_err *err) {
-  qv_itv type = qv_dtype_range(t->type);
-  if (t->lo > t->hi || t->lo < type.lo || t->hi > type.hi || abs128(t->lo) > LIMIT || abs128(t->hi) > LIMIT)
-    return QV_FAIL(err, QV_E_PARSE, "%s '%s': the range [%lld,%lld] is empty or leaves the storage type %s", what, t->name,
-                   (long long)t->lo, (long long)t->hi, qv_dtype_name(t->type));
-  return QV_OK;
-}
-
 static qv_status check_ports(qv_net *net, bool *written, qv_err *err) {
   if (net->n_in == 0 || net->n_out == 0) return QV_FAIL(err, QV_E_PARSE, "the net has no input or no output");
   for (uint32_t i = 0; i < net->n_in; i++) {
     const qv_port *p = &net->in[i];
-    if (p->tensor >= net->n_tensors || written[p->tensor]) return QV_FAIL(err, QV_E_PARSE, "input %u: bad or repeated tensor", i);
+    if (p->tensor >= net->n_tensors || written[p->tensor] || p->name == NULL)
+      return QV_FAIL(err, QV_E_PARSE, "input %u: bad or repeated tensor, or no name", i);
     qv_tensor *t = &net->tensor[p->tensor];
     if (t->data != NULL) return QV_FAIL(err, QV_E_PARSE, "input '%s' is a constant", t->name);
     if (p->end == QV_END_DEQUANT || (unsigned)p->end > QV_END_DEQUANT || p->tail != NULL)
@@ -514,13 +516,28 @@ static qv_status check_outputs(const qv_net *net, const bool *written, qv_err *e
     if (!written[i]) return QV_FAIL(err, QV_E_PARSE, "tensor '%s' is never written", net->tensor[i].name);
   for (uint32_t i = 0; i < net->n_out; i++) {
     const qv_port *p = &net->out[i];
-    if (p->tensor >= net->n_tensors) return QV_FAIL(err, QV_E_PARSE, "output %u: no such tensor", i);
+    if (p->tensor >= net->n_tensors || p->name == NULL) return QV_FAIL(err, QV_E_PARSE, "output %u: no such tensor, or no name", i);
     const qv_tensor *t = &net->tensor[p->tensor];
     if (p->end != QV_END_INT && p->end != QV_END_DEQUANT) return QV_FAIL(err, QV_E_PARSE, "output '%s': bad end", t->name);
     if (p->end == QV_END_DEQUANT && !t->has_q) return QV_FAIL(err, QV_E_PARSE, "float output '%s' has no scale", t->name);
     qv_status st = check_range(t, "output", err);
     if (st != QV_OK) return st;
   }
+  return QV_OK;
+}
+
+/* 64 lower-case hexadecimal digits, or nothing. */
+static bool is_sha256(const char *s) {
+  size_t n = strspn(s, "0123456789abcdef");
+  return s[n] == 0 && (n == 0 || n == 64);
+}
+
+static qv_status check_header(const qv_net *net, qv_err *err) {
+  if (net->source == NULL || net->profile == NULL || net->format == NULL || memchr(net->sha256, 0, sizeof net->sha256) == NULL ||
+      !is_sha256(net->sha256))
+    return QV_FAIL(err, QV_E_PARSE, "the net's source, hash, profile or format is missing or malformed");
+  for (uint32_t i = 0; i < net->n_notes; i++)
+    if (net->note[i] == NULL) return QV_FAIL(err, QV_E_PARSE, "note %u is missing", i);
   return QV_OK;
 }
 
@@ -532,6 +549,7 @@ qv_status qv_ir_check(qv_net *net, qv_err *err) {
     st = QV_FAIL(err, QV_E_PARSE, "the net has no tensors or too many");
     goto done;
   }
+  QV_TRY(check_header(net, err));
   for (uint32_t i = 0; i < net->n_tensors; i++) QV_TRY(check_tensor(net, i, err));
   QV_TRY(check_names(net, err));
   QV_TRY(check_ports(net, written, err));

@@ -118,14 +118,14 @@ typedef struct {
 
 /* |v| * 2^max(sh,0) stays within 2^62 (checked), also where a runtime computes in fewer bits (an obligation of its own).
  * y = min(hi, max(lo, RQ((x - in_zp) * 2^lshift; par[c]) + out_zp)), c = channel of the element:
- * q = (e / inner) mod n_idx, c = idx ? idx[q] : q, e = element number; n_idx = n_par when idx is NULL. */
+ * q = (e / inner) mod n, n = idx ? n_idx : n_par; c = idx ? idx[q] : q, e = element number. */
 typedef struct {
   int64_t in_zp;
   uint32_t lshift;       /* 0..31 */
   uint32_t n_par;        /* >= 1 */
   const qv_rq_par *par;  /* [n_par] */
   uint32_t inner;        /* >= 1; 1 for a channel-last tensor */
-  uint32_t n_idx;
+  uint32_t n_idx;        /* 0 when idx is NULL */
   const uint32_t *idx;   /* [n_idx] values < n_par, or NULL */
   int64_t out_zp, lo, hi;
 } qv_step;
