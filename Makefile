@@ -34,7 +34,7 @@ say := @$(if $(V),:,echo " ")
 CFLAGS ?=
 LDFLAGS ?=
 ALL_CFLAGS = $(BASE) $(WARN) $(OPT) $(CFLAGS)
-LIBS := -lcjson -lnettle -lzip -lz -lgmp -lm -pthread
+LIBS := -lcjson -lnettle -lzip -lz -lprotobuf-c -lgmp -lm -pthread
 
 # ---- what is built: whatever lies in the folders ------------------------------------------------------------------------
 LIB_DIRS := ir/base ir kernels kernels/profile frontend quant analysis smt ilp cert
@@ -51,6 +51,11 @@ CHECK_SRC := $(call find_c,check)
 TEST_SRC := $(filter-out $(SKIP),$(sort $(wildcard tests/test_*.c)))
 HELPER_SRC := $(filter-out tests/test_%,$(call find_c,tests))
 FUZZ_SRC := $(filter-out $(SKIP),$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+
+# The ONNX reader's protobuf code is generated from the .proto text of the ONNX project (Debian: libonnx-dev).
+ONNX_PROTO ?= /usr/include/onnx/onnx.proto
+GEN := $(if $(filter frontend/onnx_file.c,$(LIB_SRC)),$(B)/gen/onnx.pb-c)
+LIB_OBJ := $(call objs,$(LIB_SRC)) $(addsuffix .o,$(GEN))
 
 LIB := $(B)/libqverify.a
 SO := $(B)/libqverify.so.$(VERSION)
@@ -83,11 +88,25 @@ $(B)/%.o: %.c $(FLAGS_FILE)
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(LIB): $(call objs,$(LIB_SRC))
+ifneq ($(GEN),)
+ALL_CFLAGS += -isystem $(B)/gen
+$(GEN).c: $(ONNX_PROTO)
+	@mkdir -p $(@D)
+	$(say) GEN $@
+	$(Q)protoc-c --proto_path=$(dir $<) --c_out=$(@D) $(notdir $<)
+$(GEN).h: $(GEN).c ;
+$(GEN).o: $(GEN).c $(FLAGS_FILE)
+	$(say) CC $<
+	$(Q)$(CC) $(BASE) $(OPT) -w $(CFLAGS) -c $< -o $@
+# Whoever includes it, in the reader or in a test, needs the header first.
+$(call objs,$(LIB_SRC) $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC)): | $(GEN).h
+endif
+
+$(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(SO): $(call objs,$(LIB_SRC))
+$(SO): $(LIB_OBJ)
 	$(say) LD $@
 	$(Q)$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-soname,libqverify.so.$(SOVERSION) -o $@ $^ $(LIBS)
 
@@ -230,7 +249,7 @@ format:
 tidy:
 	@.ci/deps.sh tidy
 	clang-tidy --quiet --checks='-*,bugprone-*,cert-*,clang-analyzer-*,misc-*,performance-*,-bugprone-easily-swappable-parameters,-misc-no-recursion,-misc-include-cleaner,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
-	  $(LIB_SRC) $(CLI_SRC) $(CHECK_SRC) -- -std=c11 -D_GNU_SOURCE -DQV_VERSION='"$(VERSION)"' -DQV_BUILD='"tidy"' -I.
+	  $(LIB_SRC) $(CLI_SRC) $(CHECK_SRC) -- -std=c11 -D_GNU_SOURCE -DQV_VERSION='"$(VERSION)"' -DQV_BUILD='"tidy"' -I. -isystem $(B)/gen
 
 #: make clean        remove everything that was built
 clean:

@@ -18,6 +18,10 @@ need_tool() { # package tool
   command -v "$2" >/dev/null 2>&1 || missing+=("$1")
 }
 
+need_file() { # package file
+  [ -e "$2" ] || missing+=("$1")
+}
+
 for what in "${@:-build}"; do
   case $what in
   build)
@@ -31,9 +35,16 @@ for what in "${@:-build}"; do
     need_lib zlib1g-dev zlib.h -lz
     need_lib libzip-dev zip.h -lzip
     need_lib libcmocka-dev cmocka.h -lcmocka
+    need_lib libprotobuf-c-dev protobuf-c/protobuf-c.h -lprotobuf-c
+    need_tool protobuf-c-compiler protoc-c
+    need_file libonnx-dev "${ONNX_PROTO:-/usr/include/onnx/onnx.proto}"
     ;;
   fuzz)
     need_tool clang clang
+    if command -v clang >/dev/null 2>&1; then
+      echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d == 0 && n > 0; }' |
+        clang -x c - -fsanitize=fuzzer,address -o /dev/null 2>/dev/null || missing+=(libclang-rt-dev)
+    else missing+=(libclang-rt-dev); fi
     ;;
   tidy)
     need_tool clang-tidy clang-tidy
@@ -48,7 +59,7 @@ done
 
 # A compiler without libc cannot tell which libraries are there, so ask for all of them.
 if printf '%s\n' "${missing[@]:-}" | grep -qxE 'gcc|libc6-dev'; then
-  missing+=(libc6-dev libgmp-dev libcjson-dev nettle-dev zlib1g-dev libzip-dev libcmocka-dev)
+  missing+=(libc6-dev libgmp-dev libcjson-dev nettle-dev zlib1g-dev libzip-dev libcmocka-dev libprotobuf-c-dev)
 fi
 if ((${#missing[@]} == 0)); then exit 0; fi
 

@@ -18,7 +18,7 @@ may_lib() {
   case $1 in
   ir/base) echo gmp cjson nettle ;;
   check) echo gmp ;;
-  frontend) echo zip zlib ;;
+  frontend) echo zip zlib onnx.pb-c protobuf-c ;;
   analysis | cert | quant) echo gmp ;;
   smt) echo gmp z3 ;;
   ilp) echo gmp glpk ;;
@@ -47,9 +47,10 @@ for d in ir/base ir kernels frontend quant analysis smt ilp cert check cli; do
     case " $d $(may "$d") " in *" $i "*) ;; *) complain "$d -> $i" ;; esac
   done
   # A quoted include without a directory depends on where the file stands: always write the path from the root.
-  for i in $(grep -hoE '^ *# *include *"[^"/]+"' $list | sed 's/[^"]*"//; s/"//'); do complain "$d: include \"$i\" needs its directory"; done
+  # (check/ stands alone, so its own header is next to it.)
+  [ "$d" = check ] || for i in $(grep -hoE '^ *# *include *"[^"/]+"' $list | sed 's/[^"]*"//; s/"//'); do complain "$d: include \"$i\" needs its directory"; done
   # libraries
-  for l in gmp cjson nettle zip zlib z3 glpk; do
+  for l in gmp cjson nettle zip zlib onnx.pb-c protobuf-c z3 glpk; do
     case " $(may_lib "$d") " in *" $l "*) continue ;; esac
     if grep -lE "^ *# *include *<(${l}\.h|${l}/)" $list; then complain "$d uses $l"; fi
   done
