@@ -44,7 +44,7 @@ find_c = $(filter-out $(SKIP),$(sort $(foreach d,$(1),$(wildcard $(d)/*.c))))
 objs = $(patsubst %.c,$(B)/%.o,$(1))
 
 # The public interface (cli/qverify.h) and what it stands on belong to the library; the rest of cli/ is the program.
-FACADE := cli/api.c cli/ovcheck.c cli/storage.c
+FACADE := cli/api.c cli/evidence.c cli/ovcheck.c cli/storage.c
 LIB_SRC := $(call find_c,$(LIB_DIRS)) $(filter-out $(SKIP),$(wildcard $(FACADE)))
 CLI_SRC := $(filter-out $(FACADE),$(call find_c,cli))
 CHECK_SRC := $(call find_c,check)
@@ -108,7 +108,7 @@ $(LIB): $(LIB_OBJ)
 
 $(SO): $(LIB_OBJ)
 	$(say) LD $@
-	$(Q)$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-soname,libqverify.so.$(SOVERSION) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(OPT) $(LDFLAGS) -shared -Wl,-z,defs -Wl,-soname,libqverify.so.$(SOVERSION) -o $@ $^ $(LIBS)
 
 $(B)/qverify: $(call objs,$(CLI_SRC)) $(LIB)
 	$(say) LD $@

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cli/evidence.h"
+#include "cli/checker.h"
 
 /* NAME.qir and NAME.qvp beside NAME.qvc, unless given. */
 static char *beside(const char *cert, const char *ext) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/checker.h"
 #include "cli/cli.h"
 #include "cli/ovcheck.h"
 #include "cli/qverify.h"

@@ -85,11 +85,6 @@ done:
   return st;
 }
 
-qv_status qv_ovcheck_check(qv_ovcheck *o, qv_err *err) {
-  qv_status st = cli_evidence_check(&o->checked, &o->evidence, o->proof.verdict == QV_VERIFIED, err);
-  return st != QV_OK ? st : o->checked == CLI_CHECK_ACCEPTED ? QV_OK : QV_E_INTERNAL;
-}
-
 void qv_ovcheck_clear(qv_ovcheck *o) {
   for (uint32_t i = 0; o->wit != NULL && i < o->n; i++) qv_witness_clear(&o->wit[i]);
   free(o->wit);

@@ -23,8 +23,6 @@ typedef struct {
 QV_NODISCARD qv_status qv_ovcheck_run(qv_ovcheck *out, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts,
                                       qv_err *err);
 
-/* Run the independent checker on the evidence. A certificate that it does not accept is QV_E_INTERNAL: trust nothing. */
-QV_NODISCARD qv_status qv_ovcheck_check(qv_ovcheck *o, qv_err *err);
 void qv_ovcheck_clear(qv_ovcheck *o);
 
 /* The accumulator that an overflow question is about: the node's own for acc_bits 0, else one of the same kind that is acc_bits

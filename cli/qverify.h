@@ -94,7 +94,8 @@ typedef struct {
 } qverify_overflow_item;
 
 /* Prove, for every input within the declared ranges, that no accumulator overflows. acc_bits 0 = each operator's own width,
- * otherwise 2..64. *out is to be freed by the caller. */
+ * otherwise 2..64. VERIFIED rests on this library alone: only the program `qverify overflow` has its proofs checked by a second
+ * one. *out is to be freed by the caller. */
 QVERIFY_API qverify_status qverify_check_overflow(qverify_overflow **out, const qverify_model *m, int acc_bits, qverify_error *err);
 /* FALSIFIED if any item is, VERIFIED if there are items and all are, else UNKNOWN. */
 QVERIFY_API qverify_verdict qverify_overflow_verdict(const qverify_overflow *o);
