@@ -445,13 +445,19 @@ done:
   return st;
 }
 
-static qv_status lower_op(tl *L, bool opaque) {
+/* A damaged options table is recorded by the reader and wins over what the handler made of the defaults. */
+static qv_status try_op(tl *L) {
   tl_handler fn = handler(L->op->code);
-  if (!opaque) return fn != NULL ? fn(L) : unsupported(L);
+  qv_status st = fn != NULL ? fn(L) : unsupported(L);
+  return L->m->fb.bad ? QV_E_PARSE : st;
+}
+
+static qv_status lower_op(tl *L, bool opaque) {
+  if (!opaque) return try_op(L);
   qv_err why = {0}, *outer = L->err;
   uint32_t tensors = L->net->n_tensors, nodes = L->net->n_nodes;
   L->err = &why;
-  qv_status st = fn != NULL ? fn(L) : unsupported(L);
+  qv_status st = try_op(L);
   L->err = outer;
   if (st == QV_OK) return st;
   if (st != QV_E_UNSUP) return qv_fail(outer, st, why.where, "%s", why.msg);
