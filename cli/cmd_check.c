@@ -44,6 +44,11 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   /* accepted: did it claim a proof? 2: unusable input; anything else: not accepted */
   bool proof = code == 0 && text.n > 0 && memmem(text.p, text.n, "c verdict verified\n", 19) != NULL;
   const qv_tally tally = {.selected = 1, .verified = proof};
+  if (code != 0) {
+    qv_arena a = {0};
+    fprintf(stderr, "qverify: %s: not accepted by qverify-check (exit %d)\n", cli_safe(&a, operand[0]), code);
+    qv_arena_clear(&a);
+  }
   rc = code == 0 ? qv_cli_exit(QV_OK, &tally) : qv_cli_exit(code == 2 ? QV_E_PARSE : QV_E_INTERNAL, NULL);
 done:
   qv_buf_free(&text);

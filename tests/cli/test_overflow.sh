@@ -9,11 +9,12 @@ two_model >"$T/two.qir"
 # proved
 t 'proved at 32 bits' 0 overflow "$T/fc.qir" --json "$T/r.json"
 has out 'the proved range is the exact one' ' -520 +40055 +17 +32 wrap +15 '
-has out 'verdict line' '^VERIFIED: .*not yet independently checked'
+has out 'verdict line' '^VERIFIED: .*\(certificate accepted by qverify-check\)$'
 has out 'assumptions: domain' 'u8 value from 0 to 255'
 valid_report 'proved' "$T/r.json"
 check 'report: state' test "$(json "$T/r.json" run_state)" = COMPLETE
 check 'report: verdict' test "$(json "$T/r.json" verdict)" = VERIFIED
+check 'report: checked' grep -q '"independently_checked": true' "$T/r.json"
 check 'report: exit code' test "$(json "$T/r.json" exit_code)" = 0
 check 'report: hash of the model' grep -q "$(sha256sum "$T/fc.qir" | cut -d' ' -f1)" "$T/r.json"
 t 'proved at exactly the width needed' 0 overflow "$T/fc.qir" --acc-bits 17
