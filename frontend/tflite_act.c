@@ -364,10 +364,9 @@ qv_status tl_quantize(tl *L) {
   if (tl_val(L, u.x)->state == TL_FLOAT_IN) return quantize_input(L, u.x, u.y);
   u.tx = tl_tensor(L, u.x)->type;
   u.ty = tl_tensor(L, u.y)->type;
-  bool reference = L->prof->req8 == QV_REQ8_RESCALE; /* the optimized kernels' 32-bit forms have not been measured */
-  QV_TRY(tl_want_int(L, u.x, reference));
-  QV_TRY(tl_want_int(L, u.y, reference));
-  if (reference && u.tx == TFL_UINT8 && u.ty != TFL_INT8) return open_form(L, u.x);
+  QV_TRY(tl_want_int(L, u.x, L->prof->reference)); /* the optimized kernels' 32-bit forms have not been measured */
+  QV_TRY(tl_want_int(L, u.y, L->prof->reference));
+  if (L->prof->reference && u.tx == TFL_UINT8 && u.ty != TFL_INT8) return open_form(L, u.x);
   QV_TRY(tl_quant_of(L, u.x, &u.qx));
   QV_TRY(tl_quant_of(L, u.y, &u.qy));
   tl_shape s = tl_shape_of(L, u.x), ignored;

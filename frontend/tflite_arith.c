@@ -49,7 +49,7 @@ static qv_status read_binary(tl *L, binary *b, bool has_pot) {
   tl_shape s0 = tl_shape_of(L, b->x[0]), s1 = tl_shape_of(L, b->x[1]), computed;
   if (!broadcast_shape(&s0, &s1, &computed)) return TL_PARSE(L, b->y, "the operands' shapes do not broadcast");
   QV_TRY(tl_out_shape(L, b->y, &computed, &b->out));
-  if (b->out.rank < computed.rank) b->out = computed; /* BROADCAST cannot lower the rank */
+  b->out = computed; /* broadcasting aligns dimensions: the file's shape may differ by dimensions of 1 */
 done:
   return st;
 }

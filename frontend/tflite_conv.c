@@ -4,7 +4,7 @@
 
 #include "frontend/tflite_lower.h"
 
-#define MAX_WINDOW (1 << 20) /* kernel size, stride, dilation */
+#define MAX_WINDOW 4096 /* kernel size, stride, dilation: keeps what a small file can ask for small */
 
 /* One such operator after its options and shapes have been understood. */
 typedef struct {
@@ -41,6 +41,8 @@ static qv_status pick_case(tl *L, const gemm *g, qv_gemm_case *c) {
   else
     return TL_UNSUP(L, g->w, "weights %s with activations %s are not supported; supported: INT8 or INT4 with INT8, INT8 with INT16, UINT8 with UINT8",
                     tfl_type_name(w), tfl_type_name(x));
+  if (g->win.groups > 1 && !g->depthwise && *c != QV_GEMM_CONV_GROUP && !L->prof->reference)
+    return TL_UNSUP(L, g->w, "%s with groups: the arithmetic under profile %s is not known", qv_gemm_case_name(*c), L->prof->name);
   if (!L->prof->gemm[*c].ok)
     return TL_UNSUP(L, g->w, "%s: the arithmetic under profile %s is not known (or that runtime refuses it)", qv_gemm_case_name(*c), L->prof->name);
   if (!g->fc && g->b < 0 && L->prof->conv_needs_bias)

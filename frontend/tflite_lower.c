@@ -286,6 +286,17 @@ qv_status tl_add_tensor(tl *L, int32_t t, const tl_shape *s, uint32_t *net) {
   return QV_OK;
 }
 
+qv_status tl_add_like(tl *L, int32_t t, const char *suffix, uint32_t like, const tl_shape *s, uint32_t *net) {
+  qv_status st = tl_add_temp(L, t, suffix, L->net->tensor[like].type, s, net);
+  if (st != QV_OK) return st;
+  const qv_tensor *from = &L->net->tensor[like];
+  qv_tensor *to = &L->net->tensor[*net];
+  to->has_q = from->has_q;
+  to->scale = from->scale;
+  to->zp = from->zp;
+  return QV_OK;
+}
+
 qv_status tl_add_const(tl *L, int32_t t, const char *suffix, qv_dtype type, const tl_shape *s, const int32_t *data, uint32_t *net) {
   qv_status st = tl_add_temp(L, t, suffix, type, s, net);
   if (st == QV_OK) L->net->tensor[*net].data = data;
@@ -310,7 +321,7 @@ qv_status tl_add_node(tl *L, const qv_node *n, uint32_t in, uint32_t out) { retu
 
 qv_status tl_add_index(tl *L, const qv_index *ix, uint32_t in, int32_t t, const char *suffix, const tl_shape *s, uint32_t *out) {
   qv_status st;
-  QV_TRY(tl_add_temp(L, t, suffix, L->net->tensor[in].type, s, out));
+  QV_TRY(tl_add_like(L, t, suffix, in, s, out));
   QV_TRY(tl_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = *ix}, in, *out));
 done:
   return st;
@@ -535,6 +546,12 @@ static qv_status add_outputs(tl *L) {
   return QV_OK;
 }
 
+static qv_status add_notes(tl *L) {
+  bool u8 = false;
+  for (uint32_t i = 0; i < L->net->n_tensors; i++) u8 |= L->net->tensor[i].type == QV_U8;
+  return !u8 || L->prof->uint8_note == NULL || qv_net_add_note(L->net, L->prof->uint8_note) ? QV_OK : tl_nomem(L);
+}
+
 static qv_status lower(tl *L, bool opaque) {
   qv_status st;
   L->val = QV_NEW(&L->tmp, L->m->n_tensors, tl_value);
@@ -551,6 +568,7 @@ static qv_status lower(tl *L, bool opaque) {
   L->op = NULL;
   QV_TRY(add_inputs(L));
   QV_TRY(add_outputs(L));
+  QV_TRY(add_notes(L));
 done:
   return st;
 }

@@ -108,6 +108,8 @@ void *tl_alloc(tl *L, size_t n, size_t size); /* net arena */
 QV_NODISCARD qv_status tl_add_tensor(tl *L, int32_t t, const tl_shape *s, uint32_t *net);
 /* New intermediate tensor "<name of t>/<suffix>". */
 QV_NODISCARD qv_status tl_add_temp(tl *L, int32_t t, const char *suffix, qv_dtype type, const tl_shape *s, uint32_t *net);
+/* New tensor "<name of t>/<suffix>" with type and quantization of net tensor `like`. */
+QV_NODISCARD qv_status tl_add_like(tl *L, int32_t t, const char *suffix, uint32_t like, const tl_shape *s, uint32_t *net);
 /* New constant tensor. */
 QV_NODISCARD qv_status tl_add_const(tl *L, int32_t t, const char *suffix, qv_dtype type, const tl_shape *s, const int32_t *data,
                                     uint32_t *net);

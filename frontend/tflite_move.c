@@ -32,7 +32,7 @@ static qv_status result(tl *L, int32_t x, int32_t y, uint32_t net) {
 
 /* Tensor for the last node of result y: named after y. */
 static qv_status result_tensor(tl *L, int32_t y, uint32_t like, const tl_shape *s, uint32_t *net) {
-  if (tfl_is_float(tl_tensor(L, y)->type)) return tl_add_temp(L, y, "", L->net->tensor[like].type, s, net);
+  if (tfl_is_float(tl_tensor(L, y)->type)) return tl_add_like(L, y, "", like, s, net);
   return tl_add_tensor(L, y, s, net);
 }
 
@@ -358,6 +358,7 @@ static qv_status concat_part(tl *L, int32_t x, int32_t y, uint32_t k, uint32_t *
       return TL_UNSUP(L, x, "scale or zero point differ from the result's: the runtime of profile %s refuses this (or its arithmetic is not known)", L->prof->name);
     }
   }
+  QV_TRY(tl_want_int(L, x, true));
   QV_TRY(operand(L, x, net)); /* int16 and int32 are copied as they are */
 done:
   return st;

@@ -568,6 +568,50 @@ static void ends(void **state) {
   }
 }
 
+/* Data movement between DEQUANTIZE and the output keeps the scale that turns the integers into reals; joining dequantized
+ * tensors of two scales is float arithmetic. */
+static void moved_ends(void **state) {
+  (void)state;
+  static const int32_t perm[2] = {1, 0};
+  tb_model m = {.version = 3, .n_subgraphs = 1, .n_in = 1, .n_out = 1};
+  int32_t x = tb_add(&m, "x", TFL_INT8, 2, DIMS(2, 3), 0.25f, 7), f = tb_add(&m, "f", TFL_FLOAT32, 2, DIMS(2, 3), 0, 0);
+  int32_t p = tb_const(&m, "perm", TFL_INT32, 1, DIMS(2), 0, 0, perm, 8), y = tb_add(&m, "y", TFL_FLOAT32, 2, DIMS(3, 2), 0, 0);
+  (void)tb_op_add(&m, TFL_DEQUANTIZE, 0, x, -2, -2, f);
+  (void)tb_op_add(&m, TFL_TRANSPOSE, 26, f, p, -2, y);
+  m.in[0] = x;
+  m.out[0] = y;
+  qv_net *net = load_ok(&m, NULL);
+  const qv_tensor *t = &net->tensor[net->out[0].tensor];
+  assert_int_equal(net->out[0].end, QV_END_DEQUANT);
+  assert_true(t->has_q && t->scale == 0.25f && t->zp == 7 && t->dim[0] == 3);
+  qv_net_free(net);
+  net = NULL;
+  qv_err err = {0};
+  m.op[1] = (tb_op){.code = TFL_CONCATENATION, .opt_type = 10, .n_in = 2, .n_out = 1, .in = {f, f}, .out = {y}};
+  tb_opt(&m.op[1], 0, 4, 0);
+  m.t[y].dim[0] = 4;
+  m.t[y].dim[1] = 3;
+  assert_int_equal(load(&net, &m, NULL, &err), QV_E_UNSUP);
+  assert_non_null(strstr(err.msg, "float arithmetic"));
+}
+
+/* The file may write a result's shape with other dimensions of 1; broadcasting follows the operands. */
+static void odd_result_shape(void **state) {
+  (void)state;
+  static const signed char v[4] = {1, 2, 3, 4};
+  tb_model m = {.version = 3, .n_subgraphs = 1, .n_in = 1, .n_out = 1};
+  int32_t x = tb_add(&m, "x", TFL_INT8, 2, DIMS(4, 1), 1, 0), c = tb_const(&m, "c", TFL_INT8, 2, DIMS(4, 1), 1, 0, v, 4);
+  int32_t y = tb_add(&m, "y", TFL_INT8, 2, DIMS(1, 4), 1, 0);
+  (void)tb_op_add(&m, TFL_ADD, 11, x, c, -2, y);
+  m.in[0] = x;
+  m.out[0] = y;
+  qv_net *net = load_ok(&m, NULL);
+  int64_t in[4] = {10, 20, 30, 40}, out[4];
+  run(net, (const int64_t *const[]){in}, out);
+  for (int i = 0; i < 4; i++) assert_int_equal(out[i], in[i] + v[i]);
+  qv_net_free(net);
+}
+
 /* An operator that is not supported, between two that are. */
 static tb_model with_unsupported(int32_t code, const char *custom) {
   tb_model m = {.version = 3, .n_subgraphs = 1, .n_in = 1, .n_out = 1};
@@ -821,6 +865,7 @@ int main(void) {
       cmocka_unit_test(convolutions),  cmocka_unit_test(int4_weights),   cmocka_unit_test(pooling),
       cmocka_unit_test(means),         cmocka_unit_test(arithmetic),     cmocka_unit_test(movement),
       cmocka_unit_test(split_concat),  cmocka_unit_test(computed_shape), cmocka_unit_test(ends),
+      cmocka_unit_test(moved_ends),    cmocka_unit_test(odd_result_shape),
       cmocka_unit_test(opaque),        cmocka_unit_test(opaque_form),    cmocka_unit_test(error_zoo),
       cmocka_unit_test(profiles_are_named), cmocka_unit_test(damage_base), cmocka_unit_test(damage_example),
       cmocka_unit_test(damage_real),   cmocka_unit_test(short_memory),

@@ -23,6 +23,8 @@
            [QV_GEMM_FC_16_64] = FORM(64, F32PROD), [QV_GEMM_FC_16_64_PC] = FORM(64, F64),                       \
            [QV_GEMM_FC_16_32] = FORM(R, F32PROD)}
 
+#define UINT8_NOTE "uint8 tensors: the arithmetic is that of TFLite's own reference kernels; TFLite Micro has none for uint8"
+
 #define WRAP(n) {.mode = QV_ACC_WRAP, .bits = (n), .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST}
 #define ACCUMULATORS .acc32 = WRAP(32), .acc64 = WRAP(64)
 
@@ -31,7 +33,8 @@ static const qv_profile profiles[] = {
      .summary = "TFLite Micro and CMSIS-NN, default build: reference kernels, double rounding",
      .evidence = "measured: tflite-micro on whole nets and one-operator nets; CMSIS-NN test vectors",
      REFERENCE_GEMM(D),
-     .uint8 = true,
+     .reference = true,
+     .uint8_note = UINT8_NOTE,
      .rescale = QV_RQ_D,
      .sub_subtracts = true,
      .mul8 = FORM(D, F64),
@@ -42,7 +45,8 @@ static const qv_profile profiles[] = {
      .summary = "TFLite Micro and CMSIS-NN built with single rounding (TFLITE_SINGLE_ROUNDING)",
      .evidence = "measured: tflite-micro single-rounding build on whole nets; other operators from its source",
      REFERENCE_GEMM(S),
-     .uint8 = true,
+     .reference = true,
+     .uint8_note = UINT8_NOTE,
      .rescale = QV_RQ_S,
      .sub_subtracts = true,
      .mul8 = FORM(S, F64),
@@ -62,7 +66,6 @@ static const qv_profile profiles[] = {
               [QV_GEMM_FC_U8] = FORM(U, F32PROD),     [QV_GEMM_FC_16_64] = FORM(64, F32PROD)},
      .dw_simd = 8,
      .conv_needs_bias = true,
-     .uint8 = true,
      .rescale = QV_RQ_D,
      .add_pot16 = true,
      .mul8 = FORM(D, F64),
@@ -86,7 +89,6 @@ static const qv_profile profiles[] = {
               [QV_GEMM_FC_PC] = FORM(F32, F32),       [QV_GEMM_FC_U8] = FORM(F32, F32),
               [QV_GEMM_FC_16_64] = FORM(F64A, F64)},
      .conv_needs_bias = true,
-     .uint8 = true,
      .rescale = QV_RQ_D,
      .add = QV_ADD_XNNPACK,
      .add_pot16 = true,

@@ -65,7 +65,8 @@ typedef struct {
   qv_gemm_form gemm[QV_GEMM_CASES];
   uint32_t dw_simd;              /* not 0: int8 DEPTHWISE channels from the last multiple of this on use `rescale`     */
   bool conv_needs_bias;          /* CONV_2D and DEPTHWISE_CONV_2D without a bias are refused by the runtime            */
-  bool uint8;                    /* legacy uint8 tensors are accepted outside the GEMM forms                           */
+  bool reference;                /* every kernel is the reference one                                                  */
+  const char *uint8_note;        /* said of nets with uint8 tensors, or NULL                                           */
   qv_rq rescale;                 /* ADD/SUB/MUL/QUANTIZE/RELU/LEAKY_RELU/... stages                                    */
   qv_add_form add;               /* of 8-bit ADD and SUB; int16 is always QV_ADD_TFLITE                                */
   bool sub_subtracts;            /* SUB: difference of the rescaled operands, not a sum with a negated multiplier      */

@@ -1,0 +1,127 @@
+#include "kernels/profile/onnx.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/profile/profile.h"
+#include "kernels/step.h"
+
+#define WRAP32 {.mode = QV_ACC_WRAP, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST}
+#define RAW32 {.mode = QV_ACC_WRAP, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST, .raw = true}
+#define TRAP32 {.mode = QV_ACC_TRAP, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST}
+#define PAIR16 {.mode = QV_ACC_PAIR16, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST, .raw = true, .pairing = QV_PAIR_ADJACENT}
+/* Lane j of 8 takes products k = j mod 8. Spilled every two: k and k+8 of each block of 16 share an int16 lane, then widen. */
+#define LANES8(s)                                                                                                          \
+  {.mode = QV_ACC_LANES, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST, .raw = true, .lane_bits = 16, .lanes = 8, .spill = (s)}
+#define ALL(a) .acc = {{a, a}, {a, a}}
+
+static const qv_onnx_profile profiles[] = {
+    {.name = "onnx-spec",
+     .summary = "the text of the ONNX operators: rounded once, to nearest even, then zero point; QDQ groups as integer operators",
+     .evidence = "ONNX operator documentation 1.22; node tests of ONNX 1.22",
+     .rq = QV_ORQ_SPEC, .qdq = QV_QDQ_REAL, ALL(WRAP32), .qoperator = true, .elementwise = true},
+    {.name = "onnx-ref",
+     .summary = "ONNX's reference evaluator (Python): zero point added before rounding; QDQ groups in binary32 where exact",
+     .evidence = "source of ONNX 1.22; node tests and random models against it",
+     .rq = QV_ORQ_REF, .qdq = QV_QDQ_FLOAT, ALL(WRAP32), .qoperator = true, .elementwise = true},
+    {.name = "ort-vnni",
+     .summary = "ONNX Runtime on x86-64 with VNNI, all optimizations",
+     .evidence = "measured: ONNX Runtime 1.30 and 1.31, stored outputs and random models",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_ORT, ALL(RAW32), .qoperator = true, .contrib = true, .elementwise = true},
+    {.name = "ort-u8u8",
+     .summary = "ONNX Runtime on any x86-64, all optimizations, models with uint8 activations and weights only",
+     .evidence = "measured: ONNX Runtime 1.31 on VNNI and on an emulated AVX2 CPU, random models",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_ORT, .acc = {{RAW32}}, .qoperator = true, .contrib = true, .elementwise = true},
+    {.name = "ort-avx2",
+     .summary = "ONNX Runtime on x86-64 with AVX2 or AVX-512 but no VNNI, all optimizations: pairs of u8*s8 saturate at 16 bits",
+     .evidence = "measured: ONNX Runtime 1.30 and 1.31 on an emulated AVX2 CPU, stored outputs and random models",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_ORT, .acc = {{RAW32, PAIR16}, {RAW32, RAW32}}, .dw_exact = true, .qoperator = true, .contrib = true,
+     .elementwise = true},
+    {.name = "ort-neon-s8",
+     .summary = "ONNX Runtime on ARM64 without dot product instructions, int8 times int8, before the fix of #31573",
+     .evidence = "microsoft/onnxruntime#31573 and #32057, arithmetic; not executed",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_REAL, .acc = {{{.bits = 0}}, {{.bits = 0}, LANES8(2)}}, .qoperator = true},
+    {.name = "ort-float-qdq",
+     .summary = "ONNX Runtime, optimizations disabled: QDQ groups in binary32, accepted where that is exact",
+     .evidence = "measured: ONNX Runtime 1.30 and 1.31, stored outputs and random models",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_FLOAT, ALL(RAW32), .elementwise = true},
+    {.name = "fbgemm-acc32",
+     .summary = "PyTorch on x86-64 with FBGEMM, 32-bit accumulation, AVX2 or AVX-512 without VNNI",
+     .evidence = "source of FBGEMM; lane facts measured",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_REAL, .acc = {{{.bits = 0}, PAIR16}}, .qoperator = true},
+    {.name = "qnnpack",
+     .summary = "PyTorch with QNNPACK: zero points subtracted first",
+     .evidence = "source of QNNPACK (SSE2); its int16 saturation never shows in 8-bit results",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_REAL, ALL(WRAP32), .qoperator = true},
+    {.name = "mnn-oaq",
+     .summary = "MNN overflow-aware kernels: 8 wrapping int16 lanes over the whole sum, ties away",
+     .evidence = "source of MNN; not executed",
+     .rq = QV_ORQ_AWAY, .qdq = QV_QDQ_REAL, .acc = {{{.bits = 0}}, {{.bits = 0}, LANES8(0)}}, .qoperator = true},
+    {.name = "tosa",
+     .summary = "TOSA: overflow is an error, double rounding rescale",
+     .evidence = "TOSA reference model source; equal to TFLite's double rounding (Lemma S3)",
+     .rq = QV_ORQ_TOSA, .qdq = QV_QDQ_REAL, ALL(TRAP32), .qoperator = true},
+};
+
+const qv_onnx_profile *qv_onnx_profile_at(size_t i) { return i < sizeof profiles / sizeof *profiles ? &profiles[i] : NULL; }
+
+const qv_onnx_profile *qv_onnx_profile_find(const char *name) {
+  for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
+    if (strcmp(profiles[i].name, name) == 0) return &profiles[i];
+  return NULL;
+}
+
+qv_rq_par qv_onnx_rq_par(qv_onnx_rq rq, float alpha, float s_x, float s_w, float s_y) {
+  double real = (double)alpha * ((double)s_x * (double)s_w) / (double)s_y;
+  float p = alpha * s_x; /* three binary32 roundings in the order of the kernels; exact for alpha = 1 */
+  float q = p * s_w;
+  float M = q / s_y;
+  qv_rq_par par = {.fn = QV_RQ_F32, .M = (double)M};
+  switch (rq) {
+  case QV_ORQ_SPEC: return (qv_rq_par){.fn = QV_RQ_REF, .M = real};
+  case QV_ORQ_REF: par.fn = QV_RQ_REF; break;
+  case QV_ORQ_F32: break;
+  case QV_ORQ_AWAY: return (qv_rq_par){.fn = QV_RQ_MEANF, .m = 1, .M = (double)M}; /* f32(v)/1 is exact, B = 0 */
+  case QV_ORQ_TOSA: {
+    int32_t m, sh;
+    qv_quantize_multiplier(real, false, &m, &sh);
+    return (qv_rq_par){.fn = QV_RQ_TD, .m = m, .sh = 31 - sh};
+  }
+  }
+  return par;
+}
+
+int64_t qv_onnx_quantize(float x, float s, int32_t z, qv_itv range) {
+  float v = x / s;
+  if (!(v > (float)(range.lo - z))) return range.lo;
+  if (v > (float)(range.hi - z)) return range.hi;
+  return qv_clamp64(qv_rne((double)v) + z, range.lo, range.hi);
+}
+
+float qv_onnx_logistic(float x) {
+  static const float alpha[] = {1.15627324459942e-07f, 6.08574864600143e-05f, 8.51377133304701e-03f, 2.48287947061529e-01f};
+  static const float beta[] = {5.76102136993427e-09f, 6.29106785017040e-06f, 1.70198817374094e-03f, 1.16817656904453e-01f,
+                               9.93151921023180e-01f};
+  float v = x < -18.0f ? -18.0f : x > 18.0f ? 18.0f : x, w = v * v, p = 4.37031012579801e-11f, q = 6.10247389755681e-13f;
+  for (int i = 0; i < 4; i++) p = fmaf(p, w, alpha[i]);
+  for (int i = 0; i < 5; i++) q = fmaf(q, w, beta[i]);
+  p = p * v;
+  float d = p / q, y = d + 0.5f;
+  return y < 0 ? 0 : y > 1 ? 1 : y;
+}
+
+float qv_onnx_add_f32(const qv_onnx_add *p, int32_t a, int32_t b) {
+  float ra = p->s[0] / p->s_y, rb = p->s[1] / p->s_y;
+  float za = ra * (float)p->z[0], zb = rb * (float)p->z[1], z = za + zb, fixed = (float)p->z_y - z;
+  if (p->scalar[0]) {
+    float part = (float)a * ra;
+    fixed = fixed + part;
+    return fmaf((float)b, rb, fixed);
+  }
+  if (p->scalar[1]) {
+    float part = (float)b * rb;
+    fixed = fixed + part;
+    return fmaf((float)a, ra, fixed);
+  }
+  return fmaf((float)a, ra, fmaf((float)b, rb, fixed));
+}
