@@ -30,9 +30,7 @@ static bool has_isa(qv_isa isa) {
   return false;
 }
 
-qv_isa qv_isa_detect(void) {
-  return has_isa(QV_ISA_AVX512VNNI) ? QV_ISA_AVX512VNNI : has_isa(QV_ISA_AVX2) ? QV_ISA_AVX2 : QV_ISA_PORTABLE;
-}
+qv_isa qv_isa_detect(void) { return has_isa(QV_ISA_AVX512VNNI) ? QV_ISA_AVX512VNNI : has_isa(QV_ISA_AVX2) ? QV_ISA_AVX2 : QV_ISA_PORTABLE; }
 
 const char *qv_isa_name(qv_isa isa) {
   switch (isa) {
@@ -145,9 +143,7 @@ typedef struct {
   int64_t from, to; /* first and last op that touches it: -1 = net input, n_nodes = net output */
 } life;
 
-static size_t padded_size(const qv_xtensor *x) {
-  return (x->n * qv_xsize(x->type) + QV_SLACK + ALIGN - 1) / ALIGN * ALIGN;
-}
+static size_t padded_size(const qv_xtensor *x) { return (x->n * qv_xsize(x->type) + QV_SLACK + ALIGN - 1) / ALIGN * ALIGN; }
 
 static size_t first_fit(const qv_plan *p, const life *l, size_t n) {
   size_t at = 0, need = padded_size(&p->x[l[n].t]);
@@ -401,8 +397,8 @@ static qv_status load(qv_worker *w, uint32_t port, const unsigned char *src) {
     }
   }
   if (e == x->n) return QV_OK;
-  return QV_FAIL(&w->err, QV_E_RANGE, "input '%s' element %zu: %lld is outside [%lld,%lld]", d->name, e, (long long)read_as(d->type, src, e),
-                 (long long)d->lo, (long long)d->hi);
+  return QV_FAIL(&w->err, QV_E_RANGE, "input '%s' element %zu: %lld is outside [%lld,%lld]", d->name, e,
+                 (long long)read_as(d->type, src, e), (long long)d->lo, (long long)d->hi);
 }
 
 static void store(qv_worker *w, uint32_t port, unsigned char *dst) {

@@ -8,24 +8,24 @@
 
 typedef struct {
   const qv_affine *a;
-  bool bytes;        /* uint8 x int8 groups of 4; else int16 x int16 groups of 2                                        */
-  bool dw;           /* one channel per group of the window                                                             */
-  bool copy;         /* the input is copied (padded, widened, zero point subtracted) before use                         */
-  bool wide;         /* accumulators may need int64: K is cut into chunks that fit int32                                */
-  int wrap;          /* wrap the result to this many bits, 0 = no (or done by arithmetic modulo 2^32)                   */
-  int32_t sub;       /* int16 copy: value stored = byte or int16 - sub                                                  */
-  uint8_t fill;      /* bytes: what padding holds                                                                       */
-  uint32_t ph, pw;   /* rows and columns of the padded image                                                            */
-  uint32_t groups;   /* dw: 1, all channels side by side                                                                */
-  uint32_t gic, goc; /* input and output channels of one group                                                          */
-  size_t panels;     /* of one group                                                                                    */
-  size_t nk;         /* weight groups of one channel                                                                    */
-  size_t quads;      /* dw: interleaved rows of 4 (2) image rows that cover the kernel's height                         */
-  size_t oy_block;   /* dw: output rows interleaved at once                                                             */
-  uint32_t *koff;    /* [nk] bytes                                                                                      */
-  uint32_t *pos;     /* [n*oh*ow] bytes from the image's start to the first tap; dw: not used                           */
-  uint8_t *w;        /* [groups][panels][nk][16][4 bytes], aligned to a vector                                          */
-  int32_t *init;     /* [groups][panels][16]: bias and zero point corrections modulo 2^32; 0 if wide                    */
+  bool bytes;              /* uint8 x int8 groups of 4; else int16 x int16 groups of 2                                        */
+  bool dw;                 /* one channel per group of the window                                                             */
+  bool copy;               /* the input is copied (padded, widened, zero point subtracted) before use                         */
+  bool wide;               /* accumulators may need int64: K is cut into chunks that fit int32                                */
+  int wrap;                /* wrap the result to this many bits, 0 = no (or done by arithmetic modulo 2^32)                   */
+  int32_t sub;             /* int16 copy: value stored = byte or int16 - sub                                                  */
+  uint8_t fill;            /* bytes: what padding holds                                                                       */
+  uint32_t ph, pw;         /* rows and columns of the padded image                                                            */
+  uint32_t groups;         /* dw: 1, all channels side by side                                                                */
+  uint32_t gic, goc;       /* input and output channels of one group                                                          */
+  size_t panels;           /* of one group                                                                                    */
+  size_t nk;               /* weight groups of one channel                                                                    */
+  size_t quads;            /* dw: interleaved rows of 4 (2) image rows that cover the kernel's height                         */
+  size_t oy_block;         /* dw: output rows interleaved at once                                                             */
+  uint32_t *koff;          /* [nk] bytes                                                                                      */
+  uint32_t *pos;           /* [n*oh*ow] bytes from the image's start to the first tap; dw: not used                           */
+  uint8_t *w;              /* [groups][panels][nk][16][4 bytes], aligned to a vector                                          */
+  int32_t *init;           /* [groups][panels][16]: bias and zero point corrections modulo 2^32; 0 if wide                    */
   size_t n_chunks, *chunk; /* wide: chunk i is weight groups [chunk[i], chunk[i+1])                                     */
 } affine_op;
 
@@ -73,8 +73,8 @@ static bool is_modular(const qv_affine *a, const bounds *b) {
   case QV_ACC_EXACT:
   case QV_ACC_WRAP: return true;
   case QV_ACC_SAT:
-  case QV_ACC_TRAP: return b->any <= top;                     /* no prefix in any order leaves the range */
-  case QV_ACC_PAIR16: return 2 * b->term <= INT16_MAX;        /* no pair saturates */
+  case QV_ACC_TRAP: return b->any <= top;                                                /* no prefix in any order leaves the range */
+  case QV_ACC_PAIR16: return 2 * b->term <= INT16_MAX;                                   /* no pair saturates */
   case QV_ACC_LANES: return (a->acc.raw ? b->raw : b->any) <= qv_smax(a->acc.lane_bits); /* no lane leaves its range */
   }
   return false;
@@ -84,7 +84,8 @@ static bool is_modular(const qv_affine *a, const bounds *b) {
 
 /* Rows and columns that the taps span; false if the padded copy would be out of proportion. */
 static bool span(affine_op *f, const qv_window *g, size_t out_elems) {
-  qv_i128 h = (qv_i128)(g->oh - 1) * g->sh + (qv_i128)(g->kh - 1) * g->dh + 1, w = (qv_i128)(g->ow - 1) * g->sw + (qv_i128)(g->kw - 1) * g->dw + 1;
+  qv_i128 h = (qv_i128)(g->oh - 1) * g->sh + (qv_i128)(g->kh - 1) * g->dh + 1;
+  qv_i128 w = (qv_i128)(g->ow - 1) * g->sw + (qv_i128)(g->kw - 1) * g->dw + 1;
   qv_i128 in = (qv_i128)g->n * g->ih * g->iw * g->ic, wgt = (qv_i128)g->kh * g->kw * g->ic;
   qv_i128 need = h * w * g->ic * g->n;
   if (need > ((qv_i128)1 << 27) || need > 64 * (in + wgt + (qv_i128)out_elems) + 65536) return false;
@@ -149,7 +150,7 @@ static void pack_init(affine_op *f, size_t k, int64_t z) {
   }
 }
 
-/* Cut the weight groups so that no chunk's sum leaves int32. False if one group alone could (then nothing is cut). */
+/* Cut the weight groups so that no chunk's sum leaves int32. False if one group alone could, or memory is short. */
 static bool cut_chunks(qv_plan *p, affine_op *f, int64_t x) {
   if ((f->chunk = QV_NEW(&p->arena, f->nk + 1, size_t)) == NULL) return false;
   size_t lanes = f->groups * f->panels * QV_PANEL, n = 0;
@@ -320,8 +321,8 @@ static bool choose_form(const qv_plan *p, affine_op *f, const qv_xtensor *x, qv_
     f->fill = outside ? (uint8_t)z : 0;
     return true;
   }
-  if ((x->type != QV_XU8 && x->type != QV_XI16) || t.lo - f->a->x_zp < INT16_MIN || t.hi - f->a->x_zp > INT16_MAX ||
-      b->wlo < INT16_MIN || b->whi > INT16_MAX)
+  if ((x->type != QV_XU8 && x->type != QV_XI16) || t.lo - f->a->x_zp < INT16_MIN || t.hi - f->a->x_zp > INT16_MAX || b->wlo < INT16_MIN ||
+      b->whi > INT16_MAX)
     return false;
   f->sub = (int32_t)z; /* within +-2^17 by the test above */
   f->copy = x->type == QV_XU8 || z != 0 || (outside && !f->dw);
@@ -342,7 +343,8 @@ static bool fill_pos(qv_plan *p, affine_op *f) {
   if ((f->pos = QV_NEW(&p->arena, (size_t)g->n * g->oh * g->ow, uint32_t)) == NULL) return false;
   for (uint32_t n = 0; n < g->n; n++)
     for (uint32_t oy = 0; oy < g->oh; oy++)
-      for (uint32_t ox = 0; ox < g->ow; ox++) f->pos[i++] = (uint32_t)(n * image + (size_t)oy * g->sh * line + (size_t)ox * g->sw * g->ic * esz);
+      for (uint32_t ox = 0; ox < g->ow; ox++)
+        f->pos[i++] = (uint32_t)(n * image + (size_t)oy * g->sh * line + (size_t)ox * g->sw * g->ic * esz);
   return true;
 }
 
@@ -377,38 +379,20 @@ static bool fuse_step(qv_plan *p, qv_op *op, const affine_op *f, qv_itv acc) {
   return op->post != NULL;
 }
 
-bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
-  const qv_node *d = &p->net->node[node];
-  const qv_affine *a = &d->u.affine;
-  const qv_window *g = &a->win;
-  const qv_tensor *y = &p->net->tensor[d->out];
-  qv_itv t = p->range[d->in[0]];
-  size_t k = (size_t)g->kh * g->kw * (g->ic / g->groups);
-  bounds b = effective(a, k, t);
-  qv_op *op = &p->op[node];
-  affine_op *f = NULL;
-  if (!is_modular(a, &b)) {
-    op->name = "reference: the accumulator's own overflow is not excluded";
-    return false;
-  }
-  if ((f = QV_NEW(&p->arena, 1, affine_op)) == NULL) goto nomem;
-  f->a = a;
-  f->gic = g->ic / g->groups;
-  f->goc = g->oc / g->groups;
-  /* The exact sum is in [-any, any]; what the node returns is in the output's range. int32 arithmetic will do if either is
-   * within int32, or if the machine wraps at no more than 32 bits. */
-  int bits = a->acc.mode == QV_ACC_EXACT ? 0 : a->acc.bits;
-  bool no_wrap = bits == 0 || b.any <= qv_smax(bits);
-  qv_itv acc = {y->lo, y->hi};
-  if (no_wrap && b.any <= INT32_MAX) acc = (qv_itv){qv_max64(y->lo, -(int64_t)b.any), qv_min64(y->hi, (int64_t)b.any)};
-  bool exact32 = no_wrap && acc.lo >= INT32_MIN && acc.hi <= INT32_MAX;
+/* Which arithmetic is exact. The exact sum is in [-any, any]; what the node returns is in the output's range *acc. int32 will
+ * do if the result is within int32, or if the machine wraps at no more than 32 bits: then modulo 2^32 is the definition. */
+static void choose_arithmetic(affine_op *f, const bounds *b, qv_itv *acc) {
+  int bits = f->a->acc.mode == QV_ACC_EXACT ? 0 : f->a->acc.bits;
+  bool no_wrap = bits == 0 || b->any <= qv_smax(bits);
+  if (no_wrap && b->any <= INT32_MAX) *acc = (qv_itv){qv_max64(acc->lo, -(int64_t)b->any), qv_min64(acc->hi, (int64_t)b->any)};
+  bool exact32 = no_wrap && acc->lo >= INT32_MIN && acc->hi <= INT32_MAX;
   f->wide = !exact32 && (bits == 0 || bits > 32);
   f->wrap = no_wrap || bits == 32 ? 0 : bits;
-  f->dw = g->groups > 1 && f->gic == 1 && f->goc == 1 && !f->wide;
-  if (!span(f, g, qv_elems(y)) || !choose_form(p, f, &p->x[d->in[0]], t, &b)) {
-    op->name = "reference: operands wider than 16 bits, or padding out of proportion";
-    return false;
-  }
+}
+
+/* Sizes of the packed form, its memory, its contents. */
+static bool pack(qv_plan *p, affine_op *f, size_t k, int64_t z) {
+  const qv_window *g = &f->a->win;
   size_t per = f->bytes ? 4 : 2, run = g->dw == 1 && g->groups == 1 ? (size_t)g->kw * g->ic : f->gic, bytes;
   f->groups = f->dw ? 1 : g->groups;
   if (f->dw) f->goc = g->oc;
@@ -416,33 +400,59 @@ bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
   f->oy_block = g->ow < QV_TILE_ROWS ? QV_TILE_ROWS / g->ow : 1;
   f->panels = (f->goc + QV_PANEL - 1) / QV_PANEL;
   f->nk = f->dw ? f->quads * g->kw : (run + per - 1) / per * (k / run);
-  size_t panels = f->panels * f->groups;
-  if (!qv_mulz(&bytes, panels * QV_PANEL * 4, f->nk) || !qv_addz(&bytes, bytes, 64) || (f->koff = QV_NEW(&p->arena, f->nk, uint32_t)) == NULL ||
-      (f->init = QV_NEW(&p->arena, panels * QV_PANEL, int32_t)) == NULL || (f->w = qv_arena_alloc(&p->arena, bytes, 1)) == NULL)
-    goto nomem;
+  size_t lanes = f->panels * f->groups * QV_PANEL;
+  if (!qv_mulz(&bytes, lanes * 4, f->nk) || !qv_addz(&bytes, bytes, 64)) return false;
+  f->koff = QV_NEW(&p->arena, f->nk, uint32_t);
+  f->init = QV_NEW(&p->arena, lanes, int32_t);
+  f->w = qv_arena_alloc(&p->arena, bytes, 1);
+  if (f->koff == NULL || f->init == NULL || f->w == NULL) return false;
   f->w += -(uintptr_t)f->w % 64;
   if (f->dw) pack_dw(f, k);
   else pack_gemm(f, k);
-  pack_init(f, k, p->x[d->in[0]].bias + a->x_zp);
-  if (f->wide && !cut_chunks(p, f, (int64_t)b.x)) {
-    op->name = "reference: a single product may leave 32 bits";
-    return false;
-  }
-  if (!f->dw && !fill_pos(p, f)) goto nomem;
-  op->out = d->out;
-  if (!fuse_step(p, op, f, acc)) goto nomem;
-  size_scratch(p, f);
-  op->data = f;
-  op->n_in = 1;
-  op->in = QV_NEW(&p->arena, 1, uint32_t);
-  if (op->in == NULL) goto nomem;
-  op->in[0] = d->in[0];
-  op->run = f->dw ? run_dw : run_gemm;
-  static const char *const names[2][2][3] = {{{"int16 gemm", "int16 gemm + scalar step", "int16 gemm + step"}, {"uint8 x int8 gemm", "uint8 x int8 gemm + scalar step", "uint8 x int8 gemm + step"}},
-                                             {{"int16 depthwise", "int16 depthwise + scalar step", "int16 depthwise + step"}, {"uint8 x int8 depthwise", "uint8 x int8 depthwise + scalar step", "uint8 x int8 depthwise + step"}}};
-  op->name = names[f->dw][f->bytes][op->post == NULL ? 0 : op->post->form == QV_VF_NONE ? 1 : 2];
-  return true;
-nomem:
+  pack_init(f, k, z);
+  return f->dw || fill_pos(p, f);
+}
+
+static const char *kernel_name(const affine_op *f, const qv_vstep *post) {
+  static const char *const names[4][3] = {
+      {"int16 gemm", "int16 gemm + scalar step", "int16 gemm + step"},
+      {"uint8 x int8 gemm", "uint8 x int8 gemm + scalar step", "uint8 x int8 gemm + step"},
+      {"int16 depthwise", "int16 depthwise + scalar step", "int16 depthwise + step"},
+      {"uint8 x int8 depthwise", "uint8 x int8 depthwise + scalar step", "uint8 x int8 depthwise + step"},
+  };
+  return names[2 * f->dw + f->bytes][post == NULL ? 0 : post->form == QV_VF_NONE ? 1 : 2];
+}
+
+bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
+  const qv_node *d = &p->net->node[node];
+  const qv_window *g = &d->u.affine.win;
+  const qv_xtensor *x = &p->x[d->in[0]];
+  size_t k = (size_t)g->kh * g->kw * (g->ic / g->groups);
+  qv_itv acc = p->range[d->out];
+  bounds b = effective(&d->u.affine, k, p->range[d->in[0]]);
+  qv_op *op = &p->op[node];
+  affine_op *f = QV_NEW(&p->arena, 1, affine_op);
   *st = QV_E_NOMEM;
-  return false;
+  if (f == NULL || (op->in = QV_NEW(&p->arena, 1, uint32_t)) == NULL) return false;
+  f->a = &d->u.affine;
+  f->gic = g->ic / g->groups;
+  f->goc = g->oc / g->groups;
+  choose_arithmetic(f, &b, &acc);
+  f->dw = g->groups > 1 && f->gic == 1 && f->goc == 1 && !f->wide;
+  if (!is_modular(f->a, &b)) op->name = "reference: the accumulator's own overflow is not excluded";
+  else if (!span(f, g, p->x[d->out].n)) op->name = "reference: padding out of proportion";
+  else if (!choose_form(p, f, x, p->range[d->in[0]], &b)) op->name = "reference: operands wider than 16 bits";
+  else if (!pack(p, f, k, x->bias + f->a->x_zp)) return false;
+  else if (f->wide && !cut_chunks(p, f, (int64_t)b.x)) op->name = "reference: a single product may leave 32 bits";
+  *st = QV_OK;
+  if (op->name != NULL) return false;
+  op->in[0] = d->in[0];
+  op->n_in = 1;
+  op->out = d->out;
+  op->data = f;
+  op->run = f->dw ? run_dw : run_gemm;
+  if (!fuse_step(p, op, f, acc)) *st = QV_E_NOMEM;
+  size_scratch(p, f);
+  op->name = kernel_name(f, op->post);
+  return *st == QV_OK;
 }

@@ -365,7 +365,8 @@ static size_t find_runs(run *out, const qv_index_src *map, size_t ne) {
   size_t n = 0;
   for (size_t e = 0; e < ne;) {
     size_t len = 1;
-    while (e + len < ne && map[e + len].src == map[e].src && map[e + len].off == map[e].off + (map[e].src == QV_NONE ? 0 : (int32_t)len)) len++;
+    while (e + len < ne && map[e + len].src == map[e].src && map[e + len].off == map[e].off + (map[e].src == QV_NONE ? 0 : (int32_t)len))
+      len++;
     if (out != NULL) out[n] = (run){map[e].src, map[e].off, (uint32_t)len};
     n++;
     e += len;

@@ -10,7 +10,8 @@
  * RQ_U and RQ_S add 2^(r-1) before the high half is taken: r = 2^31 + 2^(31+r) or 2^(31+r), |P| + r < 2^63.
  * RQ_D and RQ_U agree for h >= 0, and neither is positive for h < 0: a step whose lower clamp is at least its zero point (a
  * fused ReLU) cannot tell them apart, and takes RQ_U.
- * Sizes, for |m| < 2^31: |P| < 2^62 - 2^32, so h is within +-2^30, h + half within int32, and y + out_zp as well.
+ * Sizes: a = 2*v*2^max(sh,0) is even and an int32, |m| <= 2^31, so |P| <= 2^62 - 2^32 and h is within +-(2^30 - 1); h + half is an
+ * int32, and y + out_zp as well (|y| < 2^30 where half = 0).
  * RQ_S depends on m*2^(sh-31) only, so RQ_T, RQ_NDU and RQ_64 with an int32 input are RQ_S with other parameters, and
  * RQ_TD is RQ_T for s <= 31 and RQ_D for s > 31 (Lemma S3).
  *
@@ -60,7 +61,7 @@ static bool canonical(qv_rq_par *p) {
 
 /* Parameters of lane l; vmax bounds |v| before the shift by lshift. */
 static bool fixed_lane(qv_vstep *v, size_t l, qv_rq_par p, qv_i128 vmax, uint32_t lshift) {
-  if (!canonical(&p) || p.sh > 30 || p.m == INT32_MIN) return false;
+  if (!canonical(&p) || p.sh > 30) return false;
   int r = p.sh < 0 ? -p.sh : 0;
   if (p.fn == QV_RQ_S && r >= 32 && qv_scale2(vmax, (int)lshift) <= INT32_MAX) p.m = 0; /* |v*m| < 2^62 <= 2^(30+r): rounds to 0 */
   if (p.m == 0) r = 0;

@@ -16,8 +16,8 @@ INLINE void st(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 /* ---- tiles ------------------------------------------------------------------------------------------------------------ */
 
 /* MR rows by one panel (two vectors) in registers; mr and dw are compile-time constants. */
-INLINE void micro(int32_t *c, const uint8_t *const *a, const uint32_t *koff, size_t nk, const uint8_t *w, const int32_t *init,
-                  const int mr, const bool dw, size_t xoff) {
+INLINE void micro(int32_t *c, const uint8_t *const *a, const uint32_t *koff, size_t nk, const uint8_t *w, const int32_t *init, const int mr,
+                  const bool dw, size_t xoff) {
   __m256i acc[MAX_MR][2];
 #pragma GCC unroll 4
   for (int r = 0; r < mr; r++) {
@@ -53,8 +53,8 @@ INLINE void tile(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_
   }
 }
 
-static T2 void gemm16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w,
-                      size_t stride, size_t panels, const int32_t *init) {
+static T2 void gemm16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w, size_t stride,
+                      size_t panels, const int32_t *init) {
   tile(c, a, rows, koff, nk, w, stride, panels, init, false);
 }
 
@@ -193,6 +193,15 @@ static T2 void max8(uint8_t *dst, const uint8_t *src, size_t n) {
   for (; i < n; i++) dst[i] = dst[i] > src[i] ? dst[i] : src[i];
 }
 
-const qv_simd qv_simd_avx2 = {.gemm16 = gemm16, .dw16 = dw16, .weave16 = weave16, .rq = rq, .narrow8 = narrow8, .widen8 = widen8,
-                              .widen16 = widen16, .byte_to_16 = byte_to_16, .shape32 = shape32, .join32 = join32, .max8 = max8};
+const qv_simd qv_simd_avx2 = {.gemm16 = gemm16,
+                              .dw16 = dw16,
+                              .weave16 = weave16,
+                              .rq = rq,
+                              .narrow8 = narrow8,
+                              .widen8 = widen8,
+                              .widen16 = widen16,
+                              .byte_to_16 = byte_to_16,
+                              .shape32 = shape32,
+                              .join32 = join32,
+                              .max8 = max8};
 #endif

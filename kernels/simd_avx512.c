@@ -48,7 +48,7 @@ INLINE void micro(int32_t *c, const uint8_t *const *a, const uint32_t *koff, siz
 
 INLINE void tile(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w, size_t stride,
                  size_t panels, const int32_t *init, const bool bytes, const bool dw) {
-#define ROWS(mr, nr) \
+#define ROWS(mr, nr)                                                                                                                       \
   for (size_t r = 0; r < rows; r += (mr)) micro(c + r * QV_TILE_COLS, a + r, koff, nk, w, stride, init, (mr), (nr), bytes, dw)
   if (panels == 4 && rows > 1) ROWS(6, 4);
   else if (panels == 4) ROWS(1, 4);
@@ -60,10 +60,10 @@ INLINE void tile(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_
 #undef ROWS
 }
 
-#define TILE(name, bytes, dw)                                                                                                \
-  static T512 void name(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w, \
-                        size_t stride, size_t panels, const int32_t *init) {                                                 \
-    tile(c, a, rows, koff, nk, w, stride, panels, init, (bytes), (dw));                                                      \
+#define TILE(name, bytes, dw)                                                                                                              \
+  static T512 void name(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w,               \
+                        size_t stride, size_t panels, const int32_t *init) {                                                               \
+    tile(c, a, rows, koff, nk, w, stride, panels, init, (bytes), (dw));                                                                    \
   }
 TILE(gemm8, true, false)
 TILE(gemm16, false, false)
@@ -234,7 +234,18 @@ static T512 void max8(uint8_t *dst, const uint8_t *src, size_t n) {
   }
 }
 
-const qv_simd qv_simd_avx512 = {.gemm8 = gemm8, .dw8 = dw8, .gemm16 = gemm16, .dw16 = dw16, .weave8 = weave8, .weave16 = weave16,
-                                .rq = rq, .narrow8 = narrow8, .widen8 = widen8, .widen16 = widen16, .byte_to_16 = byte_to_16,
-                                .shape32 = shape32, .join32 = join32, .max8 = max8};
+const qv_simd qv_simd_avx512 = {.gemm8 = gemm8,
+                                .dw8 = dw8,
+                                .gemm16 = gemm16,
+                                .dw16 = dw16,
+                                .weave8 = weave8,
+                                .weave16 = weave16,
+                                .rq = rq,
+                                .narrow8 = narrow8,
+                                .widen8 = widen8,
+                                .widen16 = widen16,
+                                .byte_to_16 = byte_to_16,
+                                .shape32 = shape32,
+                                .join32 = join32,
+                                .max8 = max8};
 #endif

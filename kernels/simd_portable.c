@@ -96,5 +96,14 @@ static void max8(uint8_t *dst, const uint8_t *src, size_t n) {
   for (size_t i = 0; i < n; i++) dst[i] = dst[i] > src[i] ? dst[i] : src[i];
 }
 
-const qv_simd qv_simd_portable = {.gemm16 = gemm16, .dw16 = dw16, .weave16 = weave16, .rq = rq, .narrow8 = narrow8, .widen8 = widen8,
-                                  .widen16 = widen16, .byte_to_16 = byte_to_16, .shape32 = shape32, .join32 = join32, .max8 = max8};
+const qv_simd qv_simd_portable = {.gemm16 = gemm16,
+                                  .dw16 = dw16,
+                                  .weave16 = weave16,
+                                  .rq = rq,
+                                  .narrow8 = narrow8,
+                                  .widen8 = widen8,
+                                  .widen16 = widen16,
+                                  .byte_to_16 = byte_to_16,
+                                  .shape32 = shape32,
+                                  .join32 = join32,
+                                  .max8 = max8};

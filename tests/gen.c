@@ -258,7 +258,8 @@ static bool make_affine(gen *g, qv_node *d, qv_tensor *t) {
   if (k > g->o.max_k) return false;
   qv_itv rg = qv_dtype_range(x->type);
   if (chance(r, 20)) rg = (qv_itv){x->lo, x->hi};
-  if (x->hi - x->lo <= 65536 && chance(r, 60)) a->x_zp = (int32_t)edgy(r, qv_clamp64(rg.lo, -65536, 65536), qv_clamp64(rg.hi, -65536, 65536));
+  rg = (qv_itv){qv_clamp64(rg.lo, -65536, 65536), qv_clamp64(rg.hi, -65536, 65536)};
+  if (x->hi - x->lo <= 65536 && chance(r, 60)) a->x_zp = (int32_t)edgy(r, rg.lo, rg.hi);
   a->acc = random_acc(g, ~0u);
   window_shape(t, w);
   return fill_weights(g, a, k);

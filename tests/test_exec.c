@@ -110,15 +110,17 @@ static void compare(batch *b, qv_isa isa, unsigned threads, const char *what, ui
   if (st != QV_OK) fail_msg("%s seed %llu: plan: %s", what, (unsigned long long)seed, err.msg);
   for (uint32_t i = 0; i < b->n_out; i++) memset(b->got[i], 0xA5, (b->n + 1) * b->out_bytes[i]);
   st = qv_plan_run(p, b->n, (const void *const[]){b->in[0], b->in[1]}, (void *const *)b->got, threads, &err);
-  if (st != b->st) fail_msg("%s seed %llu %s: status %s, reference %s (%s)", what, (unsigned long long)seed, qv_isa_name(isa),
-                            qv_status_name(st), qv_status_name(b->st), err.msg);
+  if (st != b->st)
+    fail_msg("%s seed %llu %s: status %s, reference %s (%s)", what, (unsigned long long)seed, qv_isa_name(isa), qv_status_name(st),
+             qv_status_name(b->st), err.msg);
   for (uint32_t i = 0; st == QV_OK && i < b->n_out; i++) {
     for (size_t k = 0; k < b->out_bytes[i]; k++) assert_int_equal(b->got[i][b->n * b->out_bytes[i] + k], 0xA5); /* nothing past the end */
     if (memcmp(b->got[i], b->want[i], b->n * b->out_bytes[i]) == 0) continue;
     for (uint32_t k = 0; k < b->net->n_nodes; k++)
-      print_message("  node %u %s -> %s: %s\n", k, qv_kind_name(b->net->node[k].kind), b->net->tensor[b->net->node[k].out].name, qv_plan_kernel(p, k));
-    fail_msg("%s seed %llu %s threads %u: output '%s' differs from the reference", what, (unsigned long long)seed, qv_isa_name(isa), threads,
-             b->net->tensor[b->net->out[i].tensor].name);
+      print_message("  node %u %s -> %s: %s\n", k, qv_kind_name(b->net->node[k].kind), b->net->tensor[b->net->node[k].out].name,
+                    qv_plan_kernel(p, k));
+    fail_msg("%s seed %llu %s threads %u: output '%s' differs from the reference", what, (unsigned long long)seed, qv_isa_name(isa),
+             threads, b->net->tensor[b->net->out[i].tensor].name);
   }
   note_kernels(p, b->net);
   qv_plan_free(p);
@@ -148,7 +150,8 @@ static void random_nets(void **state) {
 
 static void tiny_nets(void **state) {
   (void)state;
-  for (uint64_t i = 0; i < 300 * effort(); i++) check_net("tiny", i, &(gen_opts){.max_in = 3, .in_bits = 4, .max_nodes = 5, .max_elems = 64});
+  for (uint64_t i = 0; i < 300 * effort(); i++)
+    check_net("tiny", i, &(gen_opts){.max_in = 3, .in_bits = 4, .max_nodes = 5, .max_elems = 64});
 }
 
 static void layered_nets(void **state) {
@@ -168,8 +171,13 @@ static void wide_nets(void **state) {
 static void large_nets(void **state) {
   (void)state;
   for (uint64_t i = 0; i < 40 * effort(); i++)
-    check_net("large", i, &(gen_opts){.max_in = 6000, .max_nodes = 2, .max_elems = 6000, .max_k = 1200, .layers = true,
-                                      .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM});
+    check_net("large", i,
+              &(gen_opts){.max_in = 6000,
+                          .max_nodes = 2,
+                          .max_elems = 6000,
+                          .max_k = 1200,
+                          .layers = true,
+                          .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM});
 }
 
 /* Only affine nodes and steps, in every accumulator mode. */
@@ -177,8 +185,10 @@ static void accumulators(void **state) {
   (void)state;
   for (unsigned mode = 0; mode <= QV_ACC_LANES; mode++)
     for (uint64_t i = 0; i < 60 * effort(); i++)
-      check_net("accumulator", i, &(gen_opts){.max_in = 200, .in_bits = i % 2 ? 8 : 4, .max_nodes = 3, .modes = 1u << mode,
-                                              .kinds = 1u << QV_AFFINE | 1u << QV_STEP});
+      check_net(
+          "accumulator", i,
+          &(gen_opts){
+              .max_in = 200, .in_bits = i % 2 ? 8 : 4, .max_nodes = 3, .modes = 1u << mode, .kinds = 1u << QV_AFFINE | 1u << QV_STEP});
 }
 
 /* ---- accumulators at the very edge: one dense channel whose largest sum is exactly `top` ---------------------------------- */
@@ -195,7 +205,8 @@ static qv_net *edge_net(qv_acc acc, uint32_t k, int32_t w, int64_t xmax, int32_t
     left -= wt[i];
   }
   qv_node d = {.kind = QV_AFFINE, .op = "EDGE", .n_in = 1, .in = in, .out = 1};
-  d.u.affine = (qv_affine){.win = {1, 1, 1, k, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1}, .x_zp = x_zp, .w = wt, .n_w_zp = 1, .w_zp = zp, .b = b, .acc = acc};
+  d.u.affine = (qv_affine){
+      .win = {1, 1, 1, k, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1}, .x_zp = x_zp, .w = wt, .n_w_zp = 1, .w_zp = zp, .b = b, .acc = acc};
   assert_int_equal(qv_net_add_tensor(net, &(qv_tensor){.name = "x", .rank = 2, .dim = {1, k}, .type = QV_I16, .hi = xmax}), 0);
   assert_int_equal(qv_net_add_tensor(net, &(qv_tensor){.name = "y", .rank = 2, .dim = {1, 1}, .type = QV_I64}), 1);
   assert_int_equal(qv_net_add_node(net, &d), 0);
@@ -233,8 +244,10 @@ static void accumulators_at_the_edge(void **state) {
     check_edge("pair", (qv_acc){.mode = QV_ACC_PAIR16, .bits = 32}, 2, 127, 1 << 7, 0, (256 + d) << 7);
     check_edge("pair, raw", (qv_acc){.mode = QV_ACC_PAIR16, .bits = 32, .raw = true}, 2, 127, 256, 255, 128 + d);
     check_edge("lanes, wrap", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16}, 400, 127, 1, 0, 32767 + d);
-    check_edge("lanes, sat", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .lane_sat = true}, 400, 127, 1, 0, 32767 + d);
-    check_edge("lanes, raw", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .raw = true}, 400, 127, 128, 127, 255 + d);
+    check_edge("lanes, sat", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .lane_sat = true}, 400, 127, 1, 0,
+               32767 + d);
+    check_edge("lanes, raw", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .raw = true}, 400, 127, 128, 127,
+               255 + d);
     check_edge("exact, 32 bits", (qv_acc){.mode = QV_ACC_EXACT}, 600, 127, 32767, 0, (65537 + d) * 32767);
     check_edge("exact, 40 bits", (qv_acc){.mode = QV_ACC_EXACT}, 3000, 127, 32767, 0, (int64_t)3000 * 127 * 32767 + d * 32767);
     check_edge("wrap 40", (qv_acc){.mode = QV_ACC_WRAP, .bits = 33}, 3000, 127, 32767, 0, (int64_t)3000 * 127 * 32767 + d * 32767);
@@ -260,7 +273,8 @@ static void vary(qv_rng *r, qv_rq_par *p) {
 static qv_net *step_net(qv_rng *r, unsigned fn_a, unsigned fn_b, int bits) {
   qv_net *net = must(qv_net_new(0));
   int64_t lim = (int64_t)1 << bits;
-  qv_tensor x = {.name = "x", .rank = 2, .dim = {STEP_ROWS, STEP_CHANNELS}, .type = bits < 8 ? QV_I8 : QV_I64, .lo = -lim, .hi = lim - 1}, y = x;
+  qv_tensor x = {.name = "x", .rank = 2, .dim = {STEP_ROWS, STEP_CHANNELS}, .type = bits < 8 ? QV_I8 : QV_I64, .lo = -lim, .hi = lim - 1},
+            y = x;
   y.name = "y", y.type = QV_I64;
   uint32_t *in = must(QV_NEW(&net->arena, 1, uint32_t));
   qv_rq_par *p = must(QV_NEW(&net->arena, STEP_CHANNELS, qv_rq_par));
@@ -330,11 +344,12 @@ static void requantization(void **state) {
 
 static void every_fast_kernel_was_compared(void **state) {
   (void)state;
-  static const char *const portable[] = {"int16 gemm", "int16 gemm + scalar step", "int16 depthwise", "table", "byte max", "copy", "vector join",
-                                         "(done by the node before)"};
-  static const char *const avx2[] = {"int16 gemm + step", "int16 depthwise + step", "vector step", "vector join + step", "(done by the node after)"};
-  static const char *const vnni[] = {"uint8 x int8 gemm", "uint8 x int8 gemm + step", "uint8 x int8 gemm + scalar step", "uint8 x int8 depthwise",
-                                     "uint8 x int8 depthwise + step"};
+  static const char *const portable[] = {"int16 gemm",  "int16 gemm + scalar step", "int16 depthwise", "table", "byte max", "copy",
+                                         "vector join", "(done by the node before)"};
+  static const char *const avx2[] = {"int16 gemm + step", "int16 depthwise + step", "vector step", "vector join + step",
+                                     "(done by the node after)"};
+  static const char *const vnni[] = {"uint8 x int8 gemm", "uint8 x int8 gemm + step", "uint8 x int8 gemm + scalar step",
+                                     "uint8 x int8 depthwise", "uint8 x int8 depthwise + step"};
   for (size_t i = 0; i < n_seen; i++) print_message("  compared: %s\n", seen[i]);
   for (size_t i = 0; i < sizeof portable / sizeof portable[0]; i++) assert_true(was_seen(portable[i]));
   if (qv_isa_detect() < QV_ISA_AVX2) print_message("SKIPPED: no AVX2 on this CPU, its kernels were not compared\n");
@@ -405,12 +420,21 @@ static void opaque_is_refused(void **state) {
 }
 
 int main(void) {
-  print_message("best instruction set: %s; seeds count from 0; QV_TEST_MULT=%llu\n", qv_isa_name(qv_isa_detect()), (unsigned long long)effort());
+  print_message("best instruction set: %s; seeds count from 0; QV_TEST_MULT=%llu\n", qv_isa_name(qv_isa_detect()),
+                (unsigned long long)effort());
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(random_nets),       cmocka_unit_test(tiny_nets),      cmocka_unit_test(layered_nets),
-      cmocka_unit_test(large_nets),        cmocka_unit_test(wide_nets),      cmocka_unit_test(accumulators),
-      cmocka_unit_test(accumulators_at_the_edge), cmocka_unit_test(requantization), cmocka_unit_test(input_outside_range), cmocka_unit_test(opaque_is_refused),
-      cmocka_unit_test(missing_isa_is_refused), cmocka_unit_test(every_fast_kernel_was_compared),
+      cmocka_unit_test(random_nets),
+      cmocka_unit_test(tiny_nets),
+      cmocka_unit_test(layered_nets),
+      cmocka_unit_test(large_nets),
+      cmocka_unit_test(wide_nets),
+      cmocka_unit_test(accumulators),
+      cmocka_unit_test(accumulators_at_the_edge),
+      cmocka_unit_test(requantization),
+      cmocka_unit_test(input_outside_range),
+      cmocka_unit_test(opaque_is_refused),
+      cmocka_unit_test(missing_isa_is_refused),
+      cmocka_unit_test(every_fast_kernel_was_compared),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

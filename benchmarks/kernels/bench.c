@@ -93,8 +93,14 @@ static uint32_t step(builder *b, uint32_t x, uint32_t n_par, qv_rq_par p, int64_
     if (n_par > 1) par[i].m -= (int32_t)qv_rng_range(&b->r, 0, 1 << 28);
   }
   qv_node d = {.kind = QV_STEP, .op = "STEP"};
-  d.u.step = (qv_step){.in_zp = in_zp, .lshift = lshift, .n_par = n_par, .par = par, .inner = 1, .out_zp = wide ? 0 : -128,
-                       .lo = wide ? INT32_MIN / 2 : -128, .hi = wide ? INT32_MAX / 2 : 127};
+  d.u.step = (qv_step){.in_zp = in_zp,
+                       .lshift = lshift,
+                       .n_par = n_par,
+                       .par = par,
+                       .inner = 1,
+                       .out_zp = wide ? 0 : -128,
+                       .lo = wide ? INT32_MIN / 2 : -128,
+                       .hi = wide ? INT32_MAX / 2 : 127};
   return add_node(b, d, x, QV_NONE, t.dim[1], t.dim[2], t.dim[3], wide ? QV_I32 : QV_I8);
 }
 
@@ -108,9 +114,28 @@ static uint32_t conv(builder *b, uint32_t x, uint32_t kh, uint32_t kw, uint32_t 
   for (size_t i = 0; i < oc * k; i++) w[i] = (int32_t)qv_rng_range(&b->r, -127, 127);
   for (uint32_t i = 0; i < oc; i++) bias[i] = qv_rng_range(&b->r, -5000, 5000);
   qv_node d = {.kind = QV_AFFINE, .op = dw ? "DEPTHWISE_CONV_2D" : "CONV_2D"};
-  d.u.affine = (qv_affine){.win = {.n = 1, .ih = ih, .iw = iw, .ic = ic, .oh = oh, .ow = ow, .oc = oc, .kh = kh, .kw = kw, .sh = s, .sw = s,
-                                   .dh = 1, .dw = 1, .pt = ph > 0 ? (uint32_t)ph / 2 : 0, .pl = pw > 0 ? (uint32_t)pw / 2 : 0, .groups = dw ? ic : 1},
-                           .x_zp = -128, .w = w, .n_w_zp = 1, .w_zp = zp, .b = bias, .acc = {.mode = QV_ACC_WRAP, .bits = 32}};
+  d.u.affine = (qv_affine){.win = {.n = 1,
+                                   .ih = ih,
+                                   .iw = iw,
+                                   .ic = ic,
+                                   .oh = oh,
+                                   .ow = ow,
+                                   .oc = oc,
+                                   .kh = kh,
+                                   .kw = kw,
+                                   .sh = s,
+                                   .sw = s,
+                                   .dh = 1,
+                                   .dw = 1,
+                                   .pt = ph > 0 ? (uint32_t)ph / 2 : 0,
+                                   .pl = pw > 0 ? (uint32_t)pw / 2 : 0,
+                                   .groups = dw ? ic : 1},
+                           .x_zp = -128,
+                           .w = w,
+                           .n_w_zp = 1,
+                           .w_zp = zp,
+                           .b = bias,
+                           .acc = {.mode = QV_ACC_WRAP, .bits = 32}};
   x = add_node(b, d, x, QV_NONE, oh, ow, oc, QV_I32);
   return step(b, x, oc, (qv_rq_par){.fn = QV_RQ_D, .m = 1900000000, .sh = -8}, 0, 0, false);
 }
@@ -135,13 +160,20 @@ static uint32_t head(builder *b, uint32_t x, uint32_t classes) {
   int32_t *one = ARRAY(b, (size_t)h * w * c, int32_t), *zp = ARRAY(b, 1, int32_t);
   for (size_t i = 0; i < (size_t)h * w * c; i++) one[i] = 1;
   qv_node d = {.kind = QV_AFFINE, .op = "AVERAGE_POOL_2D"};
-  d.u.affine = (qv_affine){.win = {.n = 1, .ih = h, .iw = w, .ic = c, .oh = 1, .ow = 1, .oc = c, .kh = h, .kw = w, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = c},
-                           .w = one, .n_w_zp = 1, .w_zp = zp, .b = ARRAY(b, c, int64_t), .acc = {.mode = QV_ACC_WRAP, .bits = 32}};
+  d.u.affine = (qv_affine){
+      .win =
+          {.n = 1, .ih = h, .iw = w, .ic = c, .oh = 1, .ow = 1, .oc = c, .kh = h, .kw = w, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = c},
+      .w = one,
+      .n_w_zp = 1,
+      .w_zp = zp,
+      .b = ARRAY(b, c, int64_t),
+      .acc = {.mode = QV_ACC_WRAP, .bits = 32}};
   x = add_node(b, d, x, QV_NONE, 1, 1, c, QV_I32);
   x = step(b, x, 1, (qv_rq_par){.fn = QV_RQ_DIV, .m = (int32_t)(h * w)}, 0, 0, false);
   x = conv(b, x, 1, 1, 1, classes, false);
   d = (qv_node){.kind = QV_TAIL, .op = "SOFTMAX"};
-  d.u.tail = (qv_tail){.fn = QV_TAIL_SOFTMAX_Q, .mult = 1077952640, .ls = 22, .diff_min = -496, .out_bits = 8, .out_zp = -128, .lo = -128, .hi = 127};
+  d.u.tail = (qv_tail){
+      .fn = QV_TAIL_SOFTMAX_Q, .mult = 1077952640, .ls = 22, .diff_min = -496, .out_bits = 8, .out_zp = -128, .lo = -128, .hi = 127};
   return add_node(b, d, x, QV_NONE, 1, 1, classes, QV_I8);
 }
 
@@ -189,7 +221,7 @@ typedef struct {
 static double time_net(bench_run *r) {
   double best = 1e9;
   qv_err err = {0};
-  for (int rep = 0; rep < 40; rep++) {
+  for (int rep = 0; rep < 100; rep++) {
     double t = now();
     if (qv_plan_run(r->p, r->n, (const void *const[]){r->in}, (void *const[]){r->out}, 1, &err) != QV_OK) die(err.msg);
     t = (now() - t) / (double)r->n;
@@ -219,9 +251,7 @@ static const qv_isa isas[N_ISAS] = {QV_ISA_AVX512VNNI, QV_ISA_AVX2, QV_ISA_PORTA
 
 static size_t io_bytes(const qv_net *net, uint32_t t) { return qv_elems(&net->tensor[t]) * qv_dtype_bytes(net->tensor[t].type); }
 
-static bool is_small(const qv_net *net) {
-  return net->n_in == 1 && net->n_out == 1;
-}
+static bool is_small(const qv_net *net) { return net->n_in == 1 && net->n_out == 1; }
 
 static void random_bytes(bench_run *r, const qv_net *net) {
   qv_rng g = {3};
@@ -242,10 +272,11 @@ static void bench_net(const char *name, const qv_net *net, double peak) {
   }
   for (uint32_t k = 0; k < net->n_nodes; k++) total += macs(&net->node[k]);
   printf("\n## %s: %.3f million multiply-adds\n", name, total / 1e6);
-  printf("%-34s %9s %7s | %9s %6s | %9s %6s | %9s %6s\n", "layer (op: kernel)", "MAC", "share%", "vnni us", "%peak", "avx2 us", "ratio", "plain us", "ratio");
+  printf("%-34s %9s %7s | %9s %6s | %9s %6s | %9s %6s\n", "layer (op: kernel)", "MAC", "share%", "vnni us", "%peak", "avx2 us", "ratio",
+         "plain us", "ratio");
   for (int i = 0; i < N_ISAS; i++) {
     qv_err err = {0};
-    r[i].n = isas[i] == QV_ISA_PORTABLE ? 4 : 32;
+    r[i].n = isas[i] == QV_ISA_PORTABLE ? 1 : isas[i] == QV_ISA_AVX2 ? 4 : 16; /* bursts shorter than a time slice */
     if (isas[i] > qv_isa_detect()) continue;
     if (qv_plan_new(&r[i].p, net, isas[i], &err) != QV_OK) die(err.msg);
     r[i].in = need(calloc(r[i].n, io_bytes(net, net->in[0].tensor)));
@@ -262,7 +293,8 @@ static void bench_net(const char *name, const qv_net *net, double peak) {
     if (u[N_ISAS - 1] == 0) continue; /* fused */
     const qv_window *g = &net->node[k].u.affine.win;
     char label[64];
-    if (m > 0) (void)snprintf(label, sizeof label, "%s %ux%u %u->%u %ux%u", g->groups > 1 ? "dw" : "conv", g->kh, g->kw, g->ic, g->oc, g->oh, g->ow);
+    if (m > 0)
+      (void)snprintf(label, sizeof label, "%s %ux%u %u->%u %ux%u", g->groups > 1 ? "dw" : "conv", g->kh, g->kw, g->ic, g->oc, g->oh, g->ow);
     else (void)snprintf(label, sizeof label, "%s (%s)", net->node[k].op, qv_kind_name(net->node[k].kind));
     printf("%-34s %9.0f %7.2f | %9.2f", label, m, 100 * m / total, u[0] * 1e6);
     if (m > 0 && u[0] > 0) printf(" %6.1f", 100 * m / u[0] / peak), best += u[0], layer_macs += m;
@@ -272,10 +304,12 @@ static void bench_net(const char *name, const qv_net *net, double peak) {
   if (best > 0) printf("affine layers with requantization: %.1f %% of peak (weighted by multiply-adds)\n", 100 * layer_macs / best / peak);
   for (int i = 0; i < N_ISAS; i++)
     if (r[i].p != NULL)
-      printf("whole net, %-10s %9.0f samples/s  %8.2f us/sample  %5.1f %% of peak  %5.1f x plain\n", qv_isa_name(isas[i]), 1 / t[i], t[i] * 1e6,
-             peak > 0 ? 100 * total / t[i] / peak : 0, t[2] / t[i]);
+      printf("whole net, %-10s %9.0f samples/s  %8.2f us/sample  %5.1f %% of peak  %5.1f x plain\n", qv_isa_name(isas[i]), 1 / t[i],
+             t[i] * 1e6, peak > 0 ? 100 * total / t[i] / peak : 0, t[2] / t[i]);
     else printf("whole net, %-10s SKIPPED: not on this CPU\n", qv_isa_name(isas[i]));
-  if (r[0].p != NULL) printf("memory per thread (vnni): %zu KiB of activations, %zu KiB of scratch\n", r[0].p->act_bytes >> 10, (r[0].p->pad_bytes + r[0].p->weave_bytes) >> 10);
+  if (r[0].p != NULL)
+    printf("memory per thread (vnni): %zu KiB of activations, %zu KiB of scratch\n", r[0].p->act_bytes >> 10,
+           (r[0].p->pad_bytes + r[0].p->weave_bytes) >> 10);
   for (int i = 0; i < N_ISAS; i++) {
     qv_plan_free(r[i].p);
     free(r[i].in);
