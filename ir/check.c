@@ -181,6 +181,7 @@ static const char *check_fixed(const qv_rq_par *p, qv_i128 vmax) {
   if (p->fn != QV_RQ_D && p->m < 0) return "the multiplier is negative";
   if (tosa ? p->sh < 2 || p->sh > 62 : p->sh < -31 || p->sh > (p->fn == QV_RQ_64 ? 7 : 30)) return "the shift is out of range";
   if (!tosa && p->sh > 0 && vmax > (LIMIT >> p->sh)) return "the shifted input can leave 62 bits";
+  if (tosa && ((vmax * p->m) >> p->sh) >= LIMIT) return "the scaled input can leave 62 bits";
   return NULL;
 }
 
