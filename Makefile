@@ -189,7 +189,7 @@ layers:
 #: make bench        time execution and analysis (benchmarks/)
 bench: deps
 	@$(SUB) all
-	@benchmarks/run.sh
+	@set -e; for b in benchmarks/*/run.sh; do echo "== $$b"; "$$b"; done
 
 #: make fuzz         libFuzzer on every reader, FUZZ_TIME seconds each (60)
 FUZZ_TIME ?= 60
