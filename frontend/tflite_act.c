@@ -86,6 +86,7 @@ qv_status tl_relu(tl *L) {
     QV_TRY(tl_act_range(L, u.y, u.qy, code == TFL_RELU ? 1 : code == TFL_RELU6 ? 3 : 2, &r));
   }
   qv_step s = {.in_zp = u.qx.z, .out_zp = u.qy.z, .lo = r.lo, .hi = r.hi};
+  QV_TRY(tl_factor(L, u.y, act_ratio(L, &u)));
   QV_TRY(tl_net_of(L, u.x, &in));
   QV_TRY(tl_one_par(L, &s, qv_rq_params(L->prof->rescale, act_ratio(L, &u), L->prof->cap30)));
   QV_TRY(tl_add_step(L, &s, in, u.y, &u.out));
@@ -143,7 +144,8 @@ qv_status tl_leaky_relu(tl *L) {
   if (!isfinite(alpha)) return TL_PARSE(L, u.x, "alpha is not a number");
   if (!L->prof->relu_all && u.tx == TFL_UINT8) return open_form(L, u.x);
   double a = L->prof->act_f32 ? (double)(u.qx.s * alpha / u.qy.s) : (double)u.qx.s * (double)alpha / (double)u.qy.s;
-  if (!(fabs(a) < 0x1p15) || !(act_ratio(L, &u) < 0x1p15)) return TL_UNSUP(L, u.y, "a rescaling factor is too large");
+  QV_TRY(tl_factor(L, u.y, a));
+  QV_TRY(tl_factor(L, u.y, act_ratio(L, &u)));
   bool own = L->prof->leaky_xnnpack && u.tx != TFL_INT16 && ratio >= 0x1p-8f && ratio <= 0x1p7f && fabsf(aratio) >= 0x1p-8f && fabsf(aratio) <= 0x1p7f;
   if (own) {
     ident = eight_bits(ratio);
@@ -231,12 +233,14 @@ static qv_status softmax_lut(tl *L, const unary *u, float beta, qv_tail *t) {
 }
 
 static qv_status softmax_16(tl *L, const unary *u, float beta, qv_tail *t) {
+  double M = (double)u->qx.s * (double)beta / (10.0 / 65535.0);
   int16_t *lut = TL_NEW(L, 1026, int16_t);
   if (lut == NULL) return tl_nomem(L);
+  if (!(M < 0x1p15)) return TL_UNSUP(L, u->x, "input scale times beta is too large");
   qv_softmax_16_tables(lut, L->prof->softmax == QV_SOFTMAX_LUT);
   t->fn = QV_TAIL_SOFTMAX_16;
   t->rq = L->prof->rescale;
-  qv_quantize_multiplier((double)u->qx.s * (double)beta / (10.0 / 65535.0), L->prof->cap30, &t->mult, &t->ls);
+  qv_quantize_multiplier(M, L->prof->cap30, &t->mult, &t->ls);
   t->lut = lut;
   return QV_OK;
 }
@@ -348,7 +352,8 @@ static qv_status requant_par(tl *L, const unary *u, qv_step *s) {
   double M = (double)u->qx.s / (double)u->qy.s;
   float P = u->qx.s / u->qy.s;
   bool narrow = (u->tx == TFL_INT8 || u->tx == TFL_UINT8) && (u->ty == TFL_INT8 || u->ty == TFL_UINT8);
-  if (!(M < 0x1p30)) return TL_UNSUP(L, u->y, "rescaling factor %g is too large", M);
+  qv_status st = tl_factor(L, u->y, M);
+  if (st != QV_OK) return st;
   if (L->prof->req16_open && (!narrow || (u->tx != u->ty && M != 1))) return open_form(L, u->x);
   if (!narrow || L->prof->req8 == QV_REQ8_RESCALE) return tl_one_par(L, s, qv_rq_params(L->prof->rescale, M, L->prof->cap30));
   if (L->prof->req8 == QV_REQ8_XNNPACK && u->tx == u->ty && P >= 0x1p-8f && P <= 0x1p7f) return tl_one_par(L, s, eight_bits(P));

@@ -253,7 +253,7 @@ qv_status tl_mul_op(tl *L) {
   double M = qv_real_multiplier(f.mult, b.q[0].s, b.q[1].s, b.qy.s);
   if (f.rq == QV_RQ_F32 && !(M >= 0x1p-16 && M < 0x1p8))
     return TL_UNSUP(L, b.y, "multiplier %g is outside [2^-16, 2^8); the arithmetic under profile %s is not known", M, L->prof->name);
-  if (!(M < 0x1p31)) return TL_UNSUP(L, b.y, "multiplier %g is too large", M);
+  QV_TRY(tl_factor(L, b.y, M));
   bool c0 = tl_is_const(L, b.x[0]), c1 = tl_is_const(L, b.x[1]);
   QV_TRY(c0 != c1 ? mul_const(L, &b, c1 ? 1 : 0, &acc) : mul_product(L, &b, &acc));
   qv_step s = {.out_zp = b.qy.z, .lo = b.act.lo, .hi = b.act.hi};

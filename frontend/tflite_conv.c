@@ -45,9 +45,10 @@ static qv_status pick_case(tl *L, const gemm *g, qv_gemm_case *c) {
     return TL_UNSUP(L, g->w, "%s with groups: the arithmetic under profile %s is not known", qv_gemm_case_name(*c), L->prof->name);
   if (!L->prof->gemm[*c].ok)
     return TL_UNSUP(L, g->w, "%s: the arithmetic under profile %s is not known (or that runtime refuses it)", qv_gemm_case_name(*c), L->prof->name);
-  if (!g->fc && g->b < 0 && L->prof->conv_needs_bias)
+  if (g->b >= 0 || *c == QV_GEMM_DW_16_64) return QV_OK;
+  if (!g->fc && L->prof->conv_needs_bias)
     return TL_UNSUP(L, g->w, "without a bias: the runtime of profile %s refuses it", L->prof->name);
-  if (g->b < 0 && x == TFL_INT16)
+  if (x == TFL_INT16)
     return TL_UNSUP(L, g->w, "int16 without a bias: versions of the runtime of profile %s differ", L->prof->name);
   return QV_OK;
 }
@@ -140,7 +141,8 @@ static qv_status gemm_pars(tl *L, const gemm *g, qv_gemm_case c, tl_quant x, tl_
     double M = qv_real_multiplier(f.mult, x.s, tfl_scale(L->m, w, w->scale.n > 1 ? o : 0), y.s);
     if (f.rq == QV_RQ_F32 && !(M >= 0x1p-32 && M < 256.0))
       return TL_UNSUP(L, g->w, "multiplier %g of channel %u is outside [2^-32, 256), which profile %s needs", M, o, L->prof->name);
-    if (!(M < 0x1p31)) return TL_UNSUP(L, g->w, "multiplier %g of channel %u is too large", M, o);
+    qv_status st = tl_factor(L, g->w, M);
+    if (st != QV_OK) return st;
     par[o] = qv_rq_params(o < simd ? f.rq : L->prof->rescale, M, L->prof->cap30);
   }
   s->par = par;

@@ -358,6 +358,10 @@ qv_status tl_act_range(tl *L, int32_t t, tl_quant q, int act, qv_itv *r) {
   return r->lo <= r->hi ? QV_OK : TL_UNSUP(L, t, "the activation's range is empty at this scale and zero point");
 }
 
+qv_status tl_factor(tl *L, int32_t t, double M) {
+  return fabs(M) < 0x1p30 ? QV_OK : TL_UNSUP(L, t, "rescaling factor %g is too large", M);
+}
+
 qv_status tl_one_par(tl *L, qv_step *step, qv_rq_par par) {
   qv_rq_par *p = TL_NEW(L, 1, qv_rq_par);
   if (p == NULL) return tl_nomem(L);

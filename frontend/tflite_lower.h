@@ -129,6 +129,8 @@ QV_NODISCARD qv_status tl_fresh(tl *L, int32_t t);
 qv_itv tl_range(const tl *L, int32_t t); /* of the storage type of t: int8, uint8, int16, int32 */
 /* Clamp range of a fused activation at result t with quantization q (docs/semantics.md: activation bounds). */
 QV_NODISCARD qv_status tl_act_range(tl *L, int32_t t, tl_quant q, int act, qv_itv *r);
+/* Refuse a rescaling factor that no kernel was made for (above 2^30, or not a number). */
+QV_NODISCARD qv_status tl_factor(tl *L, int32_t t, double M);
 /* STEP from net tensor `in` to result t, which gets shape s; par is copied. */
 QV_NODISCARD qv_status tl_add_step(tl *L, const qv_step *step, uint32_t in, int32_t t, const tl_shape *s);
 /* Profile step with one parameter set. */

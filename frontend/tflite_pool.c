@@ -236,6 +236,7 @@ static qv_status mean_nhwc(tl *L, const mean *m, qv_step *s) {
   b = b > 0 ? b + 0.5f : b - 0.5f;
   if (!(fabsf(b) < 0x1p30f)) return TL_UNSUP(L, m->y, "the zero point is too large at these scales");
   double M = (double)(m->qx.s / ((float)m->n * m->qy.s));
+  if (!(M < 0x1p30)) return TL_UNSUP(L, m->y, "rescaling factor %g is too large", M); /* n * s_y may underflow */
   uint32_t c = m->in.dim[3], simd = c / 16 * 16;
   qv_rq_par *par = TL_NEW(L, 2, qv_rq_par);
   uint32_t *idx = TL_NEW(L, c, uint32_t);
@@ -274,6 +275,7 @@ qv_status tl_mean(tl *L) {
   uint32_t acc;
   qv_step s = {0};
   QV_TRY(read_mean(L, &m));
+  QV_TRY(tl_factor(L, m.y, (double)m.qx.s / (double)m.qy.s)); /* the binary32 forms are within a factor of 2 */
   switch (L->prof->mean) {
   case QV_MEAN_INT: QV_TRY(mean_int(L, &m, &s)); break;
   case QV_MEAN_TFL29: QV_TRY(mean_tfl29(L, &m, &s)); break;

@@ -64,7 +64,7 @@ typedef struct {
   const char *evidence; /* how we know: one line */
   qv_gemm_form gemm[QV_GEMM_CASES];
   uint32_t dw_simd;              /* not 0: int8 DEPTHWISE channels from the last multiple of this on use `rescale`     */
-  bool conv_needs_bias;          /* CONV_2D and DEPTHWISE_CONV_2D without a bias are refused by the runtime            */
+  bool conv_needs_bias;          /* CONV_2D, 8-bit DEPTHWISE_CONV_2D without a bias are refused by the runtime         */
   bool reference;                /* every kernel is the reference one                                                  */
   const char *uint8_note;        /* said of nets with uint8 tensors, or NULL                                           */
   qv_rq rescale;                 /* ADD/SUB/MUL/QUANTIZE/RELU/LEAKY_RELU/... stages                                    */

@@ -44,6 +44,7 @@ static int64_t shl16(int64_t x, int e) { return qv_clamp64((int64_t)qv_scale2(x,
 bool qv_table_hard_swish(int32_t t[256], const qv_act_scales *a) {
   const float hires = (1.0f / 128.0f) * a->s_x, reluish = 3.0f / 32768.0f;
   int32_t om, oe, rm, re;
+  if (!(hires / a->s_y <= 1.0f) || !(hires < 1.0f)) return false; /* the kernel asserts an output exponent of at most 0 */
   qv_quantize_multiplier((double)(hires / a->s_y), false, &om, &oe);
   qv_quantize_multiplier((double)(hires / reluish), false, &rm, &re);
   if (oe > 0 || oe < -31 || re > 31 || re < -31) return false;
