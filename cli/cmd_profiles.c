@@ -1,5 +1,16 @@
 /* qverify profiles: what runtimes can be named. */
 #include "cli/cli.h"
+#include "kernels/profile/onnx.h"
+
+static void row(cli_table *t, const char *name, const char *format, const char *summary, const char *evidence) {
+  cli_cell(t, "%s", name);
+  cli_cell(t, "%s", format);
+  cli_cell(t, "%s", summary);
+  if (evidence == NULL) return;
+  cli_cell(t, "%s", "");
+  cli_cell(t, "%s", "");
+  cli_cell(t, "%s", evidence);
+}
 
 static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *val) {
   (void)operand;
@@ -8,15 +19,12 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   bool verbose = cli_get(cmd, val, "verbose") != NULL;
   cli_table t = {0};
   cli_col(&t, "profile", false);
+  cli_col(&t, "format", false);
   cli_col(&t, verbose ? "runtime; evidence" : "runtime", false);
   const qv_profile *p;
-  for (size_t i = 0; (p = qv_profile_at(i)) != NULL; i++) {
-    cli_cell(&t, "%s", p->name);
-    cli_cell(&t, "%s", p->summary);
-    if (!verbose) continue;
-    cli_cell(&t, "%s", "");
-    cli_cell(&t, "%s", p->evidence);
-  }
+  const qv_onnx_profile *o;
+  for (size_t i = 0; (p = qv_profile_at(i)) != NULL; i++) row(&t, p->name, "TFLite", p->summary, verbose ? p->evidence : NULL);
+  for (size_t i = 0; (o = qv_onnx_profile_at(i)) != NULL; i++) row(&t, o->name, "ONNX", o->summary, verbose ? o->evidence : NULL);
   cli_table_print(&out, &t);
   qv_status st = cli_emit("-", &out, &err);
   qv_buf_free(&out);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "kernels/profile/onnx.h"
 
 int qv_cli_exit(qv_status st, const qv_tally *t) {
   switch (st) { /* no default: a new status has to be placed by hand */
@@ -61,8 +62,10 @@ bool cli_profile_ok(const cli_cmd *cmd, const char *name) {
   enum { MAX = 64 };
   const char *list[MAX];
   size_t n = 0;
-  if (name == NULL || qv_profile_find(name) != NULL) return true;
+  if (name == NULL || qv_profile_find(name) != NULL || qv_onnx_profile_find(name) != NULL) return true;
   for (const qv_profile *p; n < MAX && (p = qv_profile_at(n)) != NULL; n++) list[n] = p->name;
+  const qv_onnx_profile *o;
+  for (size_t i = 0; n < MAX && (o = qv_onnx_profile_at(i)) != NULL; i++) list[n++] = o->name;
   const char *near = cli_nearest(name, list, n);
   if (near != NULL) (void)cli_usage(cmd, "unknown profile '%.80s'; did you mean '%s'? ('qverify profiles' lists them)", name, near);
   else (void)cli_usage(cmd, "unknown profile '%.80s' ('qverify profiles' lists them)", name);

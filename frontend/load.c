@@ -43,9 +43,8 @@ static qv_status dispatch(qv_net **out, const void *data, size_t n, const char *
     QV_TRY(no_profile(name, ".qtxt", opts, err));
     return qv_qtxt_read(out, text, n, name, err);
   }
-  if (n >= 4 && memcmp(text, "\x08", 1) == 0)
-    return QV_FAIL(err, QV_E_PARSE, "%s: not a model file that is supported (TFLite, .qir, .qtxt); it may be ONNX", name);
-  st = QV_FAIL(err, QV_E_PARSE, "%s: not a model file that is supported (TFLite, .qir, .qtxt)", name);
+  if (qv_onnx_probe(data, n)) return qv_onnx_read(out, data, n, name, opts, err); /* no magic number, so after all others */
+  st = QV_FAIL(err, QV_E_PARSE, "%s: not a model file that is supported (TFLite, ONNX, .qir, .qtxt)", name);
 done:
   return st;
 }
