@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Packs one-operator nets and what live runtimes answered into one file, read by tests/test_vectors.c.
 
-    make_tflite_vectors.py OUT DIR...
+    make_tflite_vectors.py OUT DIR... [--whole NET...]
 
 DIR/<operator>/<number>/ as tests/oracles/gen.py and run.sh leave them: model.tflite, in0.bin, in1.bin, ..., meta.json and
 out.<runtime>. Kept are, per operator, the smallest net and the smallest one with enough channels to leave both the vector
-and the scalar part of a kernel in use; of each the first samples.
+and the scalar part of a kernel in use; of each the first samples. NET: a single net to be kept with all its samples (nets that
+separate two rounding functions by chosen ties).
 
 Format, little endian: "QVV1", then records: string name; bytes model; u32 inputs, each bytes; u32 outputs, each string
 profile and bytes. string and bytes: u32 length and data.
@@ -28,10 +29,10 @@ def samples(d, meta):
     return os.path.getsize(d + "in0.bin") // size
 
 
-def record(d, name):
+def record(d, name, limit=SAMPLES):
     meta = json.load(open(d + "meta.json"))
     n = samples(d, meta)
-    keep = min(n, SAMPLES)
+    keep = min(n, limit)
 
     def cut(path):
         b = open(path, "rb").read()
@@ -62,7 +63,11 @@ def wide(d):
 
 def main():
     records, small, large = [], set(), set()
-    for base in sys.argv[2:]:
+    bases = sys.argv[2:]
+    whole = bases.index("--whole") if "--whole" in bases else len(bases)
+    for net in bases[whole + 1:]:
+        records.append(record(net.rstrip("/") + "/", net.rstrip("/").split("/")[-2], 1 << 30))
+    for base in bases[:whole]:
         for op in sorted(glob.glob(base + "/*/")):
             name = os.path.basename(op[:-1])
             if name.startswith("dequantize"):
