@@ -277,6 +277,7 @@ static qv_status through_function(qv_linear *l, uint32_t node, size_t e, int64_t
   const qv_node *n = &l->net->node[node];
   qv_itv x = qv_ranges_at(&l->r->tensor[n->in[0]], e);
   uint32_t c = n->kind == QV_STEP ? qv_step_channel(&n->u.step, e) : 0;
+  if (spend(l, 4) != QV_OK) return QV_E_LIMIT; /* about what a line costs, in multiply-adds */
   if (x.lo == x.hi) {
     int64_t y = value(n, c, x.lo);
     return add_interval(l, a, (qv_itv){y, y}, ONE);
@@ -358,7 +359,8 @@ static qv_status row(int64_t *bound, qv_linear *l, uint32_t node, size_t e, uint
   return QV_OK;
 }
 
-qv_status qv_linear_bound(int64_t *bound, qv_linear *l, uint32_t node, uint32_t channel, bool hi, uint32_t from, uint64_t *work) {
+qv_status qv_linear_bound(int64_t *bound, qv_linear *l, uint32_t node, uint32_t channel, bool hi, uint32_t from, int64_t need,
+                          uint64_t *work) {
   const qv_tensor *y = &l->net->tensor[l->net->node[node].out];
   uint32_t oc = l->net->node[node].u.affine.win.oc;
   l->hi = hi;
@@ -368,6 +370,7 @@ qv_status qv_linear_bound(int64_t *bound, qv_linear *l, uint32_t node, uint32_t 
     qv_status st = row(&b, l, node, e, from);
     if (st != QV_OK) return st;
     *bound = e == channel ? b : hi ? qv_max64(*bound, b) : qv_min64(*bound, b);
+    if (hi ? *bound >= need : *bound <= need) return QV_OK; /* the other positions cannot mend it */
   }
   return QV_OK;
 }

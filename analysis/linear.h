@@ -19,10 +19,11 @@ void qv_linear_free(qv_linear *l);
 void qv_linear_forget(qv_linear *l);
 
 /* Upper (hi) or lower bound on channel `channel` of affine node `node` over all output positions, substituting nodes
- * from..node-1. Sound: for all values inside the ranges of tensors produced below `from` (and the inputs).
+ * from..node-1. Sound: for all values inside the ranges of tensors produced below `from` (and the inputs). Stops at the first
+ * position that shows the result to be no better than `need`; *bound is then no better than `need` either, and no bound.
  *   Errors: QV_E_LIMIT when `*work` multiply-adds are used up (decreased by what was spent) or numbers grow too large;
  *   QV_E_NOMEM. Cost: positions times the terms in the substituted cone. */
 QV_NODISCARD qv_status qv_linear_bound(int64_t *bound, qv_linear *l, uint32_t node, uint32_t channel, bool hi, uint32_t from,
-                                       uint64_t *work);
+                                       int64_t need, uint64_t *work);
 
 #endif

@@ -74,7 +74,7 @@ static qv_status improve(prover *p, qv_linear *lin, uint32_t node, uint32_t chan
     if (p->net->node[from].kind != QV_AFFINE) continue;
     int64_t b;
     uint64_t share = p->work / 32 + 1, left = share; /* so that one channel never spends what the others need */
-    st = qv_linear_bound(&b, lin, node, channel, hi, from, &left);
+    st = qv_linear_bound(&b, lin, node, channel, hi, from, hi ? v->hi : v->lo, &left);
     p->work -= share - left;
     if (st != QV_OK || (hi ? b >= v->hi : b <= v->lo)) continue;
     if (hi) v->hi = b;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 /* Multiply-adds that the search for counterexamples may spend on the whole net. */
-#define SEARCH_WORK ((uint64_t)1 << 30)
+#define SEARCH_WORK ((uint64_t)1 << 28)
 
 qv_acc qv_acc_judged(const qv_acc *own, int acc_bits) {
   qv_acc a = *own;
@@ -64,11 +64,25 @@ static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err
   return QV_OK;
 }
 
+static bool all_proved(const qv_ovcheck *o) {
+  for (uint32_t i = 0; i < o->n; i++)
+    if (o->proof.item[i].verdict != QV_VERIFIED) return false;
+  return true;
+}
+
+static void take_items(qv_ovcheck *o) {
+  for (uint32_t i = 0; i < o->n; i++)
+    if (o->item[i].verdict != QV_FALSIFIED) o->item[i] = o->proof.item[i];
+}
+
+/* Intervals are cheap and usually enough; where they are not, a counterexample is cheaper than a tighter proof. */
 qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts, qv_err *err) {
+  const qv_prove_opts quick = {.work = 1};
+  bool tight = opts != NULL && opts->tight;
   qv_status st;
   o->acc_bits = prop->acc_bits;
   for (uint32_t i = 0; i < net->n_nodes; i++) o->n_opaque += net->node[i].kind == QV_OPAQUE;
-  QV_TRY(qv_prove_overflow(&o->proof, net, prop, opts, err));
+  QV_TRY(qv_prove_overflow(&o->proof, net, prop, tight ? opts : &quick, err));
   o->n = o->proof.range.n_acc;
   o->item = calloc((size_t)o->n + 1, sizeof *o->item);
   o->wit = calloc((size_t)o->n + 1, sizeof *o->wit);
@@ -76,8 +90,14 @@ qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, const qv_property *pr
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
   }
-  for (uint32_t i = 0; i < o->n; i++) o->item[i] = o->proof.item[i];
+  take_items(o);
   QV_TRY(refute(o, net, prop, err));
+  bool refuted = qv_ovcheck_witness(o) != NULL;
+  if (!tight && !refuted && !all_proved(o)) {
+    qv_proof_clear(&o->proof);
+    QV_TRY(qv_prove_overflow(&o->proof, net, prop, opts, err));
+    take_items(o);
+  }
   count_verdicts(o);
   QV_TRY(cross_check(o, net, err));
   QV_TRY(cli_evidence_make(&o->evidence, net, prop, &o->proof, err));
