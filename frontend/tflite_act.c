@@ -29,9 +29,7 @@ done:
   return st;
 }
 
-static qv_status same_type(tl *L, const unary *u) {
-  return u->tx == u->ty ? QV_OK : TL_UNSUP(L, u->y, "input and result differ in type");
-}
+static qv_status same_type(tl *L, const unary *u) { return u->tx == u->ty ? QV_OK : TL_UNSUP(L, u->y, "input and result differ in type"); }
 
 static qv_status open_form(tl *L, int32_t t) {
   return TL_UNSUP(L, t, "the arithmetic of %s on this type under profile %s is not known", L->op->name, L->prof->name);
@@ -128,9 +126,7 @@ done:
 }
 
 /* XNNPACK's 8-fraction-bit factor as RQ_S: floor((v*m + 128) / 256). */
-static qv_rq_par eight_bits(float ratio) {
-  return (qv_rq_par){.fn = QV_RQ_S, .m = (int32_t)llrint(ldexp((double)ratio, 8)), .sh = 23};
-}
+static qv_rq_par eight_bits(float ratio) { return (qv_rq_par){.fn = QV_RQ_S, .m = (int32_t)llrint(ldexp((double)ratio, 8)), .sh = 23}; }
 
 qv_status tl_leaky_relu(tl *L) {
   qv_status st;
@@ -146,7 +142,8 @@ qv_status tl_leaky_relu(tl *L) {
   double a = L->prof->act_f32 ? (double)(u.qx.s * alpha / u.qy.s) : (double)u.qx.s * (double)alpha / (double)u.qy.s;
   QV_TRY(tl_factor(L, u.y, a));
   QV_TRY(tl_factor(L, u.y, act_ratio(L, &u)));
-  bool own = L->prof->leaky_xnnpack && u.tx != TFL_INT16 && ratio >= 0x1p-8f && ratio <= 0x1p7f && fabsf(aratio) >= 0x1p-8f && fabsf(aratio) <= 0x1p7f;
+  bool own = L->prof->leaky_xnnpack && u.tx != TFL_INT16 && ratio >= 0x1p-8f && ratio <= 0x1p7f && fabsf(aratio) >= 0x1p-8f &&
+             fabsf(aratio) <= 0x1p7f;
   if (own) {
     ident = eight_bits(ratio);
     slope = eight_bits(aratio);
@@ -266,7 +263,8 @@ qv_status tl_softmax(tl *L) {
   if (!(beta > 0 && beta < 0x1p20f)) return TL_UNSUP(L, u.x, "beta %g is not a positive number", (double)beta);
   if (tl_val(L, u.x)->state == TL_FLOAT_OUT && tl_tensor(L, u.y)->type == TFL_FLOAT32) return float_tail(L, u.x, u.y, "SOFTMAX");
   QV_TRY(read_unary(L, &u));
-  if (u.tx != u.ty && !(u.tx == TFL_INT8 && u.ty == TFL_INT16)) return TL_UNSUP(L, u.y, "SOFTMAX from %s to %s is not supported", tfl_type_name(u.tx), tfl_type_name(u.ty));
+  if (u.tx != u.ty && !(u.tx == TFL_INT8 && u.ty == TFL_INT16))
+    return TL_UNSUP(L, u.y, "SOFTMAX from %s to %s is not supported", tfl_type_name(u.tx), tfl_type_name(u.ty));
   QV_TRY(softmax_scale(L, &u));
   if (u.tx == TFL_INT16) QV_TRY(softmax_16(L, &u, beta, &t));
   else if (L->prof->softmax == QV_SOFTMAX_LUT) QV_TRY(softmax_lut(L, &u, beta, &t));
@@ -312,7 +310,8 @@ static qv_status quantize_input(tl *L, int32_t x, int32_t y) {
   uint32_t simd = L->prof->quant_simd8;
   if (L->prof->quant16_open && tl_tensor(L, y)->type == TFL_INT16) return open_form(L, y);
   if (simd != 0 && n % simd != 0)
-    return TL_UNSUP(L, y, "QUANTIZE of %zu floats under profile %s rounds the last %zu differently, which is not modelled", n, L->prof->name, n % simd);
+    return TL_UNSUP(L, y, "QUANTIZE of %zu floats under profile %s rounds the last %zu differently, which is not modelled", n,
+                    L->prof->name, n % simd);
   if (L->input_net[k] != QV_NONE) {
     const qv_tensor *t = &L->net->tensor[L->input_net[k]];
     qv_itv r = tl_range(L, y), have = qv_dtype_range(t->type);

@@ -43,7 +43,8 @@ static qv_status read_binary(tl *L, binary *b, bool has_pot) {
   if (pot && b->wide && L->prof->add_pot16) {
     int e;
     if (frexpf(b->q[0].s, &e) == 0.5f && frexpf(b->q[1].s, &e) == 0.5f && frexpf(b->qy.s, &e) == 0.5f)
-      return TL_UNSUP(L, b->y, "int16 with power-of-two scales takes a path of its own under profile %s, which is not modelled", L->prof->name);
+      return TL_UNSUP(L, b->y, "int16 with power-of-two scales takes a path of its own under profile %s, which is not modelled",
+                      L->prof->name);
   }
   QV_TRY(tl_act_range(L, b->y, b->qy, act, &b->act));
   tl_shape s0 = tl_shape_of(L, b->x[0]), s1 = tl_shape_of(L, b->x[1]), computed;
@@ -142,7 +143,8 @@ static qv_status add_tflite(tl *L, const binary *b, bool sub) {
   bool minus = sub && L->prof->sub_subtracts;
   double m0 = (double)s0 / (double)twice, m1 = (double)s1 / (double)twice, my = (double)twice / (double)unit;
   uint32_t in[2];
-  if (!(m0 > 0 && m1 > 0 && my > 0 && my < 1)) return TL_UNSUP(L, b->y, "a rescaling factor is not between 0 and 1; the runtime refuses it");
+  if (!(m0 > 0 && m1 > 0 && my > 0 && my < 1))
+    return TL_UNSUP(L, b->y, "a rescaling factor is not between 0 and 1; the runtime refuses it");
   QV_TRY(rescaled(L, b, 0, m0, false, &in[0]));
   QV_TRY(rescaled(L, b, 1, m1, sub && !minus, &in[1]));
   const int64_t c[2] = {1, minus ? -1 : 1}, z[2] = {0, 0};
@@ -175,9 +177,10 @@ static qv_status add_xnnpack(tl *L, const binary *b, bool sub) {
   int e;
   for (int k = 0; k < 2; k++)
     if (!(r[k] >= 0x1p-10f && r[k] < 0x1p8f))
-      return TL_UNSUP(L, b->x[k], "scale ratio %g is outside [2^-10, 2^8); the arithmetic under profile %s is not known", (double)r[k], L->prof->name);
+      return TL_UNSUP(L, b->x[k], "scale ratio %g is outside [2^-10, 2^8); the arithmetic under profile %s is not known", (double)r[k],
+                      L->prof->name);
   (void)frexpf(max, &e);
-  int n = 20 - (e - 1); /* within [13, 30] */
+  int n = 20 - (e - 1);                                              /* within [13, 30] */
   for (int k = 0; k < 2; k++) c[k] = llrint(ldexp((double)r[k], n)); /* default rounding mode: ties to even */
   if (sub) c[1] = -c[1];
   QV_TRY(plain(L, b, 0, &in[0]));
@@ -223,9 +226,26 @@ static qv_status mul_const(tl *L, const binary *b, int k, uint32_t *acc) {
   int64_t *bias = TL_NEW(L, c, int64_t);
   if (bias == NULL) return tl_nomem(L);
   zp[0] = b->q[k].z;
-  qv_affine a = {.win = {.n = (uint32_t)(n / c), .ih = 1, .iw = 1, .ic = c, .oh = 1, .ow = 1, .oc = c, .kh = 1, .kw = 1, .sh = 1,
-                         .sw = 1, .dh = 1, .dw = 1, .groups = c},
-                 .x_zp = b->q[1 - k].z, .w = w, .n_w_zp = 1, .w_zp = zp, .b = bias, .acc = L->prof->acc32};
+  qv_affine a = {.win = {.n = (uint32_t)(n / c),
+                         .ih = 1,
+                         .iw = 1,
+                         .ic = c,
+                         .oh = 1,
+                         .ow = 1,
+                         .oc = c,
+                         .kh = 1,
+                         .kw = 1,
+                         .sh = 1,
+                         .sw = 1,
+                         .dh = 1,
+                         .dw = 1,
+                         .groups = c},
+                 .x_zp = b->q[1 - k].z,
+                 .w = w,
+                 .n_w_zp = 1,
+                 .w_zp = zp,
+                 .b = bias,
+                 .acc = L->prof->acc32};
   QV_TRY(tl_add_temp(L, b->y, "/acc", QV_I32, &b->out, acc));
   QV_TRY(tl_add_node(L, &(qv_node){.kind = QV_AFFINE, .u.affine = a}, in, *acc));
 done:

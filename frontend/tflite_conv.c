@@ -8,11 +8,11 @@
 
 /* One such operator after its options and shapes have been understood. */
 typedef struct {
-  int32_t x, w, b, y;  /* file tensors; b = -1: no bias */
+  int32_t x, w, b, y; /* file tensors; b = -1: no bias */
   qv_window win;
   tl_shape out;
   int act;
-  int32_t wdim;        /* dimension of w that holds the output channels */
+  int32_t wdim; /* dimension of w that holds the output channels */
   bool depthwise, fc;
 } gemm;
 
@@ -31,25 +31,26 @@ static qv_status pick_case(tl *L, const gemm *g, qv_gemm_case *c) {
   else if (x == TFL_INT8 && w == TFL_INT4)
     *c = g->fc ? (pc ? QV_GEMM_FC_I4_PC : QV_GEMM_FC_I4) : g->depthwise ? QV_GEMM_DW_I4 : QV_GEMM_CONV_I4;
   else if (x == TFL_INT8 && w == TFL_INT8)
-    *c = g->fc ? (pc ? QV_GEMM_FC_PC : QV_GEMM_FC_I8)
-         : g->depthwise ? QV_GEMM_DW_I8
-         : g->win.groups > 1 ? QV_GEMM_CONV_GROUP : QV_GEMM_CONV_I8;
+    *c = g->fc               ? (pc ? QV_GEMM_FC_PC : QV_GEMM_FC_I8)
+         : g->depthwise      ? QV_GEMM_DW_I8
+         : g->win.groups > 1 ? QV_GEMM_CONV_GROUP
+                             : QV_GEMM_CONV_I8;
   else if (x == TFL_INT16 && w == TFL_INT8 && bias == TFL_INT32)
     *c = g->fc ? QV_GEMM_FC_16_32 : g->depthwise ? QV_GEMM_DW_16_32 : QV_GEMM_CONV_16_32;
   else if (x == TFL_INT16 && w == TFL_INT8)
     *c = g->fc ? (pc ? QV_GEMM_FC_16_64_PC : QV_GEMM_FC_16_64) : g->depthwise ? QV_GEMM_DW_16_64 : QV_GEMM_CONV_16_64;
   else
-    return TL_UNSUP(L, g->w, "weights %s with activations %s are not supported; supported: INT8 or INT4 with INT8, INT8 with INT16, UINT8 with UINT8",
-                    tfl_type_name(w), tfl_type_name(x));
+    return TL_UNSUP(
+        L, g->w, "weights %s with activations %s are not supported; supported: INT8 or INT4 with INT8, INT8 with INT16, UINT8 with UINT8",
+        tfl_type_name(w), tfl_type_name(x));
   if (g->win.groups > 1 && !g->depthwise && *c != QV_GEMM_CONV_GROUP && !L->prof->reference)
     return TL_UNSUP(L, g->w, "%s with groups: the arithmetic under profile %s is not known", qv_gemm_case_name(*c), L->prof->name);
   if (!L->prof->gemm[*c].ok)
-    return TL_UNSUP(L, g->w, "%s: the arithmetic under profile %s is not known (or that runtime refuses it)", qv_gemm_case_name(*c), L->prof->name);
+    return TL_UNSUP(L, g->w, "%s: the arithmetic under profile %s is not known (or that runtime refuses it)", qv_gemm_case_name(*c),
+                    L->prof->name);
   if (g->b >= 0 || *c == QV_GEMM_DW_16_64) return QV_OK;
-  if (!g->fc && L->prof->conv_needs_bias)
-    return TL_UNSUP(L, g->w, "without a bias: the runtime of profile %s refuses it", L->prof->name);
-  if (x == TFL_INT16)
-    return TL_UNSUP(L, g->w, "int16 without a bias: versions of the runtime of profile %s differ", L->prof->name);
+  if (!g->fc && L->prof->conv_needs_bias) return TL_UNSUP(L, g->w, "without a bias: the runtime of profile %s refuses it", L->prof->name);
+  if (x == TFL_INT16) return TL_UNSUP(L, g->w, "int16 without a bias: versions of the runtime of profile %s differ", L->prof->name);
   return QV_OK;
 }
 
@@ -79,7 +80,8 @@ static qv_status weights(tl *L, const gemm *g, qv_affine *a) {
   if (w->custom_q) return TL_UNSUP(L, g->w, "custom quantization is not supported");
   if (w->scale.n == 0) return TL_PARSE(L, g->w, "the weights have no quantization scale");
   if (w->scale.n > 1 && (w->scale.n != g->win.oc || w->qdim != g->wdim))
-    return TL_PARSE(L, g->w, "%u scales along dimension %d do not fit %u output channels in dimension %d", w->scale.n, w->qdim, g->win.oc, g->wdim);
+    return TL_PARSE(L, g->w, "%u scales along dimension %d do not fit %u output channels in dimension %d", w->scale.n, w->qdim, g->win.oc,
+                    g->wdim);
   int32_t *zp = TL_NEW(L, 1, int32_t);
   if (zp == NULL) return tl_nomem(L);
   a->n_w_zp = 1;
@@ -163,8 +165,7 @@ static qv_status finish(tl *L, const gemm *g) {
   QV_TRY(tl_net_of(L, g->x, &in));
   QV_TRY(weights(L, g, &a));
   QV_TRY(bias(L, g, &a));
-  if (L->prof->gemm[c].mult == QV_MULT_F32PROD)
-    QV_TRY(check_bias_scale(L, g, x, tfl_scale(L->m, tl_tensor(L, g->w), 0), y));
+  if (L->prof->gemm[c].mult == QV_MULT_F32PROD) QV_TRY(check_bias_scale(L, g, x, tfl_scale(L->m, tl_tensor(L, g->w), 0), y));
   a.x_zp = x.z;
   a.acc = wide_acc(c) ? L->prof->acc64 : L->prof->acc32;
   QV_TRY(gemm_pars(L, g, c, x, y, &s));
@@ -194,7 +195,8 @@ done:
 qv_status tl_window_axis(tl *L, int padding, uint32_t in, int32_t k, int32_t stride, int32_t dil, uint32_t *out, uint32_t *before) {
   if (padding != 0 && padding != 1) return TL_PARSE(L, -1, "padding mode %d does not exist", padding);
   if (stride < 1 || dil < 1 || k < 1) return TL_PARSE(L, -1, "a stride, dilation or kernel size is below 1");
-  if (stride > MAX_WINDOW || dil > MAX_WINDOW || k > MAX_WINDOW) return TL_UNSUP(L, -1, "a stride, dilation or kernel size is above %d", MAX_WINDOW);
+  if (stride > MAX_WINDOW || dil > MAX_WINDOW || k > MAX_WINDOW)
+    return TL_UNSUP(L, -1, "a stride, dilation or kernel size is above %d", MAX_WINDOW);
   int64_t span = ((int64_t)k - 1) * dil + 1, o, total;
   o = padding == 0 ? ((int64_t)in + stride - 1) / stride : ((int64_t)in - span + stride) / stride;
   if (o < 1 || (padding == 1 && in < span)) return TL_PARSE(L, -1, "the kernel does not fit into the image");
@@ -212,8 +214,16 @@ static qv_status conv_window(tl *L, gemm *g, unsigned act, unsigned dil, const t
   g->act = tl_opt_i8(L, act, 0);
   QV_TRY(tl_opts_ok(L));
   qv_window *v = &g->win;
-  *v = (qv_window){.n = x->dim[0], .ih = x->dim[1], .iw = x->dim[2], .ic = x->dim[3], .kh = w->dim[1], .kw = w->dim[2],
-                   .sh = (uint32_t)sh, .sw = (uint32_t)sw, .dh = (uint32_t)dh, .dw = (uint32_t)dw};
+  *v = (qv_window){.n = x->dim[0],
+                   .ih = x->dim[1],
+                   .iw = x->dim[2],
+                   .ic = x->dim[3],
+                   .kh = w->dim[1],
+                   .kw = w->dim[2],
+                   .sh = (uint32_t)sh,
+                   .sw = (uint32_t)sw,
+                   .dh = (uint32_t)dh,
+                   .dw = (uint32_t)dw};
   QV_TRY(tl_window_axis(L, pad, v->ih, (int32_t)v->kh, sh, dh, &v->oh, &v->pt));
   QV_TRY(tl_window_axis(L, pad, v->iw, (int32_t)v->kw, sw, dw, &v->ow, &v->pl));
 done:
@@ -288,10 +298,23 @@ qv_status tl_fully_connected(tl *L) {
   QV_TRY(tl_opts_ok(L));
   if (format != 0) return TL_UNSUP(L, g.w, "shuffled weights are not supported");
   uint32_t batch = (uint32_t)(n / w.dim[1]);
-  g.win = (qv_window){.n = batch, .ih = 1, .iw = 1, .ic = w.dim[1], .oh = 1, .ow = 1, .oc = w.dim[0], .kh = 1, .kw = 1,
-                      .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
+  g.win = (qv_window){.n = batch,
+                      .ih = 1,
+                      .iw = 1,
+                      .ic = w.dim[1],
+                      .oh = 1,
+                      .ow = 1,
+                      .oc = w.dim[0],
+                      .kh = 1,
+                      .kw = 1,
+                      .sh = 1,
+                      .sw = 1,
+                      .dh = 1,
+                      .dw = 1,
+                      .groups = 1};
   if (keep) {
-    if (x.rank == 0 || x.dim[x.rank - 1] != w.dim[1]) return TL_PARSE(L, g.x, "the last dimension does not fit weights for %u inputs", w.dim[1]);
+    if (x.rank == 0 || x.dim[x.rank - 1] != w.dim[1])
+      return TL_PARSE(L, g.x, "the last dimension does not fit weights for %u inputs", w.dim[1]);
     computed = x;
     computed.dim[x.rank - 1] = w.dim[0];
   } else {

@@ -100,18 +100,14 @@ qv_fb_vec qv_fb_vector(qv_fb *fb, const qv_fb_table *t, unsigned id, size_t size
 
 bool qv_fb_bool(qv_fb *fb, const qv_fb_table *t, unsigned id, bool absent) { return qv_fb_u8(fb, t, id, absent) != 0; }
 
-int8_t qv_fb_i8(qv_fb *fb, const qv_fb_table *t, unsigned id, int8_t absent) {
-  return (int8_t)qv_fb_u8(fb, t, id, (uint8_t)absent);
-}
+int8_t qv_fb_i8(qv_fb *fb, const qv_fb_table *t, unsigned id, int8_t absent) { return (int8_t)qv_fb_u8(fb, t, id, (uint8_t)absent); }
 
 uint8_t qv_fb_u8(qv_fb *fb, const qv_fb_table *t, unsigned id, uint8_t absent) {
   size_t at = field(fb, t, id, 1);
   return at == 0 ? absent : fb->p[at];
 }
 
-int32_t qv_fb_i32(qv_fb *fb, const qv_fb_table *t, unsigned id, int32_t absent) {
-  return (int32_t)qv_fb_u32(fb, t, id, (uint32_t)absent);
-}
+int32_t qv_fb_i32(qv_fb *fb, const qv_fb_table *t, unsigned id, int32_t absent) { return (int32_t)qv_fb_u32(fb, t, id, (uint32_t)absent); }
 
 uint32_t qv_fb_u32(qv_fb *fb, const qv_fb_table *t, unsigned id, uint32_t absent) {
   size_t at = field(fb, t, id, 4);
@@ -128,18 +124,10 @@ float qv_fb_f32(qv_fb *fb, const qv_fb_table *t, unsigned id, float absent) {
   return at == 0 ? absent : f32_of(qv_le32(fb->p + at));
 }
 
-qv_fb_table qv_fb_at_table(qv_fb *fb, const qv_fb_vec *v, uint32_t i) {
-  return table_at(fb, follow(fb, v->pos + 4 * (size_t)i));
-}
+qv_fb_table qv_fb_at_table(qv_fb *fb, const qv_fb_vec *v, uint32_t i) { return table_at(fb, follow(fb, v->pos + 4 * (size_t)i)); }
 
-int32_t qv_fb_at_i32(const qv_fb *fb, const qv_fb_vec *v, uint32_t i) {
-  return (int32_t)qv_le32(fb->p + v->pos + 4 * (size_t)i);
-}
+int32_t qv_fb_at_i32(const qv_fb *fb, const qv_fb_vec *v, uint32_t i) { return (int32_t)qv_le32(fb->p + v->pos + 4 * (size_t)i); }
 
-int64_t qv_fb_at_i64(const qv_fb *fb, const qv_fb_vec *v, uint32_t i) {
-  return (int64_t)qv_le64(fb->p + v->pos + 8 * (size_t)i);
-}
+int64_t qv_fb_at_i64(const qv_fb *fb, const qv_fb_vec *v, uint32_t i) { return (int64_t)qv_le64(fb->p + v->pos + 8 * (size_t)i); }
 
-float qv_fb_at_f32(const qv_fb *fb, const qv_fb_vec *v, uint32_t i) {
-  return f32_of(qv_le32(fb->p + v->pos + 4 * (size_t)i));
-}
+float qv_fb_at_f32(const qv_fb *fb, const qv_fb_vec *v, uint32_t i) { return f32_of(qv_le32(fb->p + v->pos + 4 * (size_t)i)); }

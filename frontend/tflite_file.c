@@ -9,9 +9,9 @@
 /* ---- names ----------------------------------------------------------------------------------------------------------- */
 
 const char *tfl_type_name(int type) {
-  static const char *const names[] = {"FLOAT32", "FLOAT16", "INT32",      "UINT8",  "INT64",    "STRING",  "BOOL",
-                                      "INT16",   "COMPLEX64", "INT8",     "FLOAT64", "COMPLEX128", "UINT64", "RESOURCE",
-                                      "VARIANT", "UINT32",  "UINT16",     "INT4",   "BFLOAT16"};
+  static const char *const names[] = {"FLOAT32", "FLOAT16",   "INT32",  "UINT8",   "INT64",      "STRING", "BOOL",
+                                      "INT16",   "COMPLEX64", "INT8",   "FLOAT64", "COMPLEX128", "UINT64", "RESOURCE",
+                                      "VARIANT", "UINT32",    "UINT16", "INT4",    "BFLOAT16"};
   return type >= 0 && (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown type";
 }
 
@@ -55,8 +55,8 @@ static qv_status read_shape(tfl_model *m, uint32_t i, const qv_fb_table *ft, tfl
   qv_fb_vec shape = qv_fb_vector(&m->fb, ft, 0, 4), sig = qv_fb_vector(&m->fb, ft, 7, 4);
   if (m->fb.bad) return QV_E_PARSE;
   if (shape.n > QV_MAX_RANK)
-    return QV_FAIL(m->fb.err, QV_E_UNSUP, "%s: tensor %u '%.120s' has %u dimensions; at most %d are supported", m->fb.name, i,
-                   t->name, shape.n, QV_MAX_RANK);
+    return QV_FAIL(m->fb.err, QV_E_UNSUP, "%s: tensor %u '%.120s' has %u dimensions; at most %d are supported", m->fb.name, i, t->name,
+                   shape.n, QV_MAX_RANK);
   if (sig.n != 0 && sig.n != shape.n) return BAD_TENSOR(m, i, t, "its shape and its shape signature differ in rank");
   t->rank = shape.n;
   for (uint32_t d = 0; d < shape.n; d++) {
@@ -101,8 +101,8 @@ static qv_status read_buffer(tfl_model *m, uint32_t i, tfl_tensor *t, const qv_f
   size_t want;
   if (!tensor_bytes(t, &want)) return tfl_type_bits(t->type) == 0 ? QV_OK : BAD_TENSOR(m, i, t, "it is too large");
   if (t->n_data != want)
-    return QV_FAIL(m->fb.err, QV_E_PARSE, "%s: tensor %u '%.120s': its buffer has %zu bytes, but shape and type %s need %zu",
-                   m->fb.name, i, t->name, t->n_data, tfl_type_name(t->type), want);
+    return QV_FAIL(m->fb.err, QV_E_PARSE, "%s: tensor %u '%.120s': its buffer has %zu bytes, but shape and type %s need %zu", m->fb.name, i,
+                   t->name, t->n_data, tfl_type_name(t->type), want);
   return QV_OK;
 }
 
@@ -144,8 +144,8 @@ static qv_status check_numbers(tfl_model *m, const qv_fb_vec *v, int32_t lowest,
   for (uint32_t k = 0; k < v->n; k++) {
     int32_t t = qv_fb_at_i32(&m->fb, v, k);
     if (t < lowest || t >= (int64_t)m->n_tensors)
-      return QV_FAIL(m->fb.err, QV_E_PARSE, "%s: %s %u: tensor number %d is out of range (the file has %u tensors)", m->fb.name,
-                     what, i, t, m->n_tensors);
+      return QV_FAIL(m->fb.err, QV_E_PARSE, "%s: %s %u: tensor number %d is out of range (the file has %u tensors)", m->fb.name, what, i, t,
+                     m->n_tensors);
   }
   return QV_OK;
 }
@@ -157,8 +157,7 @@ static qv_status read_op(tfl_model *m, uint32_t i, const qv_fb_vec *ops, const q
   uint32_t c = qv_fb_u32(&m->fb, &fo, 0, 0);
   if (m->fb.bad) return QV_E_PARSE;
   if (c >= codes->n)
-    return QV_FAIL(m->fb.err, QV_E_PARSE, "%s: operator %u: operator code %u does not exist (the file has %u)", m->fb.name, i, c,
-                   codes->n);
+    return QV_FAIL(m->fb.err, QV_E_PARSE, "%s: operator %u: operator code %u does not exist (the file has %u)", m->fb.name, i, c, codes->n);
   qv_fb_table fc = qv_fb_at_table(&m->fb, codes, c);
   int32_t old = qv_fb_i8(&m->fb, &fc, 0, 0), now = qv_fb_i32(&m->fb, &fc, 3, 0);
   op->code = old > now ? old : now; /* old files have only the 8-bit field, new ones both (schema.fbs, OperatorCode) */
@@ -215,13 +214,9 @@ qv_status tfl_model_read(tfl_model *m, const void *data, size_t n, const char *n
 
 void tfl_model_clear(tfl_model *m) { qv_arena_clear(&m->arena); }
 
-int32_t tfl_in(const tfl_model *m, const tfl_op *op, uint32_t k) {
-  return k < op->in.n ? qv_fb_at_i32(&m->fb, &op->in, k) : -1;
-}
+int32_t tfl_in(const tfl_model *m, const tfl_op *op, uint32_t k) { return k < op->in.n ? qv_fb_at_i32(&m->fb, &op->in, k) : -1; }
 
-int32_t tfl_out(const tfl_model *m, const tfl_op *op, uint32_t k) {
-  return k < op->out.n ? qv_fb_at_i32(&m->fb, &op->out, k) : -1;
-}
+int32_t tfl_out(const tfl_model *m, const tfl_op *op, uint32_t k) { return k < op->out.n ? qv_fb_at_i32(&m->fb, &op->out, k) : -1; }
 
 float tfl_scale(const tfl_model *m, const tfl_tensor *t, uint32_t c) { return qv_fb_at_f32(&m->fb, &t->scale, c); }
 

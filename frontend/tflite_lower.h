@@ -7,12 +7,12 @@
 
 /* What a tensor of the file has become so far. */
 typedef enum {
-  TL_UNSET,     /* no operator has written it yet                                                                      */
-  TL_NET,       /* integer tensor `net`                                                                                */
-  TL_CONST,     /* constant of the file, not yet in the net                                                            */
-  TL_INTS,      /* folded constant (shape arithmetic): `ints`                                                          */
-  TL_FLOAT_IN,  /* float input number `input` of the model, possibly reshaped, before its QUANTIZE                     */
-  TL_FLOAT_OUT  /* DEQUANTIZE of integer tensor `net`, then `tail` if not NULL                                         */
+  TL_UNSET,    /* no operator has written it yet                                                                      */
+  TL_NET,      /* integer tensor `net`                                                                                */
+  TL_CONST,    /* constant of the file, not yet in the net                                                            */
+  TL_INTS,     /* folded constant (shape arithmetic): `ints`                                                          */
+  TL_FLOAT_IN, /* float input number `input` of the model, possibly reshaped, before its QUANTIZE                     */
+  TL_FLOAT_OUT /* DEQUANTIZE of integer tensor `net`, then `tail` if not NULL                                         */
 } tl_state;
 
 typedef struct {
@@ -29,18 +29,18 @@ typedef struct {
 } tl_shape;
 
 typedef struct {
-  tfl_model *m;           /* the reader inside is needed for operator options */
+  tfl_model *m; /* the reader inside is needed for operator options */
   const qv_profile *prof;
   qv_net *net;
   qv_err *err;
-  const char *file;       /* for messages */
-  tl_value *val;          /* [m->n_tensors] */
-  uint32_t *input_net;    /* [m->in.n] net tensor of each model input, QV_NONE until known */
-  const tfl_op *op;       /* operator being lowered */
+  const char *file;    /* for messages */
+  tl_value *val;       /* [m->n_tensors] */
+  uint32_t *input_net; /* [m->in.n] net tensor of each model input, QV_NONE until known */
+  const tfl_op *op;    /* operator being lowered */
   uint32_t op_number;
-  const char **names;     /* open-addressing set of net tensor names; cap_names is a power of two */
+  const char **names; /* open-addressing set of net tensor names; cap_names is a power of two */
   uint32_t n_names, cap_names;
-  qv_arena tmp;           /* scratch of the lowering */
+  qv_arena tmp; /* scratch of the lowering */
 } tl;
 
 typedef qv_status (*tl_handler)(tl *L);

@@ -27,8 +27,18 @@ static qv_status read_pool(tl *L, pool *p) {
   int32_t sw = tl_opt_i32(L, 1, 0), sh = tl_opt_i32(L, 2, 0), kw = tl_opt_i32(L, 3, 0), kh = tl_opt_i32(L, 4, 0);
   QV_TRY(tl_opts_ok(L));
   qv_window *v = &p->win;
-  *v = (qv_window){.n = x.dim[0], .ih = x.dim[1], .iw = x.dim[2], .ic = x.dim[3], .oc = x.dim[3], .groups = x.dim[3],
-                   .kh = (uint32_t)kh, .kw = (uint32_t)kw, .sh = (uint32_t)sh, .sw = (uint32_t)sw, .dh = 1, .dw = 1};
+  *v = (qv_window){.n = x.dim[0],
+                   .ih = x.dim[1],
+                   .iw = x.dim[2],
+                   .ic = x.dim[3],
+                   .oc = x.dim[3],
+                   .groups = x.dim[3],
+                   .kh = (uint32_t)kh,
+                   .kw = (uint32_t)kw,
+                   .sh = (uint32_t)sh,
+                   .sw = (uint32_t)sw,
+                   .dh = 1,
+                   .dw = 1};
   QV_TRY(tl_window_axis(L, pad, v->ih, kh, sh, 1, &v->oh, &v->pt));
   QV_TRY(tl_window_axis(L, pad, v->iw, kw, sw, 1, &v->ow, &v->pl));
   tl_shape computed = {.rank = 4, .dim = {v->n, v->oh, v->ow, v->oc}};
@@ -135,8 +145,8 @@ typedef struct {
   tl_shape in, out;
   bool gone[QV_MAX_RANK]; /* reduced dimension */
   bool keep;
-  bool height_width;      /* axes written as exactly 1, 2 in either order */
-  uint32_t n;             /* elements per mean, >= 1 */
+  bool height_width; /* axes written as exactly 1, 2 in either order */
+  uint32_t n;        /* elements per mean, >= 1 */
 } mean;
 
 static qv_status read_mean(tl *L, mean *m) {
@@ -209,8 +219,20 @@ static qv_status mean_sum(tl *L, const mean *m, uint32_t *acc) {
     part[1] = m->n;
     part[2] = 1;
   }
-  qv_window w = {.n = part[0], .ih = part[1], .iw = 1, .ic = part[2], .oh = 1, .ow = 1, .oc = part[2], .kh = part[1], .kw = 1,
-                 .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = part[2]};
+  qv_window w = {.n = part[0],
+                 .ih = part[1],
+                 .iw = 1,
+                 .ic = part[2],
+                 .oh = 1,
+                 .ow = 1,
+                 .oc = part[2],
+                 .kh = part[1],
+                 .kw = 1,
+                 .sh = 1,
+                 .sw = 1,
+                 .dh = 1,
+                 .dw = 1,
+                 .groups = part[2]};
   QV_TRY(sum_node(L, &w, in, m->y, &m->out, acc));
 done:
   return st;
@@ -254,7 +276,8 @@ static qv_status mean_nhwc(tl *L, const mean *m, qv_step *s) {
 }
 
 static qv_status mean_tfl29(tl *L, const mean *m, qv_step *s) {
-  if (tl_tensor(L, m->x)->type == TFL_INT16) return TL_UNSUP(L, m->x, "int16 MEAN: the arithmetic under profile %s is not known", L->prof->name);
+  if (tl_tensor(L, m->x)->type == TFL_INT16)
+    return TL_UNSUP(L, m->x, "int16 MEAN: the arithmetic under profile %s is not known", L->prof->name);
   if (m->keep && m->in.rank == 4 && m->height_width) return mean_nhwc(L, m, s);
   if (m->qx.s == m->qy.s && m->qx.z == m->qy.z) return tl_one_par(L, s, (qv_rq_par){.fn = QV_RQ_TDIV, .m = (int32_t)m->n});
   float S = m->qx.s / m->qy.s, B = (float)-m->qx.z * S;

@@ -31,8 +31,6 @@ static inline int64_t qv_fx_newton(int64_t y) {
 
 /* 1/(1 + y) and (1 - y)/(1 + y), y in [0,1), all Q0.31. */
 static inline int64_t qv_fx_recip1p(int64_t y) { return qv_clamp64(qv_fx_newton(y) * 2, INT32_MIN, INT32_MAX); }
-static inline int64_t qv_fx_ratio1p(int64_t y) {
-  return qv_clamp64((qv_fx_newton(y) - (1 << 29)) * 4, INT32_MIN, INT32_MAX);
-}
+static inline int64_t qv_fx_ratio1p(int64_t y) { return qv_clamp64((qv_fx_newton(y) - (1 << 29)) * 4, INT32_MIN, INT32_MAX); }
 
 #endif

@@ -78,7 +78,9 @@ static void check_first(const qv_net *net, const void *const *in, const unsigned
   for (uint32_t i = 0; i < net->n_in; i++) {
     const qv_tensor *t = &net->tensor[net->in[i].tensor];
     for (size_t e = 0; e < qv_elems(t); e++)
-      v.v[net->in[i].tensor][e] = t->type == QV_U8 ? ((const uint8_t *)in[i])[e] : t->type == QV_I8 ? ((const int8_t *)in[i])[e] : ((const int16_t *)in[i])[e];
+      v.v[net->in[i].tensor][e] = t->type == QV_U8   ? ((const uint8_t *)in[i])[e]
+                                  : t->type == QV_I8 ? ((const int8_t *)in[i])[e]
+                                                     : ((const int16_t *)in[i])[e];
   }
   if (qv_ref_run(net, &v, &err) != QV_OK) fail_msg("%s", err.msg);
   const qv_tensor *t = &net->tensor[net->out[0].tensor];
@@ -181,7 +183,8 @@ static void example(void **state) {
 
 static const struct {
   const char *profile, *file;
-} runtimes[] = {{"tflite-double", "tflm_double"}, {"tflite-ruy-x86", "tflite2.9_x86"}, {"tflite-single", "tflm_single"}, {"xnnpack", "xnnpack_wasm"}};
+} runtimes[] = {
+    {"tflite-double", "tflm_double"}, {"tflite-ruy-x86", "tflite2.9_x86"}, {"tflite-single", "tflm_single"}, {"xnnpack", "xnnpack_wasm"}};
 
 /* Every net of the index that we support, under every runtime that could run it. A net that we refuse must be one of the
  * nets that have to be refused. */
@@ -282,7 +285,8 @@ static size_t seanet_net(const char *op, int k) {
   if (qv_ref_run(net, &v, &err) != QV_OK) fail_msg("%s", err.msg);
   assert_int_equal(n, qv_elems(&net->tensor[net->out[0].tensor]));
   for (size_t e = 0; e < n; e++)
-    if (v.v[net->out[0].tensor][e] != want[e]) fail_msg("%s%d: element %zu: %lld, expected %lld", op, k, e, (long long)v.v[net->out[0].tensor][e], (long long)want[e]);
+    if (v.v[net->out[0].tensor][e] != want[e])
+      fail_msg("%s%d: element %zu: %lld, expected %lld", op, k, e, (long long)v.v[net->out[0].tensor][e], (long long)want[e]);
   qv_values_clear(&v);
   qv_net_free(net);
   free(want);
@@ -331,7 +335,10 @@ static void mnist(void **state) {
   const struct {
     const char *net;
     double percent, tolerance;
-  } nets[] = {{"tinymaix/mnist_arduino_q", 86.7, 0.05}, {"tinymaix/mnist_valid_q", 96.5, 0.05}, {"tinymaix/mnist_resnet_q", 98.2, 0.05}, {"tinyengine/ptq_mnist_lenet-300-100", 98.15, 0.005}};
+  } nets[] = {{"tinymaix/mnist_arduino_q", 86.7, 0.05},
+              {"tinymaix/mnist_valid_q", 96.5, 0.05},
+              {"tinymaix/mnist_resnet_q", 98.2, 0.05},
+              {"tinyengine/ptq_mnist_lenet-300-100", 98.15, 0.005}};
   char path[PATH];
   qv_array images = {0}, labels = {0};
   qv_err err = {0};
@@ -464,9 +471,9 @@ static void made_opaque(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(example), cmocka_unit_test(index_nets), cmocka_unit_test(separated), cmocka_unit_test(seanet),
-      cmocka_unit_test(mnist),   cmocka_unit_test(keywords),   cmocka_unit_test(cifar),     cmocka_unit_test(refused),
-      cmocka_unit_test(made_opaque),
+      cmocka_unit_test(example), cmocka_unit_test(index_nets), cmocka_unit_test(separated),
+      cmocka_unit_test(seanet),  cmocka_unit_test(mnist),      cmocka_unit_test(keywords),
+      cmocka_unit_test(cifar),   cmocka_unit_test(refused),    cmocka_unit_test(made_opaque),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,14 +42,14 @@ static void multiplier_edges(void **state) {
   expect_multiplier(1, false, 1 << 30, 1);
   expect_multiplier(0.5, false, 1 << 30, 0);
   expect_multiplier(0.75, false, 3 << 29, 0);
-  expect_multiplier(1 - 0x1p-40, false, 1 << 30, 1);    /* rounds up to a power of two */
+  expect_multiplier(1 - 0x1p-40, false, 1 << 30, 1); /* rounds up to a power of two */
   expect_multiplier(1 - 0x1p-31, false, INT32_MAX, 0);
-  expect_multiplier(1 - 0x1p-32, false, 1 << 30, 1);    /* a tie: away from zero */
+  expect_multiplier(1 - 0x1p-32, false, 1 << 30, 1); /* a tie: away from zero */
   expect_multiplier(0x1p-32, false, 1 << 30, -31);
-  expect_multiplier(0x1p-33, false, 0, 0);              /* exponent below -31 */
+  expect_multiplier(0x1p-33, false, 0, 0); /* exponent below -31 */
   expect_multiplier(0x1p31, false, 1 << 30, 32);
   expect_multiplier(0x1p31, true, INT32_MAX, 30);
-  expect_multiplier(-0.75, false, -(3 << 29), 0);       /* LEAKY_RELU with a negative slope */
+  expect_multiplier(-0.75, false, -(3 << 29), 0);        /* LEAKY_RELU with a negative slope */
   expect_multiplier(0.00097656, false, 2147478150, -10); /* floor(0.00097656 * 2^41 + 1/2) in rational arithmetic */
 }
 
@@ -99,7 +99,7 @@ static void bounds_and_radius(void **state) {
   (void)state;
   int64_t q;
   assert_true(qv_quantize_bound(&q, 6, 0.0235294f, -128) && q == 127);
-  assert_true(qv_quantize_bound(&q, 6, 4.0f, 3) && q == 5); /* 1.5: away from zero */
+  assert_true(qv_quantize_bound(&q, 6, 4.0f, 3) && q == 5);   /* 1.5: away from zero */
   assert_true(qv_quantize_bound(&q, -1, 0.4f, 0) && q == -3); /* -2.5 */
   assert_false(qv_quantize_bound(&q, 6, 1e-9f, 0));
   assert_false(qv_quantize_bound(&q, 6, 0x1p-149f, 0));
@@ -168,7 +168,9 @@ static void one_operator(const measured *r) {
     const char pair[3] = {r->hex[2 * i], r->hex[2 * i + 1], 0};
     unsigned char want = (unsigned char)strtoul(pair, NULL, 16);
     int64_t got = v.v[net->out[0].tensor][i], w = r->type == TFL_INT8 ? (signed char)want : want;
-    if (got != w) fail_msg("%s under %s, row %td, input %d: %lld, measured %lld", tfl_op_name(r->op), r->profile, r - rows, i, (long long)got, (long long)w);
+    if (got != w)
+      fail_msg("%s under %s, row %td, input %d: %lld, measured %lld", tfl_op_name(r->op), r->profile, r - rows, i, (long long)got,
+               (long long)w);
   }
   qv_values_clear(&v);
   qv_net_free(net);
@@ -186,10 +188,10 @@ static void softmax_tables(void **state) {
   int16_t a[1026], b[1026];
   qv_softmax_16_tables(a, false);
   qv_softmax_16_tables(b, true);
-  assert_int_equal(a[512], 32767);        /* exp(0) saturates */
+  assert_int_equal(a[512], 32767);     /* exp(0) saturates */
   assert_true(a[0] == 1 || a[0] == 2); /* 32768 * exp(-10) = 1.49, less half the interpolation error */
-  assert_int_equal(a[513], 32767);        /* 1/(1+0) */
-  assert_int_equal(a[1025], 16384);       /* 1/(1+1) */
+  assert_int_equal(a[513], 32767);     /* 1/(1+0) */
+  assert_int_equal(a[1025], 16384);    /* 1/(1+1) */
   for (int i = 0; i < 1026; i++) assert_true(abs(a[i] - b[i]) <= 1);
   for (int i = 0; i < 512; i++) {
     double x = -10 + (i + 0.5) * 10 / 512, mid = (a[i] + a[i + 1]) / 2.0;

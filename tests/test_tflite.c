@@ -60,8 +60,7 @@ static void run(const qv_net *net, const int64_t *const *x, int64_t *y) {
   qv_values v;
   qv_err err = {0};
   assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
-  for (uint32_t i = 0; i < net->n_in; i++)
-    memcpy(v.v[net->in[i].tensor], x[i], qv_elems(&net->tensor[net->in[i].tensor]) * sizeof **x);
+  for (uint32_t i = 0; i < net->n_in; i++) memcpy(v.v[net->in[i].tensor], x[i], qv_elems(&net->tensor[net->in[i].tensor]) * sizeof **x);
   if (qv_ref_run(net, &v, &err) != QV_OK) fail_msg("%s", err.msg);
   memcpy(y, v.v[net->out[0].tensor], qv_elems(&net->tensor[net->out[0].tensor]) * sizeof *y);
   qv_values_clear(&v);
@@ -104,9 +103,9 @@ static void check_model(const tb_model *m, oracle want, const void *arg) {
 
 typedef struct {
   int32_t n, ih, iw, ic, oh, ow, oc, kh, kw, s, d, groups, pt, pl, zx, zw, zy;
-  int type;            /* TFL_INT8 or TFL_UINT8 */
+  int type; /* TFL_INT8 or TFL_UINT8 */
   bool depthwise, int4;
-  int32_t w[4096];     /* as in the file's order */
+  int32_t w[4096]; /* as in the file's order */
   int32_t b[64];
 } conv_case;
 
@@ -155,7 +154,15 @@ static size_t pack_weights(const conv_case *c, size_t n, unsigned char *out) {
 
 static void random_conv(conv_case *c, tb_model *m, unsigned char *wbytes, int kind) {
   bool same = rnd(0, 1), fc = kind == 2;
-  *c = (conv_case){.type = TFL_INT8, .depthwise = kind == 1, .n = rnd(1, 2), .ih = rnd(4, 7), .iw = rnd(4, 7), .kh = rnd(1, 3), .kw = rnd(1, 3), .s = rnd(1, 2), .d = 1};
+  *c = (conv_case){.type = TFL_INT8,
+                   .depthwise = kind == 1,
+                   .n = rnd(1, 2),
+                   .ih = rnd(4, 7),
+                   .iw = rnd(4, 7),
+                   .kh = rnd(1, 3),
+                   .kw = rnd(1, 3),
+                   .s = rnd(1, 2),
+                   .d = 1};
   if (rnd(0, 2) == 0) c->d = 2, c->s = 1, c->kh = c->kw = 2;
   int32_t mul = rnd(1, 2);
   c->groups = c->depthwise ? rnd(1, 4) : rnd(1, 2);
@@ -174,12 +181,14 @@ static void random_conv(conv_case *c, tb_model *m, unsigned char *wbytes, int ki
   for (int32_t o = 0; o < c->oc; o++) c->b[o] = rnd(-300, 300);
   size_t bytes = pack_weights(c, nw, wbytes);
   *m = (tb_model){.version = 3, .n_subgraphs = 1, .n_in = 1, .n_out = 1};
-  int32_t x = fc ? tb_add(m, "x", c->type, 2, DIMS(c->n, c->ic), 1, c->zx) : tb_add(m, "x", c->type, 4, DIMS(c->n, c->ih, c->iw, c->ic), 1, c->zx);
-  int32_t w = fc ? tb_const(m, "w", c->type, 2, DIMS(c->oc, c->ic), 1, c->zw, wbytes, bytes)
+  int32_t x =
+      fc ? tb_add(m, "x", c->type, 2, DIMS(c->n, c->ic), 1, c->zx) : tb_add(m, "x", c->type, 4, DIMS(c->n, c->ih, c->iw, c->ic), 1, c->zx);
+  int32_t w = fc             ? tb_const(m, "w", c->type, 2, DIMS(c->oc, c->ic), 1, c->zw, wbytes, bytes)
               : c->depthwise ? tb_const(m, "w", c->type, 4, DIMS(1, c->kh, c->kw, c->oc), 1, c->zw, wbytes, bytes)
                              : tb_const(m, "w", c->type, 4, DIMS(c->oc, c->kh, c->kw, c->ic / c->groups), 1, c->zw, wbytes, bytes);
   int32_t b = tb_const(m, "b", TFL_INT32, 1, DIMS(c->oc), 1, 0, c->b, (size_t)c->oc * 4);
-  int32_t y = fc ? tb_add(m, "y", c->type, 2, DIMS(c->n, c->oc), 1, c->zy) : tb_add(m, "y", c->type, 4, DIMS(c->n, c->oh, c->ow, c->oc), 1, c->zy);
+  int32_t y =
+      fc ? tb_add(m, "y", c->type, 2, DIMS(c->n, c->oc), 1, c->zy) : tb_add(m, "y", c->type, 4, DIMS(c->n, c->oh, c->ow, c->oc), 1, c->zy);
   if (!u8 && !fc && rnd(0, 1)) { /* one scale per channel, all 1 */
     m->t[w].n_scale = (uint32_t)c->oc;
     for (int32_t o = 0; o < c->oc; o++) m->t[w].scale[o] = 1;
@@ -217,7 +226,22 @@ static void convolutions(void **state) {
 /* Four-bit weights: low nibble first, also an odd count; every value -8..7. The optimized runtimes are not all known. */
 static void int4_weights(void **state) {
   (void)state;
-  static conv_case c = {.type = TFL_INT8, .int4 = true, .n = 1, .ih = 1, .iw = 1, .oh = 1, .ow = 1, .ic = 5, .oc = 3, .kh = 1, .kw = 1, .s = 1, .d = 1, .groups = 1, .zx = -3, .zy = 5};
+  static conv_case c = {.type = TFL_INT8,
+                        .int4 = true,
+                        .n = 1,
+                        .ih = 1,
+                        .iw = 1,
+                        .oh = 1,
+                        .ow = 1,
+                        .ic = 5,
+                        .oc = 3,
+                        .kh = 1,
+                        .kw = 1,
+                        .s = 1,
+                        .d = 1,
+                        .groups = 1,
+                        .zx = -3,
+                        .zy = 5};
   unsigned char w[8];
   for (int i = 0; i < 15; i++) c.w[i] = i - 8;
   tb_model m = {.version = 3, .n_subgraphs = 1, .n_in = 1, .n_out = 1};
@@ -264,7 +288,9 @@ static void pool_oracle(const int64_t *const *x, int64_t *y, const void *arg) {
 static void pooling(void **state) {
   (void)state;
   for (size_t i = 0; i < 120 * mult(); i++) {
-    pool_case p = {.max = i % 2 == 0, .c = {.n = rnd(1, 2), .ih = rnd(3, 7), .iw = rnd(3, 7), .ic = rnd(1, 3), .kh = rnd(1, 3), .kw = rnd(1, 3), .s = rnd(1, 3), .d = 1}};
+    pool_case p = {
+        .max = i % 2 == 0,
+        .c = {.n = rnd(1, 2), .ih = rnd(3, 7), .iw = rnd(3, 7), .ic = rnd(1, 3), .kh = rnd(1, 3), .kw = rnd(1, 3), .s = rnd(1, 3), .d = 1}};
     bool same = rnd(0, 1);
     conv_dims(&p.c, same);
     tb_model m = {.version = 3, .n_subgraphs = 1, .n_in = 1, .n_out = 1};
@@ -360,7 +386,9 @@ static void bin_oracle(const int64_t *const *x, int64_t *y, const void *arg) {
 static void arithmetic(void **state) {
   (void)state;
   for (size_t i = 0; i < 200 * mult(); i++) {
-    bin_case c = {.code = (int[]){TFL_ADD, TFL_SUB, TFL_MUL}[i % 3], .full = {rnd(1, 2), rnd(1, 3), rnd(1, 4)}, .z = {rnd(-9, 9), rnd(-9, 9), rnd(-9, 9)}};
+    bin_case c = {.code = (int[]){TFL_ADD, TFL_SUB, TFL_MUL}[i % 3],
+                  .full = {rnd(1, 2), rnd(1, 3), rnd(1, 4)},
+                  .z = {rnd(-9, 9), rnd(-9, 9), rnd(-9, 9)}};
     signed char bytes[64];
     int32_t values[64];
     for (int k = 0; k < 2; k++)
@@ -441,7 +469,7 @@ static void movement(void **state) {
       r = tb_const(&m, "strides", TFL_INT32, 1, DIMS(4), 0, 0, c3, 16);
       op = tb_op_add(&m, TFL_STRIDED_SLICE, 32, x, p, q, 4);
       op->in[op->n_in++] = r;
-      tb_opt(op, 1, 4, round % 2 == 0 ? 2 : 6); /* end masks of dimensions 1 and 2 */
+      tb_opt(op, 1, 4, round % 2 == 0 ? 2 : 6);                      /* end masks of dimensions 1 and 2 */
       if (round % 2 != 0) c1[2] = 0, c2[2] = 0, tb_opt(op, 0, 4, 4); /* begin mask of dimension 2: from the last element */
       out[1] = out[2] = 0;
       for (int32_t b = c1[1]; b < d[1]; b += c3[1]) out[1]++;
@@ -798,7 +826,7 @@ static void reshape_to(tb_model *m, int32_t a, int32_t b) {
 static const int32_t other_signature[] = {1, 4, 5, 2};
 
 /* tests/zoo/tflite/cases.def: ZOO(name, statements that spoil *m, status, text that the message must contain). */
-#define ZOO(name, spoil, status, text) \
+#define ZOO(name, spoil, status, text)                                                                                                     \
   static void zoo_##name(tb_model *m) { spoil; }
 #include "tests/zoo/tflite/cases.def"
 #undef ZOO
@@ -825,7 +853,9 @@ static void error_zoo(void **state) {
     m = base();
     zoo[i].spoil(&m);
     qv_status st = load(&net, &m, NULL, &err);
-    if (st == zoo[i].status && st == err.code && net == NULL && strstr(err.msg, zoo[i].text) != NULL && strncmp(err.msg, "model.tflite", 12) == 0) continue;
+    if (st == zoo[i].status && st == err.code && net == NULL && strstr(err.msg, zoo[i].text) != NULL &&
+        strncmp(err.msg, "model.tflite", 12) == 0)
+      continue;
     print_error("%s: %s: %s\n", zoo[i].name, qv_status_name(st), err.msg);
     qv_net_free(net);
     wrong++;
@@ -949,14 +979,14 @@ static void short_memory(void **state) {
 int main(void) {
   print_message("seed %llu\n", (unsigned long long)rng.s);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(convolutions),  cmocka_unit_test(int4_weights),   cmocka_unit_test(pooling),
-      cmocka_unit_test(means),         cmocka_unit_test(arithmetic),     cmocka_unit_test(movement),
-      cmocka_unit_test(split_concat),  cmocka_unit_test(computed_shape), cmocka_unit_test(ends),
-      cmocka_unit_test(moved_ends),    cmocka_unit_test(odd_result_shape),
-      cmocka_unit_test(opaque),        cmocka_unit_test(opaque_form),    cmocka_unit_test(opaque_rollback), cmocka_unit_test(quantized_twice),
-      cmocka_unit_test(damaged_options),    cmocka_unit_test(error_zoo),
-      cmocka_unit_test(profiles_are_named), cmocka_unit_test(damage_base), cmocka_unit_test(damage_example),
-      cmocka_unit_test(damage_real),   cmocka_unit_test(short_memory),
+      cmocka_unit_test(convolutions),    cmocka_unit_test(int4_weights),     cmocka_unit_test(pooling),
+      cmocka_unit_test(means),           cmocka_unit_test(arithmetic),       cmocka_unit_test(movement),
+      cmocka_unit_test(split_concat),    cmocka_unit_test(computed_shape),   cmocka_unit_test(ends),
+      cmocka_unit_test(moved_ends),      cmocka_unit_test(odd_result_shape), cmocka_unit_test(opaque),
+      cmocka_unit_test(opaque_form),     cmocka_unit_test(opaque_rollback),  cmocka_unit_test(quantized_twice),
+      cmocka_unit_test(damaged_options), cmocka_unit_test(error_zoo),        cmocka_unit_test(profiles_are_named),
+      cmocka_unit_test(damage_base),     cmocka_unit_test(damage_example),   cmocka_unit_test(damage_real),
+      cmocka_unit_test(short_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

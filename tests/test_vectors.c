@@ -92,7 +92,8 @@ static void compare(const record *r, const char *profile, bytes want, tally *t) 
   assert_non_null(y = malloc(want.n));
   const qv_tensor *out = &net->tensor[net->out[0].tensor];
   assert_int_equal(want.n, n * qv_elems(out) * qv_dtype_bytes(out->type));
-  if (qv_plan_new(&plan, net, QV_ISA_BEST, &err) != QV_OK || qv_plan_run(plan, n, (const void *const *)x, &y, 1, &err) != QV_OK) fail_msg("%s", err.msg);
+  if (qv_plan_new(&plan, net, QV_ISA_BEST, &err) != QV_OK || qv_plan_run(plan, n, (const void *const *)x, &y, 1, &err) != QV_OK)
+    fail_msg("%s", err.msg);
   if (memcmp(y, want.p, want.n) != 0) fail_msg("%s under %s: results differ", r->name, profile);
   t->equal++;
   t->values += n * qv_elems(out);

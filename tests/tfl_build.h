@@ -9,17 +9,17 @@
 
 typedef struct {
   const char *name;
-  int type;             /* TensorType */
+  int type; /* TensorType */
   uint32_t rank;
   int32_t dim[TB_MAX];
-  const int32_t *sig;   /* shape signature [rank], or NULL */
+  const int32_t *sig; /* shape signature [rank], or NULL */
   uint32_t n_scale, n_zp;
   float scale[TB_MAX];
   int64_t zp[TB_MAX];
   int32_t qdim;
-  const void *data;     /* constant: n_data bytes */
+  const void *data; /* constant: n_data bytes */
   size_t n_data;
-  uint32_t buffer;      /* not 0: this buffer number instead of the tensor's own */
+  uint32_t buffer; /* not 0: this buffer number instead of the tensor's own */
   bool variable, sparse;
 } tb_tensor;
 
@@ -31,15 +31,15 @@ typedef struct {
 } tb_field;
 
 typedef struct {
-  int32_t code;         /* BuiltinOperator */
-  const char *custom;   /* custom name */
-  uint8_t old_code;     /* value of the deprecated 8-bit field; the new field holds `code` unless `only_old` */
+  int32_t code;       /* BuiltinOperator */
+  const char *custom; /* custom name */
+  uint8_t old_code;   /* value of the deprecated 8-bit field; the new field holds `code` unless `only_old` */
   bool only_old;
   uint32_t n_in, n_out;
   int32_t in[TB_MAX], out[TB_MAX];
   uint8_t opt_type;
   tb_field opt[12];
-  uint32_t code_index;  /* not 0: operator code number instead of the right one */
+  uint32_t code_index; /* not 0: operator code number instead of the right one */
 } tb_op;
 
 typedef struct {

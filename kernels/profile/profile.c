@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#define FORM(r, m) {.ok = true, .rq = QV_RQ_##r, .mult = QV_MULT_##m}
+#define FORM(r, m)                                                                                                                         \
+  { .ok = true, .rq = QV_RQ_##r, .mult = QV_MULT_##m }
 
 /* TFLite reference kernels, in which every int32 accumulator goes through one rescale function R. TFLite Micro has no
  * uint8 kernels; the uint8 forms are TFLite's own reference kernels (reference/conv.h, depthwiseconv_uint8.h,
@@ -12,20 +13,18 @@
  * per-tensor int8 FULLY_CONNECTED (product in binary32 until 2026-02, then binary64), RELU and LEAKY_RELU (quotient in
  * binary32, then binary64), SUB (quotient in binary32, then binary64). These profiles are TFLite's own rules, which all
  * stored goldens follow: binary32, binary32, binary64. */
-#define REFERENCE_GEMM(R)                                                                                      \
-  .gemm = {[QV_GEMM_CONV_I8] = FORM(R, F64),       [QV_GEMM_CONV_GROUP] = FORM(R, F64),                         \
-           [QV_GEMM_CONV_I4] = FORM(R, F64),       [QV_GEMM_CONV_U8] = FORM(R, F32PROD),                        \
-           [QV_GEMM_CONV_16_64] = FORM(64, F64),   [QV_GEMM_CONV_16_32] = FORM(R, F64),                         \
-           [QV_GEMM_DW_I8] = FORM(R, F64),         [QV_GEMM_DW_I4] = FORM(R, F64),                              \
-           [QV_GEMM_DW_U8] = FORM(R, F32PROD),     [QV_GEMM_DW_16_64] = FORM(64, F64),                          \
-           [QV_GEMM_FC_I8] = FORM(R, F32PROD),     [QV_GEMM_FC_PC] = FORM(R, F64),                              \
-           [QV_GEMM_FC_I4] = FORM(R, F32PROD),     [QV_GEMM_FC_U8] = FORM(R, F32PROD),                          \
-           [QV_GEMM_FC_16_64] = FORM(64, F32PROD), [QV_GEMM_FC_16_64_PC] = FORM(64, F64),                       \
-           [QV_GEMM_FC_16_32] = FORM(R, F32PROD)}
+#define REFERENCE_GEMM(R)                                                                                                                  \
+  .gemm = {[QV_GEMM_CONV_I8] = FORM(R, F64),      [QV_GEMM_CONV_GROUP] = FORM(R, F64),  [QV_GEMM_CONV_I4] = FORM(R, F64),                  \
+           [QV_GEMM_CONV_U8] = FORM(R, F32PROD),  [QV_GEMM_CONV_16_64] = FORM(64, F64), [QV_GEMM_CONV_16_32] = FORM(R, F64),               \
+           [QV_GEMM_DW_I8] = FORM(R, F64),        [QV_GEMM_DW_I4] = FORM(R, F64),       [QV_GEMM_DW_U8] = FORM(R, F32PROD),                \
+           [QV_GEMM_DW_16_64] = FORM(64, F64),    [QV_GEMM_FC_I8] = FORM(R, F32PROD),   [QV_GEMM_FC_PC] = FORM(R, F64),                    \
+           [QV_GEMM_FC_I4] = FORM(R, F32PROD),    [QV_GEMM_FC_U8] = FORM(R, F32PROD),   [QV_GEMM_FC_16_64] = FORM(64, F32PROD),            \
+           [QV_GEMM_FC_16_64_PC] = FORM(64, F64), [QV_GEMM_FC_16_32] = FORM(R, F32PROD)}
 
 #define UINT8_NOTE "uint8 tensors: the arithmetic is that of TFLite's own reference kernels; TFLite Micro has none for uint8"
 
-#define WRAP(n) {.mode = QV_ACC_WRAP, .bits = (n), .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST}
+#define WRAP(n)                                                                                                                            \
+  { .mode = QV_ACC_WRAP, .bits = (n), .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST }
 #define ACCUMULATORS .acc32 = WRAP(32), .acc64 = WRAP(64)
 
 static const qv_profile profiles[] = {
@@ -57,13 +56,20 @@ static const qv_profile profiles[] = {
     {.name = "tflite-ruy-x86",
      .summary = "TFLite 2.9 on x86-64, built-in kernels (ruy GEMM), no delegate",
      .evidence = "measured: TFLite 2.9.0 on whole nets and one-operator nets",
-     .gemm = {[QV_GEMM_CONV_I8] = FORM(U, F64),       [QV_GEMM_CONV_GROUP] = FORM(D, F64),
-              [QV_GEMM_CONV_I4] = FORM(U, F64),       [QV_GEMM_CONV_U8] = FORM(U, F32PROD),
-              [QV_GEMM_CONV_16_64] = FORM(64, F64),   [QV_GEMM_CONV_16_32] = FORM(U, F64),
-              [QV_GEMM_DW_I8] = FORM(U, F64),        [QV_GEMM_DW_U8] = FORM(D, F32PROD),
-              [QV_GEMM_DW_16_64] = FORM(64, F64),     [QV_GEMM_FC_I8] = FORM(U, F32PROD),
-              [QV_GEMM_FC_PC] = FORM(U, F64),         [QV_GEMM_FC_I4] = FORM(U, F32PROD),
-              [QV_GEMM_FC_U8] = FORM(U, F32PROD),     [QV_GEMM_FC_16_64] = FORM(64, F32PROD)},
+     .gemm = {[QV_GEMM_CONV_I8] = FORM(U, F64),
+              [QV_GEMM_CONV_GROUP] = FORM(D, F64),
+              [QV_GEMM_CONV_I4] = FORM(U, F64),
+              [QV_GEMM_CONV_U8] = FORM(U, F32PROD),
+              [QV_GEMM_CONV_16_64] = FORM(64, F64),
+              [QV_GEMM_CONV_16_32] = FORM(U, F64),
+              [QV_GEMM_DW_I8] = FORM(U, F64),
+              [QV_GEMM_DW_U8] = FORM(D, F32PROD),
+              [QV_GEMM_DW_16_64] = FORM(64, F64),
+              [QV_GEMM_FC_I8] = FORM(U, F32PROD),
+              [QV_GEMM_FC_PC] = FORM(U, F64),
+              [QV_GEMM_FC_I4] = FORM(U, F32PROD),
+              [QV_GEMM_FC_U8] = FORM(U, F32PROD),
+              [QV_GEMM_FC_16_64] = FORM(64, F32PROD)},
      .dw_simd = 8,
      .conv_needs_bias = true,
      .rescale = QV_RQ_D,
@@ -82,11 +88,16 @@ static const qv_profile profiles[] = {
     {.name = "xnnpack",
      .summary = "TFLite with the XNNPACK delegate on x86-64 (default of full TFLite builds)",
      .evidence = "measured: LiteRT 2.3.0 on x86-64 and XNNPACK on WebAssembly",
-     .gemm = {[QV_GEMM_CONV_I8] = FORM(F32, F32),     [QV_GEMM_CONV_GROUP] = FORM(F32, F32),
-              [QV_GEMM_CONV_U8] = FORM(F32, F32),     [QV_GEMM_CONV_16_64] = FORM(64, F64),
-              [QV_GEMM_DW_I8] = FORM(F32, F32),       [QV_GEMM_DW_U8] = FORM(F32, F32),
-              [QV_GEMM_DW_16_64] = FORM(64, F64),     [QV_GEMM_FC_I8] = FORM(F32, F32),
-              [QV_GEMM_FC_PC] = FORM(F32, F32),       [QV_GEMM_FC_U8] = FORM(F32, F32),
+     .gemm = {[QV_GEMM_CONV_I8] = FORM(F32, F32),
+              [QV_GEMM_CONV_GROUP] = FORM(F32, F32),
+              [QV_GEMM_CONV_U8] = FORM(F32, F32),
+              [QV_GEMM_CONV_16_64] = FORM(64, F64),
+              [QV_GEMM_DW_I8] = FORM(F32, F32),
+              [QV_GEMM_DW_U8] = FORM(F32, F32),
+              [QV_GEMM_DW_16_64] = FORM(64, F64),
+              [QV_GEMM_FC_I8] = FORM(F32, F32),
+              [QV_GEMM_FC_PC] = FORM(F32, F32),
+              [QV_GEMM_FC_U8] = FORM(F32, F32),
               [QV_GEMM_FC_16_64] = FORM(F64A, F64)},
      .conv_needs_bias = true,
      .rescale = QV_RQ_D,

@@ -33,8 +33,8 @@ typedef enum {
   QV_GEMM_DW_U8,
   QV_GEMM_DW_16_64,
   QV_GEMM_DW_16_32,
-  QV_GEMM_FC_I8,      /* weights with one scale                             */
-  QV_GEMM_FC_PC,      /* one scale per channel                              */
+  QV_GEMM_FC_I8, /* weights with one scale                             */
+  QV_GEMM_FC_PC, /* one scale per channel                              */
   QV_GEMM_FC_I4,
   QV_GEMM_FC_I4_PC,
   QV_GEMM_FC_U8,
@@ -63,32 +63,32 @@ typedef struct {
   const char *summary;  /* one line: which runtime and build */
   const char *evidence; /* how we know: one line */
   qv_gemm_form gemm[QV_GEMM_CASES];
-  uint32_t dw_simd;              /* not 0: int8 DEPTHWISE channels from the last multiple of this on use `rescale`     */
-  bool conv_needs_bias;          /* CONV_2D, 8-bit DEPTHWISE_CONV_2D without a bias are refused by the runtime         */
-  bool reference;                /* every kernel is the reference one                                                  */
-  const char *uint8_note;        /* said of nets with uint8 tensors, or NULL                                           */
-  qv_rq rescale;                 /* ADD/SUB/MUL/QUANTIZE/RELU/LEAKY_RELU/... stages                                    */
-  qv_add_form add;               /* of 8-bit ADD and SUB; int16 is always QV_ADD_TFLITE                                */
-  bool sub_subtracts;            /* SUB: difference of the rescaled operands, not a sum with a negated multiplier      */
-  bool add_pot16;                /* int16 ADD/SUB with power-of-two scales take a shift-only path (TFLite, not TFLM)   */
-  qv_gemm_form mul8;             /* 8-bit MUL; int16 is always rescale with QV_MULT_F64                                */
+  uint32_t dw_simd;       /* not 0: int8 DEPTHWISE channels from the last multiple of this on use `rescale`     */
+  bool conv_needs_bias;   /* CONV_2D, 8-bit DEPTHWISE_CONV_2D without a bias are refused by the runtime         */
+  bool reference;         /* every kernel is the reference one                                                  */
+  const char *uint8_note; /* said of nets with uint8 tensors, or NULL                                           */
+  qv_rq rescale;          /* ADD/SUB/MUL/QUANTIZE/RELU/LEAKY_RELU/... stages                                    */
+  qv_add_form add;        /* of 8-bit ADD and SUB; int16 is always QV_ADD_TFLITE                                */
+  bool sub_subtracts;     /* SUB: difference of the rescaled operands, not a sum with a negated multiplier      */
+  bool add_pot16;         /* int16 ADD/SUB with power-of-two scales take a shift-only path (TFLite, not TFLM)   */
+  qv_gemm_form mul8;      /* 8-bit MUL; int16 is always rescale with QV_MULT_F64                                */
   qv_mean_form mean;
   qv_softmax_form softmax;
   qv_req8_form req8;
-  bool relu6_clamps;             /* RELU6 as an op of its own clamps in the input's scale, without rescaling (TFLM)    */
-  bool act_f32;                  /* RELU*, LEAKY_RELU: multipliers from binary32 quotients                             */
-  bool leaky_xnnpack;            /* 8-bit LEAKY_RELU: 8 fraction bits, ties up                                         */
-  bool act_lut;                  /* 8-bit LOGISTIC, TANH: table from binary32 libm (else fixed point)                  */
-  bool concat_rescales;          /* uint8 CONCATENATION rescales inputs of other scales                                */
-  bool quant_inv;                /* float QUANTIZE: rne(x * (1/s)) instead of nearest-away of x/s                      */
-  uint32_t quant_simd8;          /* not 0: that holds up to the last multiple of this many elements only               */
-  bool quant16_open;             /* float QUANTIZE to int16 differs between builds                                     */
-  bool act_tie_open;             /* activation bounds f/s that end in exactly .5: rounding not known                   */
-  bool lut_even;                 /* act_lut: entries rounded ties to even (else away)                                  */
-  bool relu_all;                 /* 8-bit RELU_N1_TO_1 and RELU_0_TO_1 exist as operators of their own                 */
-  bool req16_open;               /* int16 QUANTIZE, and int8 <-> uint8 of unequal scales, differ between builds        */
-  bool cap30;                    /* multiplier exponents above 30 are capped (single-rounding builds)                  */
-  qv_acc acc32, acc64;           /* accumulator of int8 and of 16x8-int64 kernels                                      */
+  bool relu6_clamps;    /* RELU6 as an op of its own clamps in the input's scale, without rescaling (TFLM)    */
+  bool act_f32;         /* RELU*, LEAKY_RELU: multipliers from binary32 quotients                             */
+  bool leaky_xnnpack;   /* 8-bit LEAKY_RELU: 8 fraction bits, ties up                                         */
+  bool act_lut;         /* 8-bit LOGISTIC, TANH: table from binary32 libm (else fixed point)                  */
+  bool concat_rescales; /* uint8 CONCATENATION rescales inputs of other scales                                */
+  bool quant_inv;       /* float QUANTIZE: rne(x * (1/s)) instead of nearest-away of x/s                      */
+  uint32_t quant_simd8; /* not 0: that holds up to the last multiple of this many elements only               */
+  bool quant16_open;    /* float QUANTIZE to int16 differs between builds                                     */
+  bool act_tie_open;    /* activation bounds f/s that end in exactly .5: rounding not known                   */
+  bool lut_even;        /* act_lut: entries rounded ties to even (else away)                                  */
+  bool relu_all;        /* 8-bit RELU_N1_TO_1 and RELU_0_TO_1 exist as operators of their own                 */
+  bool req16_open;      /* int16 QUANTIZE, and int8 <-> uint8 of unequal scales, differ between builds        */
+  bool cap30;           /* multiplier exponents above 30 are capped (single-rounding builds)                  */
+  qv_acc acc32, acc64;  /* accumulator of int8 and of 16x8-int64 kernels                                      */
 } qv_profile;
 
 /* By name; NULL if there is none. Aliases are resolved ("cmsis" is tflite-double). */
@@ -123,9 +123,9 @@ typedef struct {
 } qv_act_scales;
 
 typedef enum { QV_FN_LOGISTIC, QV_FN_TANH } qv_act_fn;
-void qv_table_fixed(int32_t t[256], qv_act_fn f, const qv_act_scales *a); /* gemmlowp fixed point; reference kernels    */
+void qv_table_fixed(int32_t t[256], qv_act_fn f, const qv_act_scales *a);          /* gemmlowp fixed point; reference kernels    */
 void qv_table_lut(int32_t t[256], qv_act_fn f, const qv_act_scales *a, bool even); /* binary32; optimized kernels       */
-bool qv_table_hard_swish(int32_t t[256], const qv_act_scales *a);         /* false: the kernel refuses these scales     */
+bool qv_table_hard_swish(int32_t t[256], const qv_act_scales *a);                  /* false: the kernel refuses these scales     */
 /* y = x >= z_x ? RQ(x - z_x, ident) : RQ(x - z_x, alpha). */
 void qv_table_leaky(int32_t t[256], const qv_rq_par *ident, const qv_rq_par *alpha, const qv_act_scales *a);
 

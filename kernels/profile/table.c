@@ -30,9 +30,7 @@ void qv_table_fixed(int32_t t[256], qv_act_fn f, const qv_act_scales *a) {
   }
 }
 
-static int16_t to_int16_multiplier(int32_t m) {
-  return (int16_t)(m >= INT32_MAX - (1 << 15) ? INT16_MAX : (m + (1 << 15)) >> 16);
-}
+static int16_t to_int16_multiplier(int32_t m) { return (int16_t)(m >= INT32_MAX - (1 << 15) ? INT16_MAX : (m + (1 << 15)) >> 16); }
 
 /* Saturating rounding doubling high multiply of int16; the sign-dependent nudge and truncation are a floor (Lemma S1). */
 static int64_t srdhm16(int64_t x, int64_t y) {
@@ -97,16 +95,16 @@ void qv_softmax_exp_table(float table[256], float s, float beta) {
 
 /* Samples of f on [lo,hi] in Q0.15, each lowered by half the interpolation error in the middle of its segment. Once in
  * binary32 and once in binary64: the runtimes' two instances of one template. */
-#define LUT16(name, real, rnd, min, max)                                                   \
-  static void name(int16_t lut[513], real (*f)(real), real lo, real hi) {                  \
-    const real step = (hi - lo) / 512, half = step / 2, unit = 32768;                      \
-    for (int i = 0; i < 512; i++) {                                                        \
-      real x = lo + (real)i * step, v = rnd(f(x) * unit);                                  \
-      real next = f(lo + (real)(i + 1) * step) * unit;                                     \
-      real error = rnd((next + v) / 2) - rnd(f(x + half) * unit);                          \
-      lut[i] = (int16_t)min(max(v - rnd(error / 2), (real)-32768), (real)32767);           \
-    }                                                                                      \
-    lut[512] = (int16_t)min(max(rnd(f(hi) * unit), (real)-32768), (real)32767);            \
+#define LUT16(name, real, rnd, min, max)                                                                                                   \
+  static void name(int16_t lut[513], real (*f)(real), real lo, real hi) {                                                                  \
+    const real step = (hi - lo) / 512, half = step / 2, unit = 32768;                                                                      \
+    for (int i = 0; i < 512; i++) {                                                                                                        \
+      real x = lo + (real)i * step, v = rnd(f(x) * unit);                                                                                  \
+      real next = f(lo + (real)(i + 1) * step) * unit;                                                                                     \
+      real error = rnd((next + v) / 2) - rnd(f(x + half) * unit);                                                                          \
+      lut[i] = (int16_t)min(max(v - rnd(error / 2), (real)-32768), (real)32767);                                                           \
+    }                                                                                                                                      \
+    lut[512] = (int16_t)min(max(rnd(f(hi) * unit), (real)-32768), (real)32767);                                                            \
   }
 LUT16(lut16_f32, float, roundf, fminf, fmaxf)
 LUT16(lut16_f64, double, round, fmin, fmax)
