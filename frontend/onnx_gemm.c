@@ -155,13 +155,25 @@ static qv_status read_groups(ox *L, uint32_t *groups) {
 
 static bool wide(int32_t type) { return type == ONX_INT16 || type == ONX_UINT16; }
 
-static qv_status pick_acc(ox *L, const gemm *g, qv_acc *acc) {
+static bool same_w_zps(const gemm *g) {
+  for (uint32_t o = 1; o < g->n_w_zp; o++)
+    if (g->w_zp[o] != g->w_zp[0]) return false;
+  return true;
+}
+
+/* `weights_first`: the runtime's matrix product has the weights on the left, over (channel, row, column): only then and without
+ * pairs or lanes, or where that order is ours, the accumulator is known. */
+static qv_status pick_acc(ox *L, const gemm *g, bool weights_first, qv_acc *acc) {
   int32_t xt = g->as_u8 ? ONX_UINT8 : g->x->type;
-  *acc = L->prof->acc[onx_range(xt).lo < 0][onx_range(g->w_type).lo < 0];
+  bool xs = onx_range(xt).lo < 0, ws = onx_range(g->w_type).lo < 0;
+  *acc = weights_first ? L->prof->acc[ws][xs] : L->prof->acc[xs][ws];
   if (acc->bits == 0)
     return OX_UNSUP(L, g->x, "activations %s with weights %s: the arithmetic under profile %s is not known (or that runtime does not have it)",
                     onx_type_name(xt), onx_type_name(g->w_type), L->prof->name);
-  bool depthwise = g->conv && g->win.groups > 1 && g->win.groups == g->win.ic && g->win.oc == g->win.ic;
+  bool staged = acc->mode == QV_ACC_PAIR16 || acc->mode == QV_ACC_LANES;
+  if (weights_first && staged && g->win.kh * (uint64_t)g->win.kw > 1 && g->win.ic / g->win.groups > 1)
+    return OX_UNSUP(L, g->x, "profile %s adds the products in another order (channel by channel), which is not modelled", L->prof->name);
+  bool depthwise = g->conv && !weights_first && g->win.groups == g->win.ic && g->win.oc == g->win.ic && same_w_zps(g);
   if (depthwise && L->prof->dw_exact)
     *acc = (qv_acc){.mode = QV_ACC_WRAP, .bits = acc->bits, .order = acc->order, .bias = acc->bias, .raw = true};
   return QV_OK;
@@ -225,7 +237,9 @@ static qv_status qlinear(ox *L, gemm *g, ox_value *w, uint32_t y0, float alpha, 
   QV_TRY(ox_res(L, 0, &y));
   QV_TRY(weight_zps(L, w, g, qw->n, qw->z));
   QV_TRY(ox_one_quant(L, y0, ONX_UINT8, &qy));
-  QV_TRY(pick_acc(L, g, &acc));
+  QV_TRY(pick_acc(L, g, false, &acc));
+  if (L->prof->qdq == QV_QDQ_ORT && g->x->type == ONX_INT8 && g->w_type == ONX_UINT8)
+    return OX_UNSUP(L, g->x, "the runtime of profile %s has no kernel for activations INT8 with weights UINT8", L->prof->name);
   if (L->prof->qdq == QV_QDQ_ORT && (wide(g->x->type) || wide(g->w_type) || onx_range(qy.type).hi > 255 || onx_range(g->w_type).hi < 127))
     return OX_UNSUP(L, g->x, "the operator takes 8-bit tensors only");
   QV_TRY(sums(L, g, &acc, y, "/acc", &net));
@@ -323,7 +337,7 @@ static qv_status zp_operand(ox *L, uint32_t k, const ox_value *v, uint32_t *n, c
   return QV_OK;
 }
 
-static qv_status integer_result(ox *L, gemm *g, ox_value *w) {
+static qv_status integer_result(ox *L, gemm *g, ox_value *w, bool weights_first) {
   qv_status st;
   ox_value *y;
   qv_acc acc;
@@ -337,7 +351,7 @@ static qv_status integer_result(ox *L, gemm *g, ox_value *w) {
   QV_TRY(zp_operand(L, 3, w, &n, &z));
   QV_TRY(weight_zps(L, w, g, n, z));
   QV_TRY(no_bias(L, g));
-  QV_TRY(pick_acc(L, g, &acc));
+  QV_TRY(pick_acc(L, g, weights_first, &acc));
   QV_TRY(sums(L, g, &acc, y, "", &net));
   ox_set_int(y, net, ONX_INT32, &g->out, g->conv);
 done:
@@ -355,7 +369,7 @@ qv_status ox_conv_integer(ox *L) {
   QV_TRY(read_groups(L, &groups));
   QV_TRY(conv_weights(L, w, &g, groups));
   QV_TRY(conv_shape(L, &g, w));
-  QV_TRY(integer_result(L, &g, w));
+  QV_TRY(integer_result(L, &g, w, L->prof->contrib)); /* ONNX Runtime: weights times unrolled image */
 done:
   return st;
 }
@@ -370,7 +384,7 @@ qv_status ox_matmul_integer(ox *L) {
   QV_TRY(int_operand(L, &g, NULL));
   QV_TRY(dense_weights(L, w, &g, false, &k));
   QV_TRY(dense_shape(L, &g, k));
-  QV_TRY(integer_result(L, &g, w));
+  QV_TRY(integer_result(L, &g, w, false));
 done:
   return st;
 }
@@ -445,7 +459,7 @@ static qv_status qdq(ox *L, gemm *g, ox_value *w, ox_value *b, float alpha, bool
     acc = (qv_acc){.mode = QV_ACC_EXACT};
   } else if (wide(x->type) || wide(g->w_type)) {
     acc = (qv_acc){.mode = QV_ACC_EXACT}; /* real arithmetic: no machine of that profile has this operator */
-  } else QV_TRY(pick_acc(L, g, &acc));
+  } else QV_TRY(pick_acc(L, g, false, &acc));
   QV_TRY(sums(L, g, &acc, y, "/acc", &net));
   QV_TRY(ox_set_pending(L, y, &p, net, g->conv, &g->out));
 done:

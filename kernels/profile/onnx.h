@@ -29,7 +29,8 @@ typedef struct {
   qv_onnx_qdq qdq;
   qv_acc acc[2][2];     /* of convolution and matrix product by [activations signed][weights signed], 8-bit types or fewer;
                            bits = 0: not known, refused                                                                  */
-  bool dw_exact;        /* depthwise convolutions have a kernel of their own, without the pair or lane stage of acc      */
+  bool dw_exact;        /* depthwise convolutions with one weight zero point have a kernel of their own, without the pair
+                           or lane stage of acc                                                                          */
   bool qoperator;       /* QLinearConv, QLinearMatMul, ... are known                                                     */
   bool contrib;         /* operators of the domain com.microsoft are known                                               */
   bool elementwise;     /* anything beside convolution, matrix product and data movement is known                        */
