@@ -12,6 +12,7 @@
 
 #include "frontend/load.h"
 #include "ir/base/rng.h"
+#include "ir/qir.h"
 #include "kernels/ref.h"
 #include "tests/tfl_build.h"
 
@@ -71,6 +72,21 @@ static const char *const profiles[] = {"tflite-double", "tflite-single", "tflite
 
 static int64_t sat8(int64_t v) { return qv_clamp64(v, -128, 127); }
 
+/* Every lowered net has a text form that reads back to the same text. */
+static void text_round_trip(const qv_net *net) {
+  qv_buf a = {0}, b = {0};
+  qv_net *again = NULL;
+  qv_err err = {0};
+  assert_int_equal(qv_qir_write(&a, net, &err), QV_OK);
+  if (qv_qir_read(&again, (const char *)a.p, a.n, &err) != QV_OK) fail_msg("%s", err.msg);
+  assert_int_equal(qv_qir_write(&b, again, &err), QV_OK);
+  assert_int_equal(a.n, b.n);
+  assert_memory_equal(a.p, b.p, a.n);
+  qv_net_free(again);
+  qv_buf_free(&a);
+  qv_buf_free(&b);
+}
+
 /* m on random inputs under every profile; want(x, y) computes the expected result. */
 typedef void (*oracle)(const int64_t *const *x, int64_t *y, const void *arg);
 
@@ -78,6 +94,7 @@ static void check_model(const tb_model *m, oracle want, const void *arg) {
   for (size_t p = 0; p < N_PROFILES; p++) {
     qv_net *net = load_ok(m, profiles[p]);
     assert_string_equal(net->profile, profiles[p]);
+    text_round_trip(net);
     int64_t *x[4] = {0};
     for (uint32_t i = 0; i < net->n_in; i++) {
       const qv_tensor *t = &net->tensor[net->in[i].tensor];
