@@ -6,7 +6,8 @@
 #include "ir/index.h"
 #include "kernels/step.h"
 
-#define ONE ((int64_t)1 << 16)
+#define SCALE 16
+#define ONE ((int64_t)1 << SCALE)
 #define LINE_SPAN ((qv_i128)1 << 20) /* wider input intervals are taken as constants */
 #define C_LIMIT ((qv_i128)1 << 120)
 
@@ -88,12 +89,12 @@ static qv_status add_c(qv_linear *l, qv_i128 v) {
   return l->c > C_LIMIT || l->c < -C_LIMIT ? QV_E_LIMIT : QV_OK;
 }
 
-/* The end of a*[lo,hi] that counts for the bound, a and the interval up to 2^63: fits 2^126; must fit the constant. */
-static qv_status add_interval(qv_linear *l, int64_t a, qv_itv v, int64_t scale) {
+/* The end of a*[lo,hi] that counts for the bound, times 2^shift; a and the interval up to 2^63: fits 2^126; must fit the constant. */
+static qv_status add_interval(qv_linear *l, int64_t a, qv_itv v, int shift) {
   qv_i128 p = (qv_i128)a * v.lo, q = (qv_i128)a * v.hi;
-  qv_i128 e = (p > q) == l->hi ? p : q;
-  if (e > C_LIMIT / scale || e < -C_LIMIT / scale) return QV_E_LIMIT;
-  return add_c(l, e * scale);
+  qv_i128 e = (p > q) == l->hi ? p : q, limit = qv_floor_shift(C_LIMIT, shift);
+  if (e > limit || e < -limit) return QV_E_LIMIT;
+  return add_c(l, qv_scale2(e, shift));
 }
 
 static qv_status add_coef(qv_linear *l, uint32_t tensor, size_t e, int64_t a) {
@@ -151,7 +152,7 @@ static qv_status through_affine(qv_linear *l, const qv_node *n, size_t e, int64_
   if (st != QV_OK) return st;
   qv_i128 k = f->b[o] - (qv_i128)f->x_zp * sum;
   if (k > INT64_MAX || k < INT64_MIN) return QV_E_LIMIT;
-  return add_interval(l, a, (qv_itv){(int64_t)k, (int64_t)k}, ONE);
+  return add_interval(l, a, (qv_itv){(int64_t)k, (int64_t)k}, SCALE);
 }
 
 static qv_status through_sum(qv_linear *l, const qv_node *n, size_t e, int64_t a) {
@@ -160,7 +161,7 @@ static qv_status through_sum(qv_linear *l, const qv_node *n, size_t e, int64_t a
   for (uint32_t k = 0; st == QV_OK && k < n->n_in; k++) {
     int64_t ac, z;
     if (!qv_mul64(&ac, a, s->c[k]) || !qv_mul64(&z, s->c[k], s->z[k]) || z == INT64_MIN) return QV_E_LIMIT;
-    if ((st = add_coef(l, n->in[k], e, ac)) == QV_OK) st = add_interval(l, a, (qv_itv){-z, -z}, ONE);
+    if ((st = add_coef(l, n->in[k], e, ac)) == QV_OK) st = add_interval(l, a, (qv_itv){-z, -z}, SCALE);
   }
   return st;
 }
@@ -173,7 +174,7 @@ static qv_status through_index(qv_linear *l, uint32_t node, size_t e, int64_t a)
     qv_index_map(l->map[node], l->net, n);
   }
   qv_index_src s = l->map[node][e];
-  if (s.src == QV_NONE) return add_interval(l, a, (qv_itv){s.off, s.off}, ONE);
+  if (s.src == QV_NONE) return add_interval(l, a, (qv_itv){s.off, s.off}, SCALE);
   return add_coef(l, n->in[s.src], (size_t)s.off, a);
 }
 
@@ -273,6 +274,14 @@ static const lines *find_lines(qv_linear *l, uint32_t node, uint32_t channel, qv
   return fit(l, &l->cache[h], &l->net->node[node]) ? &l->cache[h] : NULL;
 }
 
+/* *out = a*t if that is within the constant's limit. Divisions are for the rare t of 2^56 and more. */
+static bool scaled(qv_i128 *out, int64_t a, qv_i128 t) {
+  qv_i128 mag = t < 0 ? -t : t, am = a < 0 ? -(qv_i128)a : a;
+  if (mag >= (qv_i128)1 << 56 && am > C_LIMIT / mag) return false;
+  *out = a * t;
+  return true;
+}
+
 static qv_status through_function(qv_linear *l, uint32_t node, size_t e, int64_t a) {
   const qv_node *n = &l->net->node[node];
   qv_itv x = qv_ranges_at(&l->r->tensor[n->in[0]], e);
@@ -280,20 +289,20 @@ static qv_status through_function(qv_linear *l, uint32_t node, size_t e, int64_t
   if (spend(l, 4) != QV_OK) return QV_E_LIMIT; /* about what a line costs, in multiply-adds */
   if (x.lo == x.hi) {
     int64_t y = value(n, c, x.lo);
-    return add_interval(l, a, (qv_itv){y, y}, ONE);
+    return add_interval(l, a, (qv_itv){y, y}, SCALE);
   }
-  if ((qv_i128)x.hi - x.lo > LINE_SPAN) return add_interval(l, a, qv_ranges_at(&l->r->tensor[n->out], e), ONE);
+  if ((qv_i128)x.hi - x.lo > LINE_SPAN) return add_interval(l, a, qv_ranges_at(&l->r->tensor[n->out], e), SCALE);
   const lines *v = find_lines(l, node, c, x);
   if (v == NULL) return QV_E_NOMEM;
   line k = (a > 0) == l->hi ? v->upper : v->lower;
   qv_i128 t = k.t;
-  qv_i128 mag = t < 0 ? -t : t, am = a < 0 ? -(qv_i128)a : a;
-  if (mag > 0 && am > C_LIMIT / mag) return QV_E_LIMIT;
-  qv_i128 ap = (qv_i128)a * k.p, q = qv_floor_shift(ap, 16);
+  qv_i128 at;
+  if (!scaled(&at, a, t)) return QV_E_LIMIT;
+  qv_i128 ap = (qv_i128)a * k.p, q = qv_floor_shift(ap, SCALE);
   if (q > INT64_MAX || q < INT64_MIN) return QV_E_LIMIT;
-  qv_status st = add_c(l, a * t);
+  qv_status st = add_c(l, at);
   if (st == QV_OK) st = add_coef(l, n->in[0], e, (int64_t)q);
-  return st == QV_OK ? add_interval(l, (int64_t)(ap - q * ONE), x, 1) : st;
+  return st == QV_OK ? add_interval(l, (int64_t)(ap - q * ONE), x, 0) : st;
 }
 
 static qv_status through(qv_linear *l, uint32_t node, size_t e, int64_t a) {
@@ -316,7 +325,7 @@ static qv_status through(qv_linear *l, uint32_t node, size_t e, int64_t a) {
   case QV_OPAQUE:
   case QV_KINDS: break;
   }
-  return add_interval(l, a, qv_ranges_at(&l->r->tensor[n->out], e), ONE);
+  return add_interval(l, a, qv_ranges_at(&l->r->tensor[n->out], e), SCALE);
 }
 
 /* Empty the coefficients of a tensor; `node` = its producer to substitute, QV_NONE = take its ranges. `drop`: only empty. */
@@ -331,7 +340,7 @@ static qv_status replace(qv_linear *l, uint32_t tensor, uint32_t node, bool drop
     t->a[e] = 0;
     t->on[e] = false;
     if (drop || st != QV_OK || a == 0) continue;
-    st = node != QV_NONE ? through(l, node, e, a) : add_interval(l, a, qv_ranges_at(&l->r->tensor[tensor], e), ONE);
+    st = node != QV_NONE ? through(l, node, e, a) : add_interval(l, a, qv_ranges_at(&l->r->tensor[tensor], e), SCALE);
   }
   return st;
 }

@@ -70,10 +70,10 @@ static bool add_row(prover *p, const qv_cert_linear *row) {
 static qv_status improve(prover *p, qv_linear *lin, uint32_t node, uint32_t channel, bool hi, qv_itv *v, bool *better) {
   uint32_t best_from = QV_NONE;
   qv_status st = QV_OK;
-  for (uint32_t from = node; st == QV_OK && from-- > 0;) {
+  for (uint32_t from = node; st == QV_OK && p->work > 0 && from-- > 0;) {
     if (p->net->node[from].kind != QV_AFFINE) continue;
     int64_t b;
-    uint64_t share = p->work / 32 + 1, left = share; /* so that one channel never spends what the others need */
+    uint64_t share = (p->work + 31) / 32, left = share; /* so that one channel never spends what the others need */
     st = qv_linear_bound(&b, lin, node, channel, hi, from, hi ? v->hi : v->lo, &left);
     p->work -= share - left;
     if (st != QV_OK || (hi ? b >= v->hi : b <= v->lo)) continue;
