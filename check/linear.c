@@ -55,7 +55,7 @@ static void add_constant(State *s, i128 v) {
 // C += 2^16 * a * v
 static void add_value(State *s, int64_t a, i128 v) { add_constant(s, checked_product(s, checked_product(s, a, v), 1 << 16)); }
 
-static void add_coefficient(State *s, uint32_t tensor, uint32_t e, i128 a) {
+static Row *row_of(State *s, uint32_t tensor) {
   Row *r = &s->rows[tensor];
   if (!r->a) {
     uint32_t size = s->net->tensors[tensor].size;
@@ -63,9 +63,11 @@ static void add_coefficient(State *s, uint32_t tensor, uint32_t e, i128 a) {
     if (s->held > s->net->text + (1 << 22)) give_up(s, "the row's tensors are too large for this checker");
     r->a = take(size, sizeof *r->a), r->listed = take(size, sizeof *r->listed), r->list = take(size, sizeof *r->list);
   }
-  a += r->a[e];
-  if (!fits64(a)) give_up(s, "a coefficient leaves int64");
-  r->a[e] = (int64_t)a;
+  return r;
+}
+
+static void add_coefficient(const State *s, Row *r, uint32_t e, int64_t a, int64_t factor) {
+  if (__builtin_mul_overflow(a, factor, &a) || __builtin_add_overflow(a, r->a[e], &r->a[e])) give_up(s, "a coefficient leaves int64");
   if (!r->listed[e]) r->listed[e] = true, r->list[r->n++] = e;
 }
 
@@ -87,11 +89,12 @@ static void other(State *s, uint32_t tensor, uint32_t e, int64_t a) {
   add_value(s, a, end_for(s, a, range_at(&s->net->tensors[tensor], e)));
 }
 
-static void affine(State *s, const Node *n, uint32_t e, int64_t a) {
+static void substitute_affine(State *s, const Node *n, uint32_t e, int64_t a) {
   const Window *w = &n->w;
   uint32_t o = e % w->oc, x = e / w->oc % w->ow, y = e / w->oc / w->ow % w->oh, i = e / w->oc / w->ow / w->oh;
   uint32_t icg = w->ic / w->groups, first = o / (w->oc / w->groups) * icg, ky, ky1, kx0, kx1;
   int64_t wz = n->w_zp[n->n_wzp == 1 ? 0 : o], sum = 0; // at most 2^28 terms below 2^33
+  Row *r = row_of(s, n->in[0]);
   inside_taps(y, w->sh, w->pt, w->dh, w->kh, w->ih, &ky, &ky1);
   inside_taps(x, w->sw, w->pl, w->dw, w->kw, w->iw, &kx0, &kx1);
   for (; ky < ky1; ky++) {
@@ -102,7 +105,7 @@ static void affine(State *s, const Node *n, uint32_t e, int64_t a) {
       for (uint32_t c = 0; c < icg; c++) {
         int64_t d = weight[c] - wz;
         sum += d;
-        if (d != 0) add_coefficient(s, n->in[0], element + c, (i128)a * d);
+        if (d != 0) add_coefficient(s, r, element + c, a, d);
       }
     }
   }
@@ -155,7 +158,7 @@ static const Lines *lines(State *s, const Node *n, const Par *par, Iv v) {
   return best;
 }
 
-static void function(State *s, const Node *n, uint32_t e, int64_t a) {
+static void substitute_function(State *s, const Node *n, uint32_t e, int64_t a) {
   Iv v = range_at(&s->net->tensors[n->in[0]], e);
   const Par *par = n->kind == STEP ? par_at(n, e) : NULL;
   if (v.lo == v.hi) {
@@ -170,7 +173,8 @@ static void function(State *s, const Node *n, uint32_t e, int64_t a) {
   const Line *line = (a > 0) == s->line->upper ? &two->upper : &two->lower;
   i128 ap = checked_product(s, a, line->p), a1 = floor_shift(ap, 16), r = ap - a1 * pow2(16);
   add_constant(s, checked_product(s, a, line->t));
-  add_coefficient(s, n->in[0], e, a1);
+  if (!fits64(a1)) give_up(s, "a coefficient leaves int64");
+  add_coefficient(s, row_of(s, n->in[0]), e, (int64_t)a1, 1);
   add_constant(s, r * (s->line->upper ? v.hi : v.lo)); // 0 <= r < 2^16
 }
 
@@ -178,25 +182,23 @@ static void substitute(State *s, const Node *n, uint32_t e, int64_t a) {
   uint32_t tensor, source;
   switch (n->kind) {
   case AFFINE:
-    if (n->own_harmless) affine(s, n, e, a);
+    if (n->own_harmless) substitute_affine(s, n, e, a);
     else other(s, n->out, e, a);
     break;
   case SUM:
     if (!n->own_harmless) other(s, n->out, e, a);
     for (uint32_t k = 0; n->own_harmless && k < n->n_in; k++) {
-      i128 ac = (i128)a * n->c[k];
-      if (!fits64(ac)) give_up(s, "a coefficient leaves int64");
-      add_coefficient(s, n->in[k], e, ac);
-      add_value(s, (int64_t)ac, -(i128)n->z[k]);
+      add_coefficient(s, row_of(s, n->in[k]), e, a, n->c[k]);
+      add_constant(s, checked_product(s, checked_product(s, a, n->c[k]), -(i128)n->z[k] * pow2(16)));
     }
     break;
   case INDEX:
-    if (index_source(s->net, n, e, &tensor, &source)) add_coefficient(s, tensor, source, a);
+    if (index_source(s->net, n, e, &tensor, &source)) add_coefficient(s, row_of(s, tensor), source, a, 1);
     else add_value(s, a, n->value);
     break;
   case STEP:
   case TABLE:
-  case CLAMP: function(s, n, e, a); break;
+  case CLAMP: substitute_function(s, n, e, a); break;
   case PRODUCT:
   case MAX:
   case WRAP:
@@ -215,7 +217,7 @@ i128 linear_bound(Net *net, const Linear *l, uint32_t element) {
   }
   s->line = l;
   s->C = 0;
-  affine(s, &net->nodes[l->node], element, 1 << 16);
+  substitute_affine(s, &net->nodes[l->node], element, 1 << 16);
   for (uint32_t k = l->node; k-- > l->from;) {
     const Node *n = &net->nodes[k];
     while (next(&s->rows[n->out], &e, &a)) substitute(s, n, e, a);

@@ -80,6 +80,11 @@ static void header(Text *t) {
 static const char *const type_names[] = {"i8", "u8", "i16", "u16", "i32", "i64"};
 static const Iv type_range[] = {{-128, 127}, {0, 255}, {-32768, 32767}, {0, 65535}, {INT32_MIN, INT32_MAX}, {INT64_MIN, INT64_MAX}};
 
+static bool in_type(const Tensor *x, int64_t lo, int64_t hi) {
+  Iv r = type_range[x->type];
+  return r.lo <= lo && hi <= r.hi && -LIMIT62 <= lo && hi <= LIMIT62;
+}
+
 static void tensors(Net *net, Text *t) {
   net->n_tensors = named32(t, "tensors", 1, 1 << 24);
   newline(t);
@@ -140,9 +145,9 @@ static void inputs(Net *net, Text *t) {
   for (uint32_t i = 0; i < net->n_inputs; i++) {
     named(t, "input", i, i);
     uint32_t x = net->inputs[i].tensor = port(net, t);
-    Iv r = {named(t, "lo", -LIMIT62, LIMIT62), 0}, type = type_range[net->tensors[x].type];
-    r.hi = named(t, "hi", -LIMIT62, LIMIT62);
-    require(t, r.lo <= r.hi && type.lo <= r.lo && r.hi <= type.hi, "range empty or outside the storage type");
+    Iv r = {named(t, "lo", INT64_MIN, INT64_MAX), 0};
+    r.hi = named(t, "hi", INT64_MIN, INT64_MAX);
+    require(t, r.lo <= r.hi && in_type(&net->tensors[x], r.lo, r.hi), "range empty or outside the storage type");
     net->inputs[i].range = r;
     port_end(net, t, x, true);
     require(t, net->tensors[x].origin == FROM_NOWHERE, "an input tensor is a constant, or twice an input");
@@ -315,7 +320,7 @@ static void index_node(Net *net, Node *n, Text *t) {
 }
 
 static void tail(Net *net, Node *n, Text *t) {
-  static const char *const names[] = {"softmax_q", "softmax_f", "softmax_16"}, *const rounds[] = {"away", "half_up_trunc", "even"};
+  static const char *const names[] = {"softmax_q", "softmax_f", "softmax_16"}, *const rounds[] = {"away", "half_up_trunc"};
   const Tensor *x = &net->tensors[n->in[0]];
   uint32_t row = x->rank ? x->dims[x->rank - 1] : 1;
   word(t, "tail");
@@ -325,11 +330,13 @@ static void tail(Net *net, Node *n, Text *t) {
   require(t, n->lo <= n->hi, "lo above hi");
   if (which == 1) {
     word(t, "out_scale"), require(t, real32(t) >= 0x1p-40, "out_scale below 2^-40");
-    word(t, "round"), choice(t, rounds, 3), newline(t);
+    word(t, "round"), choice(t, rounds, 2), newline(t);
     word(t, "exp");
+    double last = 0;
     for (unsigned i = 0; i < 256; i++) {
       double e = real32(t);
-      require(t, e >= 0 && e <= 1 && (i < 255 || e > 0), "exp outside [0,1], or exp[255] = 0");
+      require(t, e >= last && e <= 1 && (i < 255 || e > 0), "exp outside [0,1] or decreasing, or exp[255] = 0");
+      last = e;
     }
   } else {
     named(t, "mult", 0, INT32_MAX), named(t, "ls", which == 0 ? 0 : -31, 30);
@@ -343,7 +350,12 @@ static void tail(Net *net, Node *n, Text *t) {
       require(t, (f == RQ_D || f == RQ_S) && row <= 65535, "rq neither RQ_D nor RQ_S, or rows above 65535");
       newline(t);
       word(t, "lut");
-      for (unsigned i = 0; i < 1026; i++) number(t, i == 511 || i == 512 ? 1 << 14 : 0, INT16_MAX);
+      int64_t least = 0; // the first table, entries 0 to 512, does not decrease
+      for (unsigned i = 0; i < 1026; i++) {
+        if (i == 511 && least < 1 << 14) least = 1 << 14;
+        int64_t v = number(t, least, INT16_MAX);
+        least = i < 512 ? v : 0;
+      }
     }
   }
   newline(t);
@@ -398,7 +410,7 @@ static void attributes(Net *net, Node *n, Text *t) {
   case OPAQUE:
     word(t, n->kind == CLAMP ? "clamp" : "opaque"), n->lo = named(t, "lo", INT64_MIN, INT64_MAX),
                                                     n->hi = named(t, "hi", INT64_MIN, INT64_MAX);
-    require(t, n->lo <= n->hi, "lo above hi");
+    require(t, n->lo <= n->hi && (n->kind == CLAMP || in_type(y, n->lo, n->hi)), "lo above hi, or outside the storage type");
     newline(t);
     break;
   case WRAP: word(t, "wrap"), n->bits = named32(t, "bits", 2, 62), newline(t); break;
