@@ -12,7 +12,7 @@
 typedef enum {
   QV_WIT_NONE,      /* no violation found: not excluded                                                              */
   QV_WIT_REACHED,   /* found, replayed: see the other fields                                                          */
-  QV_WIT_EXHAUSTED  /* every input of the domain was executed: there is none                                          */
+  QV_WIT_EXHAUSTED  /* every input of the domain was executed: there is none on which no earlier node traps           */
 } qv_wit_state;
 
 typedef struct {
