@@ -24,7 +24,7 @@ typedef struct {
   Line lower, upper;
 } Lines;
 
-enum { KEPT_LINES = 1 << 12 };
+enum { KEPT_LINES = 1 << 14 };
 
 typedef LinearState State;
 struct LinearState {
@@ -135,8 +135,8 @@ static i128 constant_until(const State *s, const Node *n, const Par *par, i128 x
 
 // "Lines" of section 4: of the candidate slopes, the chord, flat and inner one, the first that is best in the middle of [l,u].
 static const Lines *lines(State *s, const Node *n, const Par *par, Iv v) {
-  uint64_t key = ((uint64_t)v.lo * 31 + (uint64_t)v.hi) * 31 + ((uintptr_t)par >> 4) + ((uintptr_t)n >> 4) * 7;
-  Lines *best = &s->lines[(key * 0x9E3779B97F4A7C15u) >> 52];
+  uint64_t key = ((uint64_t)v.lo * 0x9E3779B97F4A7C15u + (uint64_t)v.hi) * 0xD6E8FEB86659FD93u + (uintptr_t)par + (uintptr_t)n;
+  Lines *best = &s->lines[(key * 0x9E3779B97F4A7C15u) >> 50];
   if (best->node == n && best->par == par && best->x.lo == v.lo && best->x.hi == v.hi) return best;
   i128 l = v.lo, u = v.hi, c = constant_until(s, n, par, l, u), d = l, x1;
   while ((x1 = constant_until(s, n, par, d, u)) < u) d = x1 + 1;
