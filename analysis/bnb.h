@@ -1,0 +1,73 @@
+/* Branch and bound on one goal: can it be made non-positive (for a PAIR: can the violation happen) inside the bounds?
+ *
+ * A node adds splits to the root's bounds: on a unit's accumulator (clamp kinks and single output values alike) or on an
+ * input. Every node is closed by an empty interval or by one integer evaluation of
+ * qv_dual_exact; both children of every split are kept, so the closed leaves cover the box. */
+#ifndef QV_ANALYSIS_BNB_H
+#define QV_ANALYSIS_BNB_H
+
+#include "analysis/robust_dual.h"
+
+typedef enum {
+  QV_SPLIT_NONE,   /* the root                        */
+  QV_SPLIT_ACC_LE, /* acc of unit `var` <= at         */
+  QV_SPLIT_ACC_GE, /* acc of unit `var` >= at         */
+  QV_SPLIT_IN_LE,  /* input variable `var` <= at      */
+  QV_SPLIT_IN_GE
+} qv_split_kind;
+
+/* How a leaf is closed. */
+typedef enum {
+  QV_LEAF_INNER, /* not a leaf: has two children                              */
+  QV_LEAF_EMPTY, /* the splits leave an empty interval, or no value t of a PAIR */
+  QV_LEAF_DUAL,  /* D(is) > 0                                                 */
+  QV_LEAF_OPEN   /* not closed: limit reached                                 */
+} qv_leaf;
+
+/* One node of the tree, in order of creation: children come after their parent, two in a row. */
+typedef struct {
+  uint32_t parent;
+  qv_split_kind kind;
+  uint32_t var;
+  int64_t at;
+  qv_leaf leaf;
+  int scale;       /* DUAL: of the multipliers                         */
+  int32_t root[2]; /* DUAL, PAIR goal: s_y, q                          */
+  uint32_t n;      /* DUAL: non-zero multipliers                       */
+  uint32_t *var_s; /* [n] units, ascending                             */
+  int32_t *s;      /* [n]                                              */
+} qv_bnb_node;
+
+typedef struct {
+  qv_verdict verdict; /* VERIFIED: excluded; FALSIFIED: the probe accepted a point; UNKNOWN  */
+  uint32_t n;
+  qv_bnb_node *node;  /* [n] the tree                                                        */
+  uint32_t n_leaves;  /* closed ones                                                         */
+  double margin;      /* UNKNOWN: the lowest bound among the open nodes, in goal units       */
+  double root_margin; /* bound at the root after the search for slopes                       */
+  bool exhausted;     /* UNKNOWN although nothing was left to split: free units decide       */
+  qv_arena arena;
+} qv_bnb;
+
+typedef struct {
+  uint32_t max_nodes;  /* 0 = 1: the root only, that is linear bounds alone */
+  uint32_t root_steps; /* of the slope search at the root; 0 = lines at the middle only */
+  uint32_t node_steps;
+  double deadline; /* qv_clock() value at which to stop, 0 = none */
+  /* Offered candidate inputs (values of all input variables); true: a counterexample, stop. May be NULL. */
+  bool (*probe)(void *ctx, const int64_t *x);
+  void *ctx;
+} qv_bnb_opts;
+
+/* Bounds of all variables and accumulators: inputs from lo/hi, everything else by intervals, intersected with what is
+ * there when `keep`. *empty: some interval is. Exact integers. */
+void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, uint32_t from, bool *empty);
+
+/* Pre: d holds the root's bounds, refreshed. They are restored before return. *out is the caller's (qv_bnb_clear), also after
+ * an error. Errors: QV_E_NOMEM. Deterministic as long as the deadline is not reached. */
+QV_NODISCARD qv_status qv_bnb_run(qv_bnb *out, qv_dual *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err);
+void qv_bnb_clear(qv_bnb *b);
+
+double qv_clock(void); /* seconds, monotonic */
+
+#endif

@@ -1,0 +1,637 @@
+#include "analysis/robust.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/attack.h"
+#include "analysis/enumerate.h"
+#include "analysis/overflow.h"
+#include "kernels/ref.h"
+
+#define ATTACK_ROUNDS 16
+#define ENUMERATE_MAX 300000
+#define MAX_NODES 100000
+#define ROOT_STEPS 40
+#define NODE_STEPS 12
+#define UNIT_STEPS 8
+#define UNIT_WORK 2e9 /* multiply-adds that bounds of deeper units may cost a query */
+
+struct qv_robust {
+  const qv_net *net;
+  qv_graph *graph;
+  qv_dual *dual;
+  qv_batch batch; /* plan NULL: cannot be executed */
+  bool can_run;
+  bool may_trap; /* some accumulator may reach undefined behaviour: only enumeration can say it does not */
+};
+
+/* One query under way. */
+typedef struct {
+  qv_robust *r;
+  const qv_robust_query *q;
+  qv_robust_opts o;
+  qv_robust_result *res;
+  qv_range_result range;
+  qv_rng rng;
+  double start, deadline;
+  int64_t *lo, *hi, *x; /* [graph n_in] */
+  qv_status inner;      /* failure inside a probe */
+  qv_err *err;
+} query;
+
+const char *qv_robust_engine_name(qv_robust_engine e) {
+  switch (e) {
+  case QV_BY_NOTHING: return "nothing";
+  case QV_BY_REPLAY: return "replay";
+  case QV_BY_INTERVAL: return "interval";
+  case QV_BY_ATTACK: return "attack";
+  case QV_BY_ENUMERATION: return "enumeration";
+  case QV_BY_LINEAR: return "linear";
+  case QV_BY_BRANCHING: return "branching";
+  }
+  return "?";
+}
+
+/* ---- the condition ---------------------------------------------------------------------------------------------------- */
+
+/* Must class j stay strictly below cls? (A tie violates.) */
+static bool tie_violates(const qv_robust_query *q, uint32_t j) { return q->keep == QV_KEEP_FIRST ? j < q->cls : j > q->cls; }
+
+/* Distance of target t from being violated: violated iff <= 0. Values are below 2^62, sums are saturated: the sign counts. */
+static int64_t gap_of(const qv_robust_query *q, uint32_t t, const int64_t *o) {
+  if (q->keep != QV_KEEP_INEQ) return o[q->cls] - o[t] + (tie_violates(q, t) ? 0 : 1);
+  const qv_ineq *e = &q->ineq[t];
+  qv_i128 s = 1 - (qv_i128)e->d;
+  for (uint32_t i = 0; i < e->n; i++) s += (qv_i128)e->c[i] * o[e->index[i]];
+  return qv_sat64(s);
+}
+
+static uint32_t targets(const qv_robust_query *q, size_t n) { return q->keep == QV_KEEP_INEQ ? q->n_ineq : (uint32_t)n; }
+
+static bool is_target(const qv_robust_query *q, uint32_t t) { return q->keep == QV_KEEP_INEQ || t != q->cls; }
+
+uint32_t qv_robust_violated(const qv_robust_query *q, const int64_t *o, size_t n) {
+  for (uint32_t t = 0; t < targets(q, n); t++)
+    if (is_target(q, t) && gap_of(q, t, o) <= 0) return t;
+  return QV_NONE;
+}
+
+int64_t qv_robust_gap(const qv_robust_query *q, const int64_t *o, size_t n) {
+  int64_t gap = INT64_MAX;
+  for (uint32_t t = 0; t < targets(q, n); t++)
+    if (is_target(q, t)) gap = qv_min64(gap, gap_of(q, t, o));
+  return gap;
+}
+
+/* ---- prepared nets ------------------------------------------------------------------------------------------------------ */
+
+static qv_status find_traps(qv_robust *r, qv_err *err) {
+  qv_range_result range = {0};
+  qv_status st = qv_range_run(&range, r->net, NULL, err);
+  for (uint32_t i = 0; st == QV_OK && i < range.n_acc; i++) {
+    const qv_acc *a = qv_node_acc(&r->net->node[range.acc[i].node]);
+    for (uint32_t c = 0; a->mode == QV_ACC_TRAP && c < range.acc[i].n; c++)
+      if (!qv_acc_harmless(a, a->bits, &range.acc[i], c)) r->may_trap = true;
+  }
+  qv_range_clear(&range);
+  return st;
+}
+
+qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err) {
+  qv_status st;
+  qv_err quiet = {0};
+  qv_robust *r = calloc(1, sizeof *r);
+  if (r == NULL) return QV_FAIL(err, QV_E_NOMEM, "robustness");
+  r->net = net;
+  QV_TRY(find_traps(r, err));
+  QV_TRY(qv_graph_new(&r->graph, net, err));
+  QV_TRY(qv_dual_new(&r->dual, r->graph, err));
+  st = qv_batch_init(&r->batch, net, &quiet);
+  r->can_run = st == QV_OK;
+  if (st == QV_E_UNSUP) st = QV_OK;
+  if (st != QV_OK) {
+    st = QV_FAIL(err, st, "%s", quiet.msg);
+    goto done;
+  }
+  *out = r;
+  r = NULL;
+done:
+  qv_robust_free(r);
+  return st;
+}
+
+void qv_robust_free(qv_robust *r) {
+  if (r == NULL) return;
+  qv_batch_clear(&r->batch);
+  qv_dual_free(r->dual);
+  qv_graph_free(r->graph);
+  free(r);
+}
+
+const qv_graph *qv_robust_graph(const qv_robust *r) { return r->graph; }
+
+/* ---- replay ------------------------------------------------------------------------------------------------------------- */
+
+/* Run x (graph order) through the reference kernels; if it violates the query it becomes the verdict. */
+static qv_status replay(query *k, const int64_t *x, qv_robust_engine by, bool *found) {
+  const qv_net *net = k->r->net;
+  qv_values v = {0};
+  qv_err quiet = {0};
+  *found = false;
+  qv_status st = qv_values_init(&v, net, k->err);
+  if (st != QV_OK) goto done;
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    size_t n = qv_elems(&net->tensor[net->in[i].tensor]);
+    for (size_t e = 0; e < n; e++) {
+      size_t at = k->r->graph->in_first[i] + e;
+      if (x[at] < k->lo[at] || x[at] > k->hi[at]) goto done; /* outside the box: no counterexample */
+      v.v[net->in[i].tensor][e] = x[at];
+    }
+  }
+  st = qv_ref_run(net, &v, &quiet);
+  if (st == QV_E_UNSUP || st == QV_E_RANGE) { /* opaque, or a trap: nothing that could be shown */
+    st = QV_OK;
+    goto done;
+  }
+  if (st != QV_OK) {
+    st = QV_FAIL(k->err, st, "%s", quiet.msg);
+    goto done;
+  }
+  uint32_t t = net->out[k->q->out].tensor;
+  uint32_t bad = qv_robust_violated(k->q, v.v[t], qv_elems(&net->tensor[t]));
+  if (bad == QV_NONE) goto done;
+  qv_robust_result *res = k->res;
+  res->input = QV_NEW(&res->arena, net->n_in, int64_t *);
+  bool ok = res->input != NULL;
+  for (uint32_t i = 0; ok && i < net->n_in; i++) {
+    size_t n = qv_elems(&net->tensor[net->in[i].tensor]);
+    ok = (res->input[i] = QV_NEW(&res->arena, n, int64_t)) != NULL;
+    if (ok) memcpy(res->input[i], x + k->r->graph->in_first[i], n * sizeof *x);
+  }
+  if (!ok) {
+    st = QV_FAIL(k->err, QV_E_NOMEM, "counterexample");
+    goto done;
+  }
+  res->violated = bad;
+  res->engine = by;
+  res->verdict = QV_FALSIFIED;
+  *found = true;
+done:
+  qv_values_clear(&v);
+  return st;
+}
+
+/* A candidate of branch and bound: the executor first, then the reference. */
+static bool probe(void *ctx, const int64_t *x) {
+  query *k = ctx;
+  bool found = false;
+  if (!k->r->can_run || k->inner != QV_OK) return false;
+  qv_err quiet = {0};
+  qv_batch_put(&k->r->batch, x);
+  if (qv_batch_run(&k->r->batch, &quiet) != QV_OK) return false;
+  const int64_t *o = qv_batch_output(&k->r->batch, 0);
+  if (qv_robust_violated(k->q, o, k->r->batch.n_o) == QV_NONE) return false;
+  k->inner = replay(k, x, QV_BY_BRANCHING, &found);
+  return found;
+}
+
+/* ---- bounds ------------------------------------------------------------------------------------------------------------- */
+
+static qv_status run_intervals(query *k) {
+  const qv_net *net = k->r->net;
+  qv_ranges *in = QV_NEW(&k->res->arena, net->n_in, qv_ranges);
+  const qv_ranges **p = QV_NEW(&k->res->arena, net->n_in, const qv_ranges *);
+  if (in == NULL || p == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    size_t n = qv_elems(&net->tensor[net->in[i].tensor]);
+    in[i] = (qv_ranges){.n = (uint32_t)n, .inner = 1, .itv = QV_NEW(&k->res->arena, n, qv_itv)};
+    if (in[i].itv == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+    memcpy(in[i].itv, k->q->box[i], n * sizeof(qv_itv));
+    p[i] = &in[i];
+  }
+  return qv_range_run(&k->range, net, &(qv_domain){.in = p}, k->err);
+}
+
+/* Bounds in force at the root: declared ranges, the box, ranges of free units, then intervals along the rows. */
+static qv_status root_bounds(query *k) {
+  const qv_graph *g = k->r->graph;
+  const qv_net *net = k->r->net;
+  qv_dual *d = k->r->dual;
+  for (uint32_t v = 0; v < g->n; v++) {
+    const qv_unit *u = &g->unit[v];
+    const qv_tensor *t = &net->tensor[u->tensor];
+    if (v < g->n_in) {
+      d->lo[v] = k->lo[v];
+      d->hi[v] = k->hi[v];
+      d->acc[v] = (qv_itv){k->lo[v], k->hi[v]};
+      continue;
+    }
+    qv_itv y = qv_ranges_at(&k->range.tensor[u->tensor], u->el);
+    d->lo[v] = qv_max64(t->lo, y.lo);
+    d->hi[v] = qv_min64(t->hi, y.hi);
+    const qv_tensor *a = u->fn == QV_UNIT_FREE || u->fn == QV_UNIT_ID ? t : &net->tensor[net->node[u->node].in[0]];
+    d->acc[v] = (qv_itv){a->lo, a->hi};
+  }
+  bool empty;
+  qv_bounds_propagate(g, d->lo, d->hi, d->acc, 0, &empty);
+  if (empty) return QV_FAIL(k->err, QV_E_INTERNAL, "a box that is not empty has an empty image");
+  return qv_dual_refresh(d, 0, k->err);
+}
+
+static qv_status keep_bound(query *k, uint32_t v, int sign, int64_t bound, const int32_t *is, int scale) {
+  const qv_graph *g = k->r->graph;
+  qv_robust_result *res = k->res;
+  qv_robust_bound *b = &res->bound[res->n_bound++];
+  *b = (qv_robust_bound){.unit = v, .sign = sign, .bound = bound, .scale = scale};
+  for (uint32_t i = 0; i < g->n; i++) b->n += is[i] != 0;
+  b->var_s = QV_NEW(&res->arena, b->n, uint32_t);
+  b->s = QV_NEW(&res->arena, b->n, int32_t);
+  if (b->var_s == NULL || b->s == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  for (uint32_t i = 0, j = 0; i < g->n; i++)
+    if (is[i] != 0) {
+      b->var_s[j] = i;
+      b->s[j++] = is[i];
+    }
+  return QV_OK;
+}
+
+/* Tighten one side of acc of unit v by multipliers. */
+static qv_status tighten_side(query *k, uint32_t v, int sign, int32_t *is, bool *better) {
+  qv_dual *d = k->r->dual;
+  qv_goal goal = {.kind = QV_GOAL_UNIT, .y = v, .sign = sign};
+  qv_i128 bound;
+  int32_t root[2];
+  int scale;
+  qv_dual_default(d, &goal);
+  double width = (double)(d->acc[v].hi - d->acc[v].lo), first = qv_dual_climb(d, &goal, 0, INFINITY);
+  (void)qv_dual_climb(d, &goal, UNIT_STEPS, first + 0.1 * width);
+  qv_dual_round(d, &goal, is, root, &scale);
+  if (!qv_dual_exact(&bound, d, &goal, is, root, scale)) return QV_OK;
+  qv_i128 b = qv_ceil_div(bound, (qv_i128)1 << scale);
+  qv_itv *a = &d->acc[v];
+  if (sign > 0 ? b <= a->lo : -b >= a->hi) return QV_OK;
+  if (b > INT64_MAX || b < -INT64_MAX || (sign > 0 ? b > a->hi : -b < a->lo)) return QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross");
+  if (sign > 0) a->lo = (int64_t)b;
+  else a->hi = (int64_t)-b;
+  *better = true;
+  return keep_bound(k, v, sign, (int64_t)b * sign, is, scale);
+}
+
+static bool reads_units(const qv_graph *g, uint32_t v) {
+  for (uint32_t i = g->unit[v].seg; i < g->unit[v].seg + g->unit[v].n_seg; i++)
+    if (g->seg[i].var + g->seg[i].len > g->n_in) return true;
+  return false;
+}
+
+/* Bounds of the units behind the first layer: intervals forget what their inputs have in common. */
+static qv_status deeper_bounds(query *k) {
+  const qv_graph *g = k->r->graph;
+  qv_dual *d = k->r->dual;
+  uint32_t n = 0, last = QV_NONE;
+  bool *read = calloc(g->n, sizeof *read);
+  int32_t *is = calloc(g->n, sizeof *is);
+  qv_status st = QV_OK;
+  if (read == NULL || is == NULL) {
+    st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+    goto done;
+  }
+  for (uint32_t i = 0; i < g->n_seg; i++) memset(read + g->seg[i].var, 1, g->seg[i].len);
+  for (uint32_t v = g->n_in; v < g->n; v++) n += g->unit[v].fn != QV_UNIT_FREE && reads_units(g, v) && read[v] && d->lo[v] < d->hi[v];
+  k->res->bound = QV_NEW(&k->res->arena, 2 * (size_t)n, qv_robust_bound);
+  if (k->res->bound == NULL) {
+    st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+    goto done;
+  }
+  if (2.0 * n * 2 * (UNIT_STEPS + 2) * (double)g->n_w > UNIT_WORK) goto done;
+  bool moved = false;
+  for (uint32_t v = g->n_in; v < g->n; v++) {
+    if (g->unit[v].fn == QV_UNIT_FREE || !reads_units(g, v) || !read[v] || d->lo[v] == d->hi[v]) continue;
+    if (moved && g->unit[v].node != last) { /* a new layer: what has been gained so far counts */
+      bool empty;
+      qv_bounds_propagate(g, d->lo, d->hi, d->acc, g->n_in, &empty);
+      if (empty) st = QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross");
+      if (st == QV_OK) st = qv_dual_refresh(d, 0, k->err);
+      moved = false;
+      if (st != QV_OK) goto done;
+    }
+    last = g->unit[v].node;
+    bool better = false;
+    QV_TRY(tighten_side(k, v, 1, is, &better));
+    QV_TRY(tighten_side(k, v, -1, is, &better));
+    if (!better) continue;
+    qv_itv y = qv_unit_image(g, v, d->acc[v]);
+    d->lo[v] = qv_max64(d->lo[v], y.lo);
+    d->hi[v] = qv_min64(d->hi[v], y.hi);
+    moved = true;
+    if (k->deadline > 0 && qv_clock() > k->deadline) break;
+  }
+  if (moved) {
+    bool empty;
+    qv_bounds_propagate(g, d->lo, d->hi, d->acc, g->n_in, &empty);
+    st = empty ? QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross") : qv_dual_refresh(d, 0, k->err);
+  }
+done:
+  free(read);
+  free(is);
+  return st;
+}
+
+/* ---- targets ------------------------------------------------------------------------------------------------------------ */
+
+/* The tensor on whose elements target t is bounded. Behind a tail, class j's logit may take the place of its output where a
+ * tie does not violate: SOFTMAX_F and SOFTMAX_16 are order-preserving (docs/semantics.md section 7), so o_j > o_cls implies
+ * x_j > x_cls. Where a tie violates, the tail can make one from different logits, and SOFTMAX_Q is order-preserving only for
+ * some parameters: these stay with the output's own range. */
+static uint32_t bound_tensor(const query *k, uint32_t t, size_t *row) {
+  const qv_net *net = k->r->net;
+  uint32_t out = net->out[k->q->out].tensor;
+  const qv_tensor *o = &net->tensor[out];
+  *row = o->rank > 0 ? o->dim[o->rank - 1] : 1;
+  for (uint32_t i = 0; i < net->n_nodes; i++) {
+    const qv_node *n = &net->node[i];
+    if (n->out != out || n->kind != QV_TAIL || k->q->keep == QV_KEEP_INEQ) continue;
+    bool same_row = t / *row == k->q->cls / *row;
+    if (same_row && n->u.tail.fn != QV_TAIL_SOFTMAX_Q && !tie_violates(k->q, t)) return n->in[0];
+  }
+  return out;
+}
+
+static qv_status make_goal(query *k, uint32_t t, qv_goal *goal) {
+  const qv_robust_query *q = k->q;
+  const qv_graph *g = k->r->graph;
+  size_t row;
+  const qv_element *o = g->element[bound_tensor(k, t, &row)];
+  *goal = (qv_goal){.kind = QV_GOAL_SUM};
+  bool cls = q->keep != QV_KEEP_INEQ;
+  if (cls && qv_dual_can_pair(g, o[q->cls].var, o[t].var)) {
+    *goal = (qv_goal){.kind = QV_GOAL_PAIR, .y = o[q->cls].var, .j = o[t].var, .strict = !tie_violates(q, t)};
+    return QV_OK;
+  }
+  const uint32_t pair[2] = {q->cls, t};
+  const int64_t one[2] = {1, -1};
+  uint32_t n = cls ? 2 : q->ineq[t].n;
+  const uint32_t *index = cls ? pair : q->ineq[t].index;
+  const int64_t *c = cls ? one : q->ineq[t].c;
+  goal->d = cls ? (tie_violates(q, t) ? 0 : -1) : q->ineq[t].d - 1;
+  uint32_t *var = QV_NEW(&k->res->arena, n, uint32_t);
+  int64_t *cc = QV_NEW(&k->res->arena, n, int64_t);
+  if (var == NULL || cc == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  for (uint32_t i = 0; i < n; i++) {
+    const qv_element *e = &o[index[i]];
+    if (e->var == QV_NONE) {
+      int64_t p;
+      if (!qv_mul64(&p, c[i], e->c) || !qv_sub64(&goal->d, goal->d, p))
+        return QV_FAIL(k->err, QV_E_ARG, "an inequality's numbers are too large");
+    } else {
+      var[goal->n] = e->var;
+      cc[goal->n++] = c[i];
+    }
+  }
+  goal->var = var;
+  goal->c = cc;
+  return QV_OK;
+}
+
+static bool excluded_by_interval(const query *k, uint32_t t) {
+  const qv_robust_query *q = k->q;
+  const qv_ranges *o = &k->range.tensor[k->r->net->out[q->out].tensor];
+  if (q->keep != QV_KEEP_INEQ) return qv_ranges_at(o, q->cls).lo - qv_ranges_at(o, t).hi + (tie_violates(q, t) ? 0 : 1) > 0;
+  qv_i128 s = -(qv_i128)q->ineq[t].d;
+  for (uint32_t i = 0; i < q->ineq[t].n; i++) {
+    qv_itv y = qv_ranges_at(o, q->ineq[t].index[i]);
+    s += (qv_i128)q->ineq[t].c[i] * (q->ineq[t].c[i] > 0 ? y.lo : y.hi);
+  }
+  return s >= 0;
+}
+
+/* ---- engines ------------------------------------------------------------------------------------------------------------ */
+
+static bool late(const query *k) { return k->deadline > 0 && qv_clock() > k->deadline; }
+
+/* What the executor calls a counterexample is believed only after the replay. Errors of the executor (a trap) end the
+ * engine, not the query. */
+static qv_status judge(query *k, qv_status st, const qv_err *quiet, bool found, qv_robust_engine by) {
+  if (st == QV_E_NOMEM) return QV_FAIL(k->err, st, "%s", quiet->msg);
+  return st == QV_OK && found ? replay(k, k->x, by, &found) : QV_OK;
+}
+
+static qv_status attack_target(query *k, const qv_robust_target *t, uint32_t rounds) {
+  bool found = false;
+  qv_err quiet = {0};
+  k->r->batch.n = 0;
+  qv_status st = qv_attack_gradient(&found, k->x, &k->r->batch, k->r->dual, &t->goal, rounds, &k->rng, &quiet);
+  return judge(k, st, &quiet, found, QV_BY_ATTACK);
+}
+
+static qv_status attack_local(query *k, uint32_t rounds) {
+  bool found = false;
+  qv_err quiet = {0};
+  k->r->batch.n = 0;
+  for (uint32_t v = 0; v < k->r->graph->n_in; v++) k->x[v] = k->lo[v] + (k->hi[v] - k->lo[v]) / 2;
+  qv_status st = qv_attack_local(&found, k->x, &k->r->batch, k->lo, k->hi, k->r->graph->n_in, rounds, &k->rng, &quiet);
+  return judge(k, st, &quiet, found, QV_BY_ATTACK);
+}
+
+static bool open_left(const query *k) {
+  for (uint32_t i = 0; i < k->res->n_target; i++)
+    if (k->res->target[i].engine == QV_BY_NOTHING) return true;
+  return false;
+}
+
+static qv_status run_attack(query *k, uint32_t rounds) {
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; st == QV_OK && i < k->res->n_target && k->res->verdict == QV_UNKNOWN && !late(k); i++)
+    if (k->res->target[i].engine == QV_BY_NOTHING) st = attack_target(k, &k->res->target[i], rounds);
+  return st;
+}
+
+static qv_status run_enumeration(query *k, uint64_t points, bool *complete) {
+  bool found = false;
+  qv_err quiet = {0};
+  k->r->batch.n = 0;
+  qv_status st = qv_enumerate(&found, k->x, &k->r->batch, k->lo, k->hi, k->r->graph->n_in, k->deadline, &quiet);
+  *complete = st == QV_OK && !found;
+  k->res->points = points;
+  return judge(k, st, &quiet, found, QV_BY_ENUMERATION);
+}
+
+/* Bound one target: the root alone (linear), or the tree. */
+static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes, uint32_t *used) {
+  qv_bnb b;
+  qv_bnb_opts o = {
+      .max_nodes = max_nodes, .root_steps = ROOT_STEPS, .node_steps = NODE_STEPS, .deadline = k->deadline, .probe = probe, .ctx = k};
+  qv_status st = qv_bnb_run(&b, k->r->dual, &t->goal, &o, k->err);
+  if (st == QV_OK) st = k->inner;
+  *used = b.n;
+  t->nodes = b.n;
+  t->leaves = b.n_leaves;
+  t->margin = b.margin;
+  if (st == QV_OK && b.verdict == QV_VERIFIED) {
+    t->engine = b.n == 1 ? QV_BY_LINEAR : QV_BY_BRANCHING;
+    if (k->o.evidence) {
+      t->tree = b;
+      return QV_OK;
+    }
+  }
+  qv_bnb_clear(&b);
+  return st;
+}
+
+static int by_margin(const void *p, const void *q) {
+  const qv_robust_target *a = *(const qv_robust_target *const *)p, *b = *(const qv_robust_target *const *)q;
+  if (a->margin < b->margin) return -1;
+  if (a->margin > b->margin) return 1;
+  return (a->target > b->target) - (a->target < b->target);
+}
+
+static qv_status run_linear(query *k) {
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; st == QV_OK && i < k->res->n_target && k->res->verdict == QV_UNKNOWN && !late(k); i++) {
+    uint32_t used;
+    if (k->res->target[i].engine == QV_BY_NOTHING) st = bound_target(k, &k->res->target[i], 1, &used);
+  }
+  return st;
+}
+
+/* Open targets in ascending margin, so that a counterexample is met early; the first that stays open ends the query. */
+static qv_status run_branching(query *k) {
+  uint32_t n = 0, left = k->o.max_nodes;
+  qv_robust_target **open = QV_NEW(&k->res->arena, k->res->n_target, qv_robust_target *);
+  if (open == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  for (uint32_t i = 0; i < k->res->n_target; i++)
+    if (k->res->target[i].engine == QV_BY_NOTHING) open[n++] = &k->res->target[i];
+  qsort(open, n, sizeof *open, by_margin);
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; st == QV_OK && i < n && k->res->verdict == QV_UNKNOWN && !late(k) && left > 0; i++) {
+    uint32_t used;
+    st = bound_target(k, open[i], left, &used);
+    k->res->nodes += used;
+    left -= used < left ? used : left;
+  }
+  return st;
+}
+
+/* ---- the query ---------------------------------------------------------------------------------------------------------- */
+
+static qv_status check_query(const qv_net *net, const qv_robust_query *q, qv_err *err) {
+  if (q->out >= net->n_out) return QV_FAIL(err, QV_E_ARG, "the net has no output %u", q->out);
+  size_t n = qv_elems(&net->tensor[net->out[q->out].tensor]);
+  if (q->keep != QV_KEEP_INEQ && q->cls >= n) return QV_FAIL(err, QV_E_ARG, "the output has no element %u", q->cls);
+  const int64_t most = (int64_t)1 << 31;
+  for (uint32_t t = 0; q->keep == QV_KEEP_INEQ && t < q->n_ineq; t++) {
+    if (q->ineq[t].d > most || q->ineq[t].d < -most) return QV_FAIL(err, QV_E_ARG, "inequality %u: bound too large", t);
+    for (uint32_t i = 0; i < q->ineq[t].n; i++)
+      if (q->ineq[t].index[i] >= n || q->ineq[t].c[i] > most || q->ineq[t].c[i] < -most)
+        return QV_FAIL(err, QV_E_ARG, "inequality %u: element or coefficient out of range", t);
+  }
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    const qv_tensor *t = &net->tensor[net->in[i].tensor];
+    for (size_t e = 0, m = qv_elems(t); e < m; e++)
+      if (q->box[i][e].lo > q->box[i][e].hi || q->box[i][e].lo < t->lo || q->box[i][e].hi > t->hi)
+        return QV_FAIL(err, QV_E_ARG, "input %u, element %zu: empty interval, or outside the declared range", i, e);
+  }
+  return QV_OK;
+}
+
+static qv_status setup(query *k) {
+  const qv_net *net = k->r->net;
+  size_t n = k->r->graph->n_in, n_o = qv_elems(&net->tensor[net->out[k->q->out].tensor]);
+  qv_arena *a = &k->res->arena;
+  k->lo = QV_NEW(a, n, int64_t);
+  k->hi = QV_NEW(a, n, int64_t);
+  k->x = QV_NEW(a, n, int64_t);
+  k->res->target = QV_NEW(a, targets(k->q, n_o) + 1, qv_robust_target);
+  if (k->lo == NULL || k->hi == NULL || k->x == NULL || k->res->target == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  for (uint32_t i = 0; i < net->n_in; i++)
+    for (size_t e = 0, m = qv_elems(&net->tensor[net->in[i].tensor]); e < m; e++) {
+      size_t v = k->r->graph->in_first[i] + e;
+      k->lo[v] = k->q->box[i][e].lo;
+      k->hi[v] = k->q->box[i][e].hi;
+      k->x[v] = k->q->point != NULL ? k->q->point[i][e] : k->lo[v] + (k->hi[v] - k->lo[v]) / 2;
+    }
+  for (uint32_t t = 0; t < targets(k->q, n_o); t++)
+    if (is_target(k->q, t)) k->res->target[k->res->n_target++].target = t;
+  k->r->batch.q = k->q;
+  k->r->batch.n = 0;
+  return QV_OK;
+}
+
+/* All engines in order; stops as soon as the verdict is FALSIFIED or no target is open. */
+static qv_status engines(query *k) {
+  qv_status st;
+  qv_robust_result *res = k->res;
+  bool found;
+  QV_TRY(replay(k, k->x, QV_BY_REPLAY, &found));
+  if (found) return QV_OK;
+  QV_TRY(run_intervals(k));
+  for (uint32_t i = 0; i < res->n_target; i++)
+    if (!k->o.no_interval && !k->r->may_trap && excluded_by_interval(k, res->target[i].target)) res->target[i].engine = QV_BY_INTERVAL;
+  if (!open_left(k)) return QV_OK;
+  QV_TRY(root_bounds(k));
+  for (uint32_t i = 0; i < res->n_target; i++) QV_TRY(make_goal(k, res->target[i].target, &res->target[i].goal));
+  bool attack = !k->o.no_attack && k->r->can_run;
+  if (attack) QV_TRY(run_attack(k, 3));
+  if (res->verdict != QV_UNKNOWN) return QV_OK;
+  uint64_t points = qv_box_points(k->lo, k->hi, k->r->graph->n_in);
+  if (!k->o.no_enumeration && k->r->can_run && points <= k->o.enumerate_max) {
+    bool complete;
+    QV_TRY(run_enumeration(k, points, &complete));
+    for (uint32_t i = 0; complete && i < res->n_target; i++)
+      if (res->target[i].engine == QV_BY_NOTHING) res->target[i].engine = QV_BY_ENUMERATION;
+    if (complete || res->verdict != QV_UNKNOWN) return QV_OK;
+  }
+  if (!k->r->may_trap && !(k->o.no_linear && k->o.no_branching)) QV_TRY(deeper_bounds(k));
+  if (!k->r->may_trap && !k->o.no_linear) QV_TRY(run_linear(k));
+  if (res->verdict != QV_UNKNOWN || !open_left(k)) return QV_OK;
+  if (attack) QV_TRY(run_attack(k, k->o.attack_rounds));
+  if (attack && res->verdict == QV_UNKNOWN && !late(k)) QV_TRY(attack_local(k, k->o.attack_rounds / 2));
+  if (!k->r->may_trap && !k->o.no_branching && res->verdict == QV_UNKNOWN) QV_TRY(run_branching(k));
+done:
+  return st;
+}
+
+static void conclude(query *k) {
+  qv_robust_result *res = k->res;
+  if (res->verdict == QV_FALSIFIED) return;
+  res->verdict = QV_VERIFIED;
+  res->engine = QV_BY_INTERVAL;
+  res->margin = INFINITY;
+  for (uint32_t i = 0; i < res->n_target; i++) {
+    const qv_robust_target *t = &res->target[i];
+    if (t->engine > res->engine) res->engine = t->engine;
+    if (t->engine != QV_BY_NOTHING) continue;
+    res->verdict = QV_UNKNOWN;
+    if (t->margin < res->margin) res->margin = t->margin;
+  }
+  if (res->verdict == QV_VERIFIED) return;
+  res->engine = QV_BY_NOTHING;
+  res->reason = k->r->may_trap ? "an accumulator may reach undefined behaviour"
+                : late(k)      ? "time limit"
+                               : "bounds too loose within the node limit";
+}
+
+qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_query *q, const qv_robust_opts *opts, qv_err *err) {
+  *out = (qv_robust_result){0};
+  query k = {.r = r, .q = q, .res = out, .err = err, .start = qv_clock()};
+  if (opts != NULL) k.o = *opts;
+  if (k.o.attack_rounds == 0) k.o.attack_rounds = ATTACK_ROUNDS;
+  if (k.o.enumerate_max == 0) k.o.enumerate_max = ENUMERATE_MAX;
+  if (k.o.max_nodes == 0) k.o.max_nodes = MAX_NODES;
+  k.deadline = k.o.seconds > 0 ? k.start + k.o.seconds : 0;
+  k.rng.s = k.o.seed;
+  qv_status st = check_query(r->net, q, err);
+  if (st == QV_OK) st = setup(&k);
+  if (st == QV_OK) st = engines(&k);
+  if (st == QV_OK) conclude(&k);
+  else out->verdict = QV_UNKNOWN;
+  out->seconds = qv_clock() - k.start;
+  qv_range_clear(&k.range);
+  return st;
+}
+
+void qv_robust_clear(qv_robust_result *res) {
+  for (uint32_t i = 0; i < res->n_target; i++) qv_bnb_clear(&res->target[i].tree);
+  qv_arena_clear(&res->arena);
+  *res = (qv_robust_result){0};
+}

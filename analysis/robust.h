@@ -1,0 +1,113 @@
+/* Does any input in an integer box change the answer of an exact integer net?
+ *
+ * Engines in order of use: replay of the given point, intervals, attack, enumeration, linear bounds, branch and bound. Each
+ * can be switched off, so each can be run alone. VERIFIED is claimed by exact integer arithmetic only, FALSIFIED only for an
+ * input inside the box that the reference kernels replayed; everything else is UNKNOWN. */
+#ifndef QV_ANALYSIS_ROBUST_H
+#define QV_ANALYSIS_ROBUST_H
+
+#include "analysis/bnb.h"
+
+/* sum of c[i] * o[index[i]] >= d on the elements of the output tensor. |c|, |d| <= 2^31. */
+typedef struct {
+  uint32_t n;
+  const uint32_t *index;
+  const int64_t *c;
+  int64_t d;
+} qv_ineq;
+
+typedef enum {
+  QV_KEEP_FIRST, /* the first argmax of the output stays `cls`: violated by j iff o_j >= o_cls (j < cls), o_j > o_cls (j > cls) */
+  QV_KEEP_LAST,  /* the last argmax: the other way round                                                                  */
+  QV_KEEP_INEQ   /* all inequalities hold                                                                                 */
+} qv_keep;
+
+typedef struct {
+  const qv_itv *const *box;    /* [net->n_in][elements], inside the declared ranges */
+  const int64_t *const *point; /* [net->n_in][elements] an input of the box to try first, or NULL */
+  uint32_t out;                /* number of the net output */
+  qv_keep keep;
+  uint32_t cls;
+  uint32_t n_ineq;
+  const qv_ineq *ineq;
+} qv_robust_query;
+
+typedef enum {
+  QV_BY_NOTHING,
+  QV_BY_REPLAY, /* the given point itself               */
+  QV_BY_INTERVAL,
+  QV_BY_ATTACK,
+  QV_BY_ENUMERATION,
+  QV_BY_LINEAR, /* one multiplier vector a target       */
+  QV_BY_BRANCHING
+} qv_robust_engine;
+
+typedef struct {
+  bool no_interval, no_attack, no_enumeration, no_linear, no_branching;
+  uint64_t seed;          /* of the attack */
+  uint32_t attack_rounds; /* 0 = 16 */
+  uint64_t enumerate_max; /* boxes up to so many points; 0 = 300000 */
+  uint32_t max_nodes;     /* of branch and bound, a query; 0 = 100000 */
+  double seconds;         /* outer limit on the query; 0 = none. Only it makes a result depend on the clock */
+  bool evidence;          /* keep the trees */
+} qv_robust_opts;
+
+/* What excludes one target: a class, or an inequality. */
+typedef struct {
+  uint32_t target;
+  qv_robust_engine engine; /* NOTHING: not excluded */
+  qv_goal goal;            /* LINEAR, BRANCHING: about the graph of the qv_robust (arrays of SUM goals live in the result) */
+  double margin;           /* NOTHING: bound that was reached, in units of the goal; positive would be a proof */
+  uint32_t nodes, leaves;
+  qv_bnb tree; /* LINEAR, BRANCHING with opts.evidence */
+} qv_robust_target;
+
+/* Bound on the accumulator of one unit, proved at the root of all trees of the query by multipliers (QV_GOAL_UNIT). */
+typedef struct {
+  uint32_t unit;
+  int sign;      /* 1: lower bound, -1: upper bound */
+  int64_t bound; /* of acc */
+  int scale;
+  uint32_t n;
+  uint32_t *var_s;
+  int32_t *s;
+} qv_robust_bound;
+
+typedef struct {
+  qv_verdict verdict;
+  qv_robust_engine engine; /* VERIFIED: the last one that was needed; FALSIFIED: that found the input */
+  const char *reason;      /* UNKNOWN: why (static) */
+  double margin;           /* UNKNOWN: the lowest margin of the targets left */
+  uint32_t n_target;
+  qv_robust_target *target; /* [n_target] in the order of the classes or inequalities */
+  uint32_t n_bound;
+  qv_robust_bound *bound; /* in the order in which they were proved: later ones rest on earlier ones */
+  int64_t **input;        /* FALSIFIED: [net->n_in][elements] */
+  uint32_t violated;      /* FALSIFIED: target */
+  uint64_t points;        /* ENUMERATION: of the box */
+  uint32_t nodes;         /* of all trees */
+  double seconds;
+  qv_arena arena;
+} qv_robust_result;
+
+/* A net prepared for queries. */
+typedef struct qv_robust qv_robust;
+
+/* *out is the caller's (qv_robust_free); the net must outlive it. Pre: checked net. Errors: QV_E_NOMEM, QV_E_LIMIT. */
+QV_NODISCARD qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err);
+void qv_robust_free(qv_robust *r);
+const qv_graph *qv_robust_graph(const qv_robust *r);
+
+/* Decide one query. *out is the caller's (qv_robust_clear), also after an error. Errors: QV_E_ARG (query), QV_E_NOMEM.
+ * Thread: one call at a time on one qv_robust. */
+QV_NODISCARD qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_query *q, const qv_robust_opts *opts,
+                                     qv_err *err);
+void qv_robust_clear(qv_robust_result *res);
+
+/* First target that output o violates, or QV_NONE. */
+uint32_t qv_robust_violated(const qv_robust_query *q, const int64_t *o, size_t n);
+/* How far output o is from violating the query: positive iff it does not. */
+int64_t qv_robust_gap(const qv_robust_query *q, const int64_t *o, size_t n);
+const char *qv_robust_engine_name(qv_robust_engine e);
+
+#endif

@@ -1,0 +1,462 @@
+#include "analysis/robust_dual.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/robust_simd.h"
+
+#define CHUNKS 256  /* pieces that enclose a function with too many values */
+#define POINTS 2048 /* a table on at most so many points is taken point by point */
+#define TERM_LIMIT ((qv_i128)1 << 118)
+
+qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
+  qv_dual *d = calloc(1, sizeof *d);
+  if (d == NULL) return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
+  size_t n = g->n;
+  d->g = g;
+  d->lo = QV_NEW(&d->arena, n, int64_t);
+  d->hi = QV_NEW(&d->arena, n, int64_t);
+  d->acc = QV_NEW(&d->arena, n, qv_itv);
+  d->s = QV_NEW(&d->arena, n, double);
+  d->mean = QV_NEW(&d->arena, n, double);
+  d->m = QV_NEW(&d->arena, n, double);
+  d->x = QV_NEW(&d->arena, n, double);
+  d->grad = QV_NEW(&d->arena, n, double);
+  d->move = QV_NEW(&d->arena, n, double);
+  d->best = QV_NEW(&d->arena, n, double);
+  d->at = QV_NEW(&d->arena, n, float);
+  d->coef = QV_NEW(&d->arena, n, float);
+  d->flo = QV_NEW(&d->arena, n, float);
+  d->fhi = QV_NEW(&d->arena, n, float);
+  d->hull = QV_NEW(&d->arena, n, qv_hull);
+  d->icoef = QV_NEW(&d->arena, n, int64_t);
+  if (d->lo == NULL || d->hi == NULL || d->acc == NULL || d->s == NULL || d->mean == NULL || d->m == NULL || d->x == NULL ||
+      d->grad == NULL || d->move == NULL || d->best == NULL || d->at == NULL || d->coef == NULL || d->flo == NULL || d->fhi == NULL ||
+      d->hull == NULL || d->icoef == NULL) {
+    qv_dual_free(d);
+    return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
+  }
+  *out = d;
+  return QV_OK;
+}
+
+static void hull_clear(qv_hull *h) {
+  free(h->lo);
+  free(h->up);
+}
+
+void qv_dual_free(qv_dual *d) {
+  if (d == NULL) return;
+  for (size_t v = 0; d->hull != NULL && v < d->g->n; v++) hull_clear(&d->hull[v]);
+  hull_clear(&d->root);
+  free(d->pt);
+  qv_arena_clear(&d->arena);
+  free(d);
+}
+
+/* ---- hulls ------------------------------------------------------------------------------------------------------------ */
+
+static bool add_point(qv_dual *d, size_t *n, int64_t x, int64_t y) {
+  if (*n == d->cap_pt) {
+    size_t cap = d->cap_pt == 0 ? 1024 : 2 * d->cap_pt;
+    qv_point *p = realloc(d->pt, cap * sizeof *p);
+    if (p == NULL) return false;
+    d->pt = p;
+    d->cap_pt = cap;
+  }
+  d->pt[(*n)++] = (qv_point){x, y};
+  return true;
+}
+
+/* > 0: c lies to the left of a -> b. Differences fit 2^63, products 2^126. */
+static int turn(qv_point a, qv_point b, qv_point c) {
+  qv_i128 p = ((qv_i128)b.x - a.x) * ((qv_i128)c.y - a.y), q = ((qv_i128)b.y - a.y) * ((qv_i128)c.x - a.x);
+  return (p > q) - (p < q);
+}
+
+/* Lower (sign 1) or upper (sign -1) chain of d->pt[0..n), ascending in x. */
+static uint32_t chain(qv_point *out, const qv_point *p, size_t n, int sign) {
+  uint32_t k = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (k > 0 && out[k - 1].x == p[i].x) {
+      if (sign > 0 ? p[i].y >= out[k - 1].y : p[i].y <= out[k - 1].y) continue;
+      k--;
+    }
+    while (k >= 2 && sign * turn(out[k - 2], out[k - 1], p[i]) <= 0) k--;
+    out[k++] = p[i];
+  }
+  return k;
+}
+
+static bool make_hull(qv_dual *d, qv_hull *h, size_t n) {
+  if (h->cap < n) {
+    free(h->lo);
+    free(h->up);
+    h->lo = malloc(n * sizeof *h->lo);
+    h->up = malloc(n * sizeof *h->up);
+    h->cap = h->lo != NULL && h->up != NULL ? (uint32_t)n : 0;
+    if (h->cap == 0) return false;
+  }
+  h->n_lo = chain(h->lo, d->pt, n, 1);
+  h->n_up = chain(h->up, d->pt, n, -1);
+  return h->valid = true;
+}
+
+static const qv_thresholds *levels_of(const qv_graph *g, uint32_t v) {
+  const qv_unit *u = &g->unit[v];
+  if (u->fn != QV_UNIT_STEP || g->level[u->node][u->channel].at == NULL) return NULL;
+  return &g->level[u->node][u->channel];
+}
+
+/* Points whose hull contains the graph of f_v on [a.lo, a.hi]. */
+static bool unit_points(qv_dual *d, uint32_t v, qv_itv a, size_t *n) {
+  const qv_graph *g = d->g;
+  const qv_unit *u = &g->unit[v];
+  const qv_thresholds *l = levels_of(g, v);
+  if (l != NULL) { /* both ends of every run of equal values */
+    int64_t y0 = qv_unit_eval(g, v, a.lo), y1 = qv_unit_eval(g, v, a.hi);
+    bool ok = add_point(d, n, a.lo, y0);
+    for (int64_t y = y0 + 1; ok && y <= y1; y++) {
+      int64_t t = l->at[y - l->lo];
+      if (y > y0 + 1 && t == l->at[y - 1 - l->lo]) { /* the value y-1 is skipped */
+        d->pt[*n - 1].y = y;
+        continue;
+      }
+      ok = add_point(d, n, t - 1, y - 1) && add_point(d, n, t, y);
+    }
+    return ok && add_point(d, n, a.hi, y1);
+  }
+  if (u->fn == QV_UNIT_ID) return add_point(d, n, a.lo, a.lo) && add_point(d, n, a.hi, a.hi);
+  if (u->fn == QV_UNIT_CLAMP) {
+    qv_itv c = {d->g->net->node[u->node].u.clamp.lo, d->g->net->node[u->node].u.clamp.hi};
+    const int64_t x[4] = {a.lo, qv_clamp64(c.lo, a.lo, a.hi), qv_clamp64(c.hi, a.lo, a.hi), a.hi};
+    bool ok = true;
+    for (int i = 0; ok && i < 4; i++) ok = add_point(d, n, x[i], qv_unit_eval(g, v, x[i]));
+    return ok;
+  }
+  int64_t width = a.hi - a.lo, piece = width < POINTS ? 1 : width / CHUNKS + 1;
+  bool ok = true;
+  for (int64_t x = a.lo; ok; x += piece) { /* [x, x+piece-1] lies in the box of its image: monotone, or scanned */
+    qv_itv in = {x, qv_min64(a.hi, x + piece - 1)}, y = qv_unit_image(g, v, in);
+    ok = add_point(d, n, in.lo, y.lo) && add_point(d, n, in.lo, y.hi) && add_point(d, n, in.hi, y.lo) && add_point(d, n, in.hi, y.hi);
+    if (in.hi == a.hi) break;
+  }
+  return ok;
+}
+
+qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err) {
+  for (uint32_t v = from; v < d->g->n; v++) {
+    d->flo[v] = (float)d->lo[v];
+    d->fhi[v] = (float)d->hi[v];
+    if (v < d->g->n_in || d->g->unit[v].fn == QV_UNIT_FREE) continue;
+    qv_hull *h = &d->hull[v];
+    if (h->valid && h->acc.lo == d->acc[v].lo && h->acc.hi == d->acc[v].hi) continue;
+    size_t n = 0;
+    h->valid = false;
+    h->acc = d->acc[v];
+    if (d->lo[v] == d->hi[v]) { /* constant: never looked at */
+      if (!add_point(d, &n, h->acc.lo, d->lo[v]) || !add_point(d, &n, h->acc.hi, d->lo[v]) || !make_hull(d, h, n))
+        return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
+      continue;
+    }
+    if (!unit_points(d, v, h->acc, &n) || !make_hull(d, h, n)) return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
+  }
+  return QV_OK;
+}
+
+/* ---- pairs ------------------------------------------------------------------------------------------------------------ */
+
+bool qv_dual_can_pair(const qv_graph *g, uint32_t y, uint32_t j) {
+  if (y == QV_NONE || j == QV_NONE || y == j || y < g->n_in || j < g->n_in) return false;
+  if (g->unit[y].fn == QV_UNIT_ID && g->unit[j].fn == QV_UNIT_ID) return true;
+  return levels_of(g, y) != NULL && levels_of(g, j) != NULL;
+}
+
+int64_t qv_dual_a(const qv_dual *d, uint32_t y, int64_t t) {
+  const qv_thresholds *l = levels_of(d->g, y);
+  int64_t top = d->acc[y].hi;
+  if (l == NULL) return qv_min64(top, t);
+  t = qv_max64(t, l->lo); /* below: nothing, of which this is a superset */
+  return t + 1 - l->lo >= l->n ? top : qv_min64(top, l->at[t + 1 - l->lo] - 1);
+}
+
+int64_t qv_dual_b(const qv_dual *d, uint32_t j, int64_t t) {
+  const qv_thresholds *l = levels_of(d->g, j);
+  int64_t bottom = d->acc[j].lo;
+  if (l == NULL) return qv_max64(bottom, t);
+  return t <= l->lo ? bottom : qv_max64(bottom, l->at[t - l->lo]);
+}
+
+bool qv_dual_levels(const qv_dual *d, const qv_goal *goal, int64_t *t0, int64_t *t1) {
+  int64_t s = goal->strict;
+  /* t below f_y's least value cannot be reached by y, t above f_j's largest not by j; where A_t or B_t no longer moves, only
+   * the loosest point counts */
+  *t0 = qv_max64(d->lo[goal->y], d->lo[goal->j] - s);
+  *t1 = qv_min64(d->hi[goal->y], d->hi[goal->j] - s);
+  if (d->lo[goal->y] > d->hi[goal->j] - s) return false;
+  if (*t0 > *t1) *t0 = *t1; /* every y value is below every j value: t = hi_y says it all */
+  return true;
+}
+
+bool qv_dual_goal(qv_dual *d, const qv_goal *goal) {
+  if (goal->kind != QV_GOAL_PAIR) return true;
+  size_t n = 0;
+  bool ends = d->g->unit[goal->y].fn == QV_UNIT_ID; /* A_t = t and B_t = t + strict: the ends span the segment */
+  d->root.valid = false;
+  for (int64_t t = goal->t0; t <= goal->t1; t += ends && goal->t1 > t ? goal->t1 - t : 1)
+    if (!add_point(d, &n, qv_dual_b(d, goal->j, t + goal->strict), qv_dual_a(d, goal->y, t))) return false;
+  return make_hull(d, &d->root, n);
+}
+
+/* ---- search in doubles -------------------------------------------------------------------------------------------------- */
+
+/* Vertex that minimizes m*y - s*x. */
+static qv_point least(const qv_hull *h, double m, double s) {
+  const qv_point *p = m >= 0 ? h->lo : h->up;
+  uint32_t n = m >= 0 ? h->n_lo : h->n_up, k = 0;
+  double best = m * (double)p[0].y - s * (double)p[0].x;
+  for (uint32_t i = 1; i < n; i++) {
+    double v = m * (double)p[i].y - s * (double)p[i].x;
+    if (v < best) best = v, k = i;
+  }
+  return p[k];
+}
+
+/* Multiplier whose line supports the hull at the middle of the interval. */
+static double support(const qv_hull *h, double m) {
+  const qv_point *p = m >= 0 ? h->lo : h->up;
+  uint32_t n = m >= 0 ? h->n_lo : h->n_up;
+  double mid = ((double)h->acc.lo + (double)h->acc.hi) / 2;
+  for (uint32_t i = 1; i < n; i++)
+    if ((double)p[i].x >= mid || i == n - 1) return m * (double)(p[i].y - p[i - 1].y) / (double)(p[i].x - p[i - 1].x);
+  return 0;
+}
+
+static void push(qv_dual *d, uint32_t v, double s, double *base) {
+  const qv_unit *u = &d->g->unit[v];
+  *base += s * (double)u->b;
+  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
+    qv_rob_axpyf(d->coef + d->g->seg[i].var, d->g->wf + d->g->seg[i].w, (float)s, d->g->seg[i].len);
+}
+
+static double sum_at(const qv_dual *d, uint32_t v) {
+  const qv_unit *u = &d->g->unit[v];
+  double a = (double)u->b;
+  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
+    a += (double)qv_rob_dotf(d->g->wf + d->g->seg[i].w, d->at + d->g->seg[i].var, d->g->seg[i].len);
+  return a;
+}
+
+static bool is_unit(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE; }
+
+/* D(s); fills at, x, m. `init`: choose s on the way. */
+static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *root) {
+  const qv_graph *g = d->g;
+  double base = 0;
+  memset(d->coef, 0, g->n * sizeof *d->coef);
+  switch (goal->kind) {
+  case QV_GOAL_SUM:
+    base = -(double)goal->d;
+    for (uint32_t i = 0; i < goal->n; i++) d->coef[goal->var[i]] += (float)goal->c[i];
+    break;
+  case QV_GOAL_UNIT: push(d, goal->y, goal->sign, &base); break;
+  case QV_GOAL_PAIR:
+    *root = least(&d->root, -(1 + d->tau), -(1 - d->tau));
+    base = -(1 + d->tau) * (double)root->y + (1 - d->tau) * (double)root->x;
+    push(d, goal->y, 1 + d->tau, &base);
+    push(d, goal->j, -(1 - d->tau), &base);
+    break;
+  }
+  for (uint32_t v = g->n; v-- > g->n_in;) {
+    double m = d->m[v] = (double)d->coef[v];
+    if (!is_unit(g, v)) {
+      base += qv_rob_boxf(d->at + v, d->coef + v, d->flo + v, d->fhi + v, 1);
+    } else if (d->lo[v] == d->hi[v]) {
+      d->at[v] = d->flo[v];
+      d->x[v] = (double)d->acc[v].lo;
+      base += m * (double)d->lo[v];
+      if (init) d->s[v] = 0;
+      if (d->s[v] != 0) { /* a split may pin the value and still restrict the accumulator */
+        d->x[v] = (double)(d->s[v] > 0 ? d->acc[v].hi : d->acc[v].lo);
+        base -= d->s[v] * d->x[v];
+        push(d, v, d->s[v], &base);
+      }
+    } else {
+      if (init) d->s[v] = support(&d->hull[v], m);
+      if (m == 0 && d->s[v] == 0) {
+        d->at[v] = d->flo[v];
+        d->x[v] = NAN; /* not part of this goal */
+        continue;
+      }
+      qv_point p = least(&d->hull[v], m, d->s[v]);
+      d->at[v] = (float)p.y;
+      d->x[v] = (double)p.x;
+      base += m * (double)p.y - d->s[v] * (double)p.x;
+      if (d->s[v] != 0) push(d, v, d->s[v], &base);
+    }
+  }
+  return base + qv_rob_boxf(d->at, d->coef, d->flo, d->fhi, g->n_in);
+}
+
+void qv_dual_default(qv_dual *d, const qv_goal *goal) {
+  qv_point root;
+  d->tau = 0;
+  (void)evaluate(d, goal, true, &root);
+}
+
+/* A unit takes part in the ascent if its function is not constant, or a split restricts its accumulator. */
+static bool ascends(const qv_dual *d, uint32_t v) {
+  if (!is_unit(d->g, v)) return false;
+  return d->lo[v] != d->hi[v] ? !isnan(d->x[v]) : d->s[v] != 0;
+}
+
+double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough) {
+  const qv_graph *g = d->g;
+  double best = -INFINITY, best_tau = d->tau, rate = 1, tau_move = 0, weight = 0;
+  uint32_t stale = 0;
+  memset(d->move, 0, g->n * sizeof *d->move);
+  memset(d->mean, 0, g->n * sizeof *d->mean);
+  d->mean_root[0] = d->mean_root[1] = 0;
+  bool pair = goal->kind == QV_GOAL_PAIR;
+  double span = pair ? (double)(d->acc[goal->y].hi - d->acc[goal->y].lo + d->acc[goal->j].hi - d->acc[goal->j].lo + 2) : 1;
+  for (uint32_t it = 0; it <= steps; it++) {
+    qv_point root = {0, 0};
+    double now = evaluate(d, goal, false, &root);
+    if (now > best) {
+      if (now > best + 1e-3 * fabs(best)) stale = 0;
+      best = now;
+      best_tau = d->tau;
+      memcpy(d->best, d->s, g->n * sizeof *d->s);
+    } else if (++stale >= 4) {
+      rate *= 0.7;
+      stale = 0;
+    }
+    if (best > enough) break;
+    /* gradient: what the relaxed solution's accumulators really are, minus what the units assumed */
+    double norm = 0, tau_grad = 0, keep = 0.7, mix = 2.0 / (double)(it + 2);
+    weight = 1 - mix;
+    for (uint32_t i = 0; i < g->n_in; i++) d->mean[i] = weight * d->mean[i] + mix * (double)d->at[i];
+    for (uint32_t v = g->n_in; v < g->n; v++) {
+      if (!ascends(d, v)) continue;
+      double a = sum_at(d, v), width = (double)(d->acc[v].hi - d->acc[v].lo) + 1;
+      d->mean[v] = weight * d->mean[v] + mix * a;
+      d->grad[v] = a - d->x[v];
+      d->move[v] = keep * d->move[v] + d->grad[v] / width / width;
+      norm += d->move[v] * d->grad[v];
+    }
+    if (pair) {
+      double ay = sum_at(d, goal->y), aj = sum_at(d, goal->j);
+      d->mean_root[0] = weight * d->mean_root[0] + mix * ay;
+      d->mean_root[1] = weight * d->mean_root[1] + mix * aj;
+      tau_grad = ay - (double)root.y + aj - (double)root.x;
+      tau_move = keep * tau_move + tau_grad / span / span;
+      norm += tau_move * tau_grad;
+    }
+    if (it == steps) break;
+    if (!(norm > 1e-30)) {
+      memset(d->move, 0, g->n * sizeof *d->move);
+      tau_move = 0;
+      if (norm < 0) continue;
+      break; /* no ascent direction left: D is the relaxation's optimum */
+    }
+    double goal_level = enough + 0.05 * fabs(best) + 0.5;
+    double step = rate * (goal_level - now) / norm;
+    for (uint32_t v = g->n_in; v < g->n; v++)
+      if (ascends(d, v)) d->s[v] += step * d->move[v];
+    if (pair) d->tau = fmin(1, fmax(-1, d->tau + step * tau_move));
+  }
+  memcpy(d->s, d->best, g->n * sizeof *d->s);
+  d->tau = best_tau;
+  return best;
+}
+
+/* ---- decision in integers ----------------------------------------------------------------------------------------------- */
+
+void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t is_root[2], int *scale) {
+  double top = 2;
+  for (uint32_t v = d->g->n_in; v < d->g->n; v++) top = fmax(top, fabs(d->s[v]));
+  int k = 24;
+  while (k > 0 && ldexp(top, k) > 0x1p29) k--;
+  *scale = k;
+  for (uint32_t v = 0; v < d->g->n; v++) {
+    double x = v < d->g->n_in || !is_unit(d->g, v) ? 0 : ldexp(d->s[v], k);
+    is[v] = fabs(x) < 0x1p30 ? (int32_t)lrint(x) : 0;
+  }
+  is_root[0] = is_root[1] = 0;
+  if (goal->kind == QV_GOAL_PAIR) {
+    is_root[0] = (int32_t)lrint(ldexp(1 + d->tau, k));
+    is_root[1] = (int32_t)lrint(ldexp(1 - d->tau, k));
+  }
+}
+
+/* Add to the bound; false when it leaves 2^120. */
+static bool add(qv_i128 *sum, qv_i128 v) {
+  if (v > TERM_LIMIT || v < -TERM_LIMIT) return false;
+  *sum += v;
+  return *sum<4 * TERM_LIMIT && * sum> - 4 * TERM_LIMIT;
+}
+
+/* min over the hull of m*y - s*x. |m| < 2^62, |y| <= 2^62, |s| < 2^31, |x| <= 2^62: below 2^125. */
+static qv_i128 least_exact(const qv_hull *h, int64_t m, int64_t s) {
+  const qv_point *p = m >= 0 ? h->lo : h->up;
+  uint32_t n = m >= 0 ? h->n_lo : h->n_up;
+  qv_i128 best = (qv_i128)m * p[0].y - (qv_i128)s * p[0].x;
+  for (uint32_t i = 1; i < n; i++) {
+    qv_i128 v = (qv_i128)m * p[i].y - (qv_i128)s * p[i].x;
+    if (v < best) best = v;
+  }
+  return best;
+}
+
+static bool push_exact(qv_dual *d, uint32_t v, int32_t s, qv_i128 *sum) {
+  const qv_unit *u = &d->g->unit[v];
+  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
+    qv_rob_axpyi(d->icoef + d->g->seg[i].var, d->g->w + d->g->seg[i].w, s, d->g->seg[i].len);
+  return add(sum, (qv_i128)s * u->b);
+}
+
+/* Every coefficient is a sum of goal coefficients and of s*w, each unit once: all of them together stay below 2^61. The sum of
+ * doubles is too small by less than one part in 2^20, as there are fewer than 2^32 positive terms. */
+static bool widths_fit(const qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t is_root[2], int scale) {
+  double total = 0;
+  for (uint32_t v = d->g->n_in; v < d->g->n; v++)
+    if (is[v] != 0) total += fabs((double)is[v]) * d->g->unit[v].w_max;
+  if (goal->kind == QV_GOAL_SUM)
+    for (uint32_t i = 0; i < goal->n; i++) total += ldexp(fabs((double)goal->c[i]), scale);
+  if (goal->kind == QV_GOAL_UNIT) total += ldexp(d->g->unit[goal->y].w_max, scale);
+  if (goal->kind == QV_GOAL_PAIR)
+    total += fabs((double)is_root[0]) * d->g->unit[goal->y].w_max + fabs((double)is_root[1]) * d->g->unit[goal->j].w_max;
+  return total < 0x1p61;
+}
+
+bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t is_root[2], int scale) {
+  const qv_graph *g = d->g;
+  qv_i128 sum = 0;
+  if (scale < 0 || scale > 30 || !widths_fit(d, goal, is, is_root, scale)) return false;
+  memset(d->icoef, 0, g->n * sizeof *d->icoef);
+  bool ok = true;
+  switch (goal->kind) {
+  case QV_GOAL_SUM:
+    ok = add(&sum, -qv_scale2(goal->d, scale));
+    for (uint32_t i = 0; i < goal->n; i++) d->icoef[goal->var[i]] += (int64_t)qv_scale2(goal->c[i], scale);
+    break;
+  case QV_GOAL_UNIT: ok = push_exact(d, goal->y, (int32_t)(goal->sign * ((int64_t)1 << scale)), &sum); break;
+  case QV_GOAL_PAIR: /* s_y and q must not be negative: A is an upper, B a lower limit */
+    ok = is_root[0] >= 0 && is_root[1] >= 0 && d->root.valid &&
+         add(&sum, least_exact(&d->root, -(int64_t)is_root[0], -(int64_t)is_root[1])) && push_exact(d, goal->y, is_root[0], &sum) &&
+         push_exact(d, goal->j, -is_root[1], &sum);
+    break;
+  }
+  for (uint32_t v = g->n; ok && v-- > g->n_in;) {
+    int64_t m = d->icoef[v];
+    if (!is_unit(g, v)) ok = add(&sum, (qv_i128)m * (m > 0 ? d->lo[v] : d->hi[v]));
+    else if (m != 0 || is[v] != 0) {
+      ok = add(&sum, least_exact(&d->hull[v], m, is[v]));
+      if (ok && is[v] != 0) ok = push_exact(d, v, is[v], &sum);
+    }
+  }
+  for (uint32_t v = 0; ok && v < g->n_in; v++) ok = add(&sum, (qv_i128)d->icoef[v] * (d->icoef[v] > 0 ? d->lo[v] : d->hi[v]));
+  *bound = sum;
+  return ok;
+}

@@ -1,0 +1,101 @@
+/* Lower bounds on a goal over the graph's variables, by Lagrange multipliers.
+ *
+ * Every unit v gets a multiplier s_v for its equation acc_v = b_v + sum w x. For all inputs inside the bounds in force,
+ *
+ *   goal >= D(s) = goal's own part + sum over units of min over acc in [l,u] of (m_v * f_v(acc) - s_v * acc)
+ *                  + sum over units of s_v * b_v + sum over inputs and free units of min(m * lo, m * hi),
+ *   m_v = coefficient of x_v in the goal + sum over later units of s * w
+ *
+ * (Lemma R1: the goal plus sum of s_v * (b_v + sum w x - acc_v), which is the goal, is bounded term by term.) True for any
+ * s; the best s gives the linear relaxation by the convex hulls of all f_v, with every split taken into account, so one
+ * vector of integers is the whole evidence of a leaf. Doubles choose s; qv_dual_exact decides in integers. */
+#ifndef QV_ANALYSIS_ROBUST_DUAL_H
+#define QV_ANALYSIS_ROBUST_DUAL_H
+
+#include "analysis/robust_graph.h"
+
+typedef struct {
+  int64_t x, y;
+} qv_point;
+
+/* Convex hull of a set of points that contains the graph of a function on `acc`, ascending in x. */
+typedef struct {
+  bool valid;
+  qv_itv acc;
+  uint32_t n_lo, n_up, cap;
+  qv_point *lo, *up;
+} qv_hull;
+
+/* What is bounded from below.
+ * SUM:  sum of c[i] * x_var[i] - d.
+ * UNIT: sign * acc of unit y.
+ * PAIR: s_y*(acc_y - A) - q*(acc_j - B), the smallest over the points (B,A) of hull; s_y, q >= 0. Points: values t0..t1 of
+ *       a violation "f_y(acc_y) <= t and f_j(acc_j) >= t + strict", i.e. acc_y <= A_t and acc_j >= B_t. A positive bound
+ *       excludes the violation (Lemma R2), the last rounding and saturation being exact. */
+typedef enum { QV_GOAL_SUM, QV_GOAL_UNIT, QV_GOAL_PAIR } qv_goal_kind;
+
+typedef struct {
+  qv_goal_kind kind;
+  uint32_t n;
+  const uint32_t *var;
+  const int64_t *c;
+  int64_t d;
+  uint32_t y, j;
+  int sign;
+  bool strict;
+  int64_t t0, t1;
+} qv_goal;
+
+typedef struct {
+  const qv_graph *g;
+  int64_t *lo, *hi;    /* [n] bounds in force on the variables   */
+  qv_itv *acc;         /* [n] and on the accumulators of units   */
+  double *s;           /* [n] multipliers of the search          */
+  double tau;          /* PAIR: s_y = 1 + tau, q = 1 - tau       */
+  double *mean;        /* [n] accumulators of the averaged relaxed solution; of inputs their averaged values */
+  double mean_root[2]; /* PAIR: averaged acc_y, acc_j         */
+  double *m;           /* [n] m_v of the last evaluation         */
+  float *at;           /* [n] variables of the last relaxed solution; inputs: a corner of the box */
+  /* private */
+  float *coef, *flo, *fhi;
+  double *x, *grad, *move, *best;
+  qv_hull *hull, root;
+  int64_t root_t0, root_t1; /* that `root` was made for */
+  int64_t *icoef;
+  qv_point *pt;
+  size_t cap_pt;
+  qv_arena arena;
+} qv_dual;
+
+/* Errors: QV_E_NOMEM. */
+QV_NODISCARD qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err);
+void qv_dual_free(qv_dual *d);
+
+/* Bounds in force have been changed for variables from..n-1: refresh what is derived from them. */
+QV_NODISCARD qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err);
+
+/* Set s to the supporting lines at the middles of the intervals. */
+void qv_dual_default(qv_dual *d, const qv_goal *goal);
+
+/* Improve s (the best one found stays in d->s and d->tau); stops when D exceeds `enough`. Returns D of the best, in doubles.
+ * d->mean gets the averaged relaxed solution. Pre: qv_dual_goal. */
+double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough);
+
+/* Prepare a PAIR goal's points from t0,t1 and the bounds in force; nothing to do for the others. False: no memory. */
+bool qv_dual_goal(qv_dual *d, const qv_goal *goal);
+
+/* Values of t that matter for the pair (y,j) under the bounds in force; false: none, the violation is impossible. */
+bool qv_dual_levels(const qv_dual *d, const qv_goal *goal, int64_t *t0, int64_t *t1);
+/* Can (y,j) be a PAIR goal: both increasing, thresholds known? */
+bool qv_dual_can_pair(const qv_graph *g, uint32_t y, uint32_t j);
+/* A_t and B_t. */
+int64_t qv_dual_a(const qv_dual *d, uint32_t y, int64_t t);
+int64_t qv_dual_b(const qv_dual *d, uint32_t j, int64_t t);
+
+/* Round s to integers at scale 2^*scale. is: [n], of a PAIR goal also is_root[2] = {s_y, q}. */
+void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t is_root[2], int *scale);
+
+/* *bound = D at scale 2^scale, exactly, all in integers; false (nothing claimed) if a number could leave its width. */
+bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t is_root[2], int scale);
+
+#endif

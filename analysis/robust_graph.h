@@ -1,0 +1,78 @@
+/* A net as one list of scalar equations, the form in which the robustness engines bound and branch:
+ *
+ *   variable v < n_in:  an element of a net input
+ *   variable v >= n_in: a unit, x_v = f_v(acc_v), acc_v = b_v + sum of w * (earlier variables),
+ *                       f_v a step, table or clamp of the net, or the identity; or a free unit, of which only an interval
+ *                       is known (maxima, products, tails, opaque nodes, accumulators that may overflow).
+ *
+ * Zero points are folded into b and w, data movement into the numbering. Equality with the net holds for every input in the
+ * declared ranges: a row stands for an accumulator only if the interval analysis of the whole net proves that the machine's
+ * result is the exact sum. Shared by all queries on the net. */
+#ifndef QV_ANALYSIS_ROBUST_GRAPH_H
+#define QV_ANALYSIS_ROBUST_GRAPH_H
+
+#include "analysis/range.h"
+
+typedef enum { QV_UNIT_FREE, QV_UNIT_ID, QV_UNIT_STEP, QV_UNIT_TABLE, QV_UNIT_CLAMP } qv_unit_fn;
+
+typedef struct {
+  uint32_t var, len; /* variables var .. var+len-1 */
+  uint32_t w;        /* their weights: w[w ..], wf[w ..] */
+} qv_segment;
+
+typedef struct {
+  qv_unit_fn fn;
+  uint32_t node;       /* of f; the producing node of a free or identity unit */
+  uint32_t channel;    /* parameter set of a step */
+  uint32_t tensor, el; /* where its value stands in the net */
+  int64_t b;
+  uint32_t seg, n_seg;
+  double w_max; /* largest |w| */
+} qv_unit;
+
+/* Value of a tensor element. */
+typedef struct {
+  uint32_t var; /* QV_NONE: the constant c */
+  int64_t c;
+} qv_element;
+
+/* Inverse of an increasing step of one channel: f(x) >= lo + k iff x >= at[k], k in 1..n-1 (at[0] is unused). */
+typedef struct {
+  int64_t lo;
+  uint32_t n;
+  int64_t *at; /* NULL: decreasing, or too many values */
+} qv_thresholds;
+
+typedef struct {
+  const qv_net *net;
+  uint32_t n_in, n; /* input variables, all variables */
+  qv_unit *unit;    /* [n], entries below n_in unused */
+  qv_segment *seg;
+  int32_t *w;
+  float *wf;
+  size_t n_seg, n_w, cap_seg, cap_w, cap_unit;
+  qv_element **element;  /* [n_tensors][elements]; NULL for outputs that only exist inside a unit's row */
+  uint32_t *in_first;    /* [net->n_in] first variable of each input */
+  qv_thresholds **level; /* [n_nodes][channels] of step nodes */
+  bool any_free;
+  qv_arena arena;
+} qv_graph;
+
+#define QV_GRAPH_TERMS ((size_t)1 << 25) /* larger nets are refused: memory */
+
+/* *out is owned by the caller (qv_graph_free). Pre: checked net. Errors: QV_E_NOMEM, QV_E_LIMIT (too large). */
+QV_NODISCARD qv_status qv_graph_new(qv_graph **out, const qv_net *net, qv_err *err);
+void qv_graph_free(qv_graph *g);
+
+/* Value and image of f_v. Pre: not a free unit. image is exact for monotone f and the hull for tables. */
+int64_t qv_unit_eval(const qv_graph *g, uint32_t v, int64_t acc);
+qv_itv qv_unit_image(const qv_graph *g, uint32_t v, qv_itv acc);
+/* True if f_v never decreases (decided from its definition, not by sampling). */
+bool qv_unit_increasing(const qv_graph *g, uint32_t v);
+
+/* Exact interval of acc_v for variables in [lo,hi]. */
+qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64_t *hi);
+/* acc_v at a point. */
+int64_t qv_unit_sum(const qv_graph *g, uint32_t v, const int64_t *x);
+
+#endif

@@ -1,0 +1,153 @@
+/* Robustness of the fixed-point MNIST nets against published verdicts: counts and times per net and radius.
+ *   robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]] */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "analysis/robust.h"
+#include "frontend/array.h"
+#include "frontend/load.h"
+
+typedef struct {
+  char net[8], verdict[24];
+  int radius, label, target; /* target: published counterexample's class, -1 */
+  size_t id;
+} row;
+
+typedef struct {
+  int n, robust, broken, open, conflict, contradicted, by[8];
+  double sum, worst;
+} tally;
+
+static void die(const char *what) {
+  fprintf(stderr, "robust: %s\n", what);
+  exit(2);
+}
+
+static char *field(char **p) {
+  char *f = *p, *e = f + strcspn(f, ",\n");
+  *p = *e != '\0' ? e + 1 : e;
+  *e = '\0';
+  return f;
+}
+
+/* Rows of `set`, skipping misclassified samples. */
+static size_t read_rows(row **out, const char *data, const char *set) {
+  char path[4096], line[65536];
+  bool refuted = strcmp(set, "refuted") == 0, aaai = strcmp(set, "aaai21") == 0;
+  snprintf(path, sizeof path, "%s/verif/%s", data, refuted ? "qvip_refuted_P2-8.csv.gz" : "queries_mnist.csv");
+  gzFile f = gzopen(path, "rb");
+  if (f == NULL || gzgets(f, line, sizeof line) == NULL) die(path);
+  size_t n = 0, cap = 0;
+  *out = NULL;
+  while (gzgets(f, line, sizeof line) != NULL) {
+    char *p = line, *c[10];
+    for (int i = 0; i < 10; i++) c[i] = field(&p);
+    row r = {.target = -1};
+    snprintf(r.net, sizeof r.net, "%s", c[0]);
+    if (refuted) {
+      r.radius = atoi(c[3]), r.id = (size_t)atol(c[4]), r.label = atoi(c[5]);
+      snprintf(r.verdict, sizeof r.verdict, "%s", c[8]);
+    } else {
+      char want[32];
+      r.radius = atoi(c[1]), r.id = (size_t)atol(c[2]), r.label = atoi(c[3]);
+      if (strcmp(c[4], "1") == 0) continue;
+      snprintf(want, sizeof want, "%s:%d", r.net, r.radius);
+      if (aaai ? c[5][0] == '\0' : strcmp(set, r.net) != 0 && strcmp(set, want) != 0) continue;
+      /* ids of the Table 3 rows of P1-6 and P3-6 are not aligned with their verdicts: only the ids are used */
+      bool usable = aaai || strstr(c[9], "not aligned") == NULL;
+      snprintf(r.verdict, sizeof r.verdict, "%s", !usable ? "" : aaai ? c[5] : c[6]);
+    }
+    if (n == cap) {
+      cap = cap == 0 ? 256 : 2 * cap;
+      if ((*out = realloc(*out, cap * sizeof **out)) == NULL) die("no memory");
+    }
+    (*out)[n++] = r;
+  }
+  gzclose(f);
+  return n;
+}
+
+static void print(const char *name, const tally *t) {
+  printf("%-10s %4d queries: %4d robust %4d falsified %4d open | sum %8.2f s, max %6.2f s |", name, t->n, t->robust, t->broken, t->open,
+         t->sum, t->worst);
+  for (int e = 1; e < 8; e++)
+    if (t->by[e] > 0) printf(" %s %d", qv_robust_engine_name((qv_robust_engine)e), t->by[e]);
+  printf(" | published robust but falsified %d, CONFLICTS %d\n", t->contradicted, t->conflict);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3) die("usage: robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]]");
+  const char *data = argv[1];
+  qv_robust_opts opts = {.seconds = argc > 3 ? atof(argv[3]) : 5, .max_nodes = argc > 4 ? (uint32_t)atol(argv[4]) : 1000000};
+  row *rows;
+  size_t n = read_rows(&rows, data, argv[2]);
+  char path[4096];
+  qv_err err = {0};
+  qv_array images = {0};
+  snprintf(path, sizeof path, "%s/data/mnist/t10k-images-idx3-ubyte.gz", data);
+  if (qv_array_read(&images, path, &err) != QV_OK) die(err.msg);
+  qv_net *net = NULL;
+  qv_robust *rob = NULL;
+  char loaded[8] = "";
+  tally all = {0}, part = {0};
+  char name[32] = "", now[32];
+  for (size_t i = 0; i < n; i++) {
+    const row *r = &rows[i];
+    if (strcmp(loaded, r->net) != 0) {
+      qv_robust_free(rob);
+      qv_net_free(net);
+      snprintf(path, sizeof path, "%s/verif/int_nets/%s.qtxt", data, r->net);
+      if (qv_load_model(&net, path, &(qv_load_opts){0}, &err) != QV_OK || qv_robust_new(&rob, net, &err) != QV_OK) die(err.msg);
+      snprintf(loaded, sizeof loaded, "%s", r->net);
+    }
+    snprintf(now, sizeof now, "%s r=%d", r->net, r->radius);
+    if (strcmp(now, name) != 0 && strcmp(argv[2], "aaai21") != 0) {
+      if (part.n > 0) print(name, &part);
+      part = (tally){0};
+    }
+    snprintf(name, sizeof name, "%s", now);
+    size_t m = qv_elems(&net->tensor[net->in[0].tensor]);
+    qv_itv box[784];
+    int64_t point[784];
+    const unsigned char *img = (const unsigned char *)images.data + r->id * 784;
+    if (m != 784 || (r->id + 1) * 784 > images.count) die("not an MNIST net");
+    for (size_t e = 0; e < m; e++) {
+      point[e] = img[e];
+      box[e] = (qv_itv){qv_max64(0, img[e] - r->radius), qv_min64(255, img[e] + r->radius)};
+    }
+    const qv_itv *boxes[1] = {box};
+    const int64_t *points[1] = {point};
+    qv_robust_query q = {.box = boxes, .point = points, .keep = QV_KEEP_FIRST, .cls = (uint32_t)r->label};
+    qv_robust_result res;
+    if (qv_robust_run(&res, rob, &q, &opts, &err) != QV_OK) die(err.msg);
+    bool said_robust = strcasecmp(r->verdict, "robust") == 0;
+    bool said_not =
+        strncasecmp(r->verdict, "non", 3) == 0 || strncasecmp(r->verdict, "not", 3) == 0 || strncasecmp(r->verdict, "vuln", 4) == 0;
+    tally *t[2] = {&all, &part};
+    for (int k = 0; k < 2; k++) {
+      t[k]->n++;
+      t[k]->robust += res.verdict == QV_VERIFIED;
+      t[k]->broken += res.verdict == QV_FALSIFIED;
+      t[k]->open += res.verdict == QV_UNKNOWN;
+      t[k]->contradicted += said_robust && res.verdict == QV_FALSIFIED;
+      t[k]->conflict += said_not && res.verdict == QV_VERIFIED;
+      t[k]->by[res.engine]++;
+      t[k]->sum += res.seconds;
+      if (res.seconds > t[k]->worst) t[k]->worst = res.seconds;
+    }
+    if (getenv("V") != NULL && (res.verdict == QV_UNKNOWN || res.seconds > 0.2))
+      printf("  %s id %zu: %s by %s, margin %.3g, %u nodes, %.2f s (published %s)\n", name, r->id, qv_verdict_name(res.verdict),
+             qv_robust_engine_name(res.engine), res.margin, res.nodes, res.seconds, r->verdict);
+    qv_robust_clear(&res);
+  }
+  if (strcmp(argv[2], "aaai21") != 0 && part.n > 0) print(name, &part);
+  print("all", &all);
+  qv_robust_free(rob);
+  qv_net_free(net);
+  qv_array_free(&images);
+  free(rows);
+  return all.conflict > 0;
+}

@@ -1,0 +1,561 @@
+/* Robustness engines against plain enumeration with the reference kernels: never a wrong VERIFIED or FALSIFIED, on random nets
+ * of every kind and on small fixed-point nets with many ties; planted counterexamples; published verdicts on MNIST. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "analysis/robust.h"
+#include "frontend/array.h"
+#include "frontend/load.h"
+#include "kernels/ref.h"
+#include "tests/gen.h"
+
+static int effort(int n) {
+  const char *e = getenv("QV_TEST_MULT");
+  double k = e != NULL ? atof(e) : 1.0;
+  return (int)(n * (k > 0 ? k : 1.0)) + 1;
+}
+
+/* ---- a query and its truth ---------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  qv_net *net;
+  qv_itv *box[4];
+  int64_t *point[4];
+  qv_robust_query q;
+  qv_ineq ineq[3];
+  uint32_t index[3][2];
+  int64_t c[3][2];
+  qv_values v;
+  bool violated, trapped; /* by some point of the box */
+} trial;
+
+/* The condition once more, from its definition. */
+static bool violates(const qv_robust_query *q, const int64_t *o, size_t n) {
+  if (q->keep == QV_KEEP_INEQ) {
+    for (uint32_t t = 0; t < q->n_ineq; t++) {
+      int64_t s = 0;
+      for (uint32_t i = 0; i < q->ineq[t].n; i++) s += q->ineq[t].c[i] * o[q->ineq[t].index[i]];
+      if (s < q->ineq[t].d) return true;
+    }
+    return false;
+  }
+  size_t best = 0;
+  for (size_t j = 1; j < n; j++)
+    if (q->keep == QV_KEEP_FIRST ? o[j] > o[best] : o[j] >= o[best]) best = j;
+  return best != q->cls;
+}
+
+/* Run the values in t->v: 1 violated, 0 kept, -1 undefined behaviour. */
+static int run(trial *t) {
+  qv_err err = {0};
+  qv_status st = qv_ref_run(t->net, &t->v, &err);
+  if (st == QV_E_RANGE) return -1;
+  if (st != QV_OK) fail_msg("%s", err.msg);
+  uint32_t o = t->net->out[t->q.out].tensor;
+  return violates(&t->q, t->v.v[o], qv_elems(&t->net->tensor[o]));
+}
+
+/* Next point of the box in t->v. */
+static bool next(trial *t) {
+  for (uint32_t i = 0; i < t->net->n_in; i++) {
+    int64_t *x = t->v.v[t->net->in[i].tensor];
+    for (size_t e = 0; e < qv_elems(&t->net->tensor[t->net->in[i].tensor]); e++) {
+      if (x[e] < t->box[i][e].hi) {
+        x[e]++;
+        return true;
+      }
+      x[e] = t->box[i][e].lo;
+    }
+  }
+  return false;
+}
+
+static void first(trial *t) {
+  for (uint32_t i = 0; i < t->net->n_in; i++)
+    for (size_t e = 0; e < qv_elems(&t->net->tensor[t->net->in[i].tensor]); e++) t->v.v[t->net->in[i].tensor][e] = t->box[i][e].lo;
+}
+
+/* A random box, condition and point for a net; false if the net does not suit. */
+static bool make_trial(trial *t, qv_net *net, qv_rng *r) {
+  qv_err err = {0};
+  memset(t, 0, sizeof *t);
+  t->net = net;
+  if (net->n_in > 4 || net->n_out == 0) return false;
+  if (qv_values_init(&t->v, net, &err) != QV_OK) fail_msg("%s", err.msg);
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    const qv_tensor *x = &net->tensor[net->in[i].tensor];
+    size_t n = qv_elems(x);
+    t->box[i] = calloc(n, sizeof(qv_itv));
+    t->point[i] = calloc(n, sizeof(int64_t));
+    for (size_t e = 0; e < n; e++) {
+      int64_t a = qv_rng_range(r, x->lo, x->hi), b = qv_rng_range(r, x->lo, x->hi);
+      t->box[i][e] = (qv_itv){qv_min64(a, b), qv_max64(a, b)};
+      t->point[i][e] = qv_rng_range(r, t->box[i][e].lo, t->box[i][e].hi);
+    }
+  }
+  t->q = (qv_robust_query){.box = (const qv_itv *const *)t->box,
+                           .point = (const int64_t *const *)t->point,
+                           .out = (uint32_t)qv_rng_range(r, 0, net->n_out - 1),
+                           .keep = (qv_keep)qv_rng_range(r, 0, 2)};
+  uint32_t o = net->out[t->q.out].tensor;
+  size_t n = qv_elems(&net->tensor[o]);
+  for (uint32_t i = 0; i < net->n_in; i++)
+    memcpy(t->v.v[net->in[i].tensor], t->point[i], qv_elems(&net->tensor[net->in[i].tensor]) * sizeof(int64_t));
+  bool ran = qv_ref_run(net, &t->v, &err) == QV_OK;
+  /* mostly the class of the point itself */
+  t->q.cls = (uint32_t)qv_rng_range(r, 0, (int64_t)n - 1);
+  if (ran && qv_rng_next(r) % 8 != 0)
+    for (uint32_t c = 0; c < n; c++) {
+      t->q.cls = c;
+      if (t->q.keep == QV_KEEP_INEQ || !violates(&t->q, t->v.v[o], n)) break;
+    }
+  t->q.n_ineq = (uint32_t)qv_rng_range(r, 1, 3);
+  t->q.ineq = t->ineq;
+  for (uint32_t k = 0; k < 3; k++) {
+    int64_t s = 0;
+    t->ineq[k] = (qv_ineq){.n = (uint32_t)qv_rng_range(r, 1, 2), .index = t->index[k], .c = t->c[k]};
+    for (uint32_t i = 0; i < t->ineq[k].n; i++) {
+      t->index[k][i] = (uint32_t)qv_rng_range(r, 0, (int64_t)n - 1);
+      t->c[k][i] = qv_rng_range(r, -3, 3);
+      s += ran ? t->c[k][i] * t->v.v[o][t->index[k][i]] : 0;
+    }
+    /* the point keeps it by a little */
+    t->ineq[k].d = qv_clamp64(s, -(1 << 30), 1 << 30) - qv_rng_range(r, -1, 6);
+  }
+  first(t);
+  do {
+    int x = run(t);
+    t->violated |= x == 1;
+    t->trapped |= x == -1;
+  } while (next(t));
+  return true;
+}
+
+static void clear_trial(trial *t) {
+  for (int i = 0; i < 4; i++) {
+    free(t->box[i]);
+    free(t->point[i]);
+  }
+  qv_values_clear(&t->v);
+  qv_net_free(t->net);
+}
+
+/* The verdict must be true; a counterexample must replay inside the box. */
+static void check_verdict(trial *t, const qv_robust_result *res, const char *what, uint64_t seed) {
+  if (res->verdict == QV_VERIFIED && (t->violated || t->trapped)) fail_msg("seed %llu, %s: wrong VERIFIED", (unsigned long long)seed, what);
+  if (res->verdict != QV_FALSIFIED) return;
+  if (!t->violated) fail_msg("seed %llu, %s: wrong FALSIFIED", (unsigned long long)seed, what);
+  for (uint32_t i = 0; i < t->net->n_in; i++)
+    for (size_t e = 0; e < qv_elems(&t->net->tensor[t->net->in[i].tensor]); e++) {
+      assert_true(res->input[i][e] >= t->box[i][e].lo && res->input[i][e] <= t->box[i][e].hi);
+      t->v.v[t->net->in[i].tensor][e] = res->input[i][e];
+    }
+  assert_int_equal(run(t), 1);
+}
+
+/* Follow a point (values in t->v after a run) to its leaf: branching must have closed all of them. */
+static void check_tree(const trial *t, const qv_graph *g, const qv_bnb *b, const int64_t *x) {
+  uint32_t k = 0;
+  (void)t;
+  while (b->node[k].leaf == QV_LEAF_INNER) {
+    uint32_t c = k + 1, hits = 0, to = 0;
+    for (; c < b->n; c++) {
+      const qv_bnb_node *n = &b->node[c];
+      if (n->parent != k) continue;
+      int64_t v = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_ACC_GE ? qv_unit_sum(g, n->var, x) : x[n->var];
+      bool le = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_IN_LE;
+      if (le ? v <= n->at : v >= n->at) hits++, to = c;
+    }
+    assert_int_equal(hits, 1); /* children split the box in two */
+    k = to;
+  }
+  assert_true(b->node[k].leaf == QV_LEAF_DUAL || b->node[k].leaf == QV_LEAF_EMPTY);
+}
+
+/* All variables of the graph at the input in t->v. */
+static void values_of(const trial *t, const qv_graph *g, int64_t *x) {
+  for (uint32_t v = 0; v < g->n; v++) x[v] = t->v.v[g->unit[v].tensor][g->unit[v].el];
+}
+
+static void check_evidence(trial *t, const qv_graph *g, const qv_robust_result *res) {
+  int64_t *x = calloc(g->n, sizeof *x);
+  first(t);
+  do {
+    if (run(t) < 0) continue;
+    values_of(t, g, x);
+    for (uint32_t i = 0; i < res->n_target; i++)
+      if (res->target[i].tree.n > 0) check_tree(t, g, &res->target[i].tree, x);
+    for (uint32_t i = 0; i < res->n_bound; i++) {
+      int64_t a = qv_unit_sum(g, res->bound[i].unit, x);
+      assert_true(res->bound[i].sign > 0 ? a >= res->bound[i].bound : a <= res->bound[i].bound);
+    }
+  } while (next(t));
+  free(x);
+}
+
+typedef struct {
+  const char *name;
+  qv_robust_opts o;
+  bool complete; /* decides every box of these tests if nothing is free and nothing traps */
+} engine;
+
+static const engine engines[] = {
+    {"all", {.evidence = true}, true},
+    {"interval", {.no_attack = true, .no_enumeration = true, .no_linear = true, .no_branching = true}, false},
+    {"attack", {.no_interval = true, .no_enumeration = true, .no_linear = true, .no_branching = true}, false},
+    {"enumeration", {.no_interval = true, .no_attack = true, .no_linear = true, .no_branching = true}, true},
+    {"linear", {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_branching = true, .evidence = true}, false},
+    {"branching", {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_linear = true, .evidence = true}, true},
+    {"no enumeration", {.no_enumeration = true, .evidence = true}, true},
+};
+#define N_ENGINES (sizeof engines / sizeof engines[0])
+
+static int decided[N_ENGINES][QV_VERIFIED + 1], by[QV_BY_BRANCHING + 1];
+
+static void check_trial(trial *t, uint64_t seed) {
+  qv_err err = {0};
+  qv_robust *r = NULL;
+  if (qv_robust_new(&r, t->net, &err) != QV_OK) fail_msg("seed %llu: %s", (unsigned long long)seed, err.msg);
+  const qv_graph *g = qv_robust_graph(r);
+  for (size_t k = 0; k < N_ENGINES; k++) {
+    qv_robust_result res;
+    qv_robust_opts o = engines[k].o;
+    o.seed = seed;
+    o.max_nodes = 3000;
+    if (qv_robust_run(&res, r, &t->q, &o, &err) != QV_OK) fail_msg("seed %llu, %s: %s", (unsigned long long)seed, engines[k].name, err.msg);
+    check_verdict(t, &res, engines[k].name, seed);
+    bool branching = o.no_enumeration;
+    if (engines[k].complete && !t->trapped && (!branching || !g->any_free) && res.verdict == QV_UNKNOWN && res.nodes < o.max_nodes)
+      fail_msg("seed %llu, %s: undecided: %s", (unsigned long long)seed, engines[k].name, res.reason);
+    if (o.evidence && res.verdict == QV_VERIFIED) check_evidence(t, g, &res);
+    decided[k][res.verdict]++;
+    by[res.engine]++;
+    qv_robust_clear(&res);
+  }
+  qv_robust_free(r);
+}
+
+static void print_counts(const char *what) {
+  printf("%s:\n", what);
+  for (size_t k = 0; k < N_ENGINES; k++)
+    printf("  %-14s verified %d, falsified %d, unknown %d\n", engines[k].name, decided[k][QV_VERIFIED], decided[k][QV_FALSIFIED],
+           decided[k][QV_UNKNOWN]);
+  memset(decided, 0, sizeof decided);
+}
+
+static void random_nets(void **state) {
+  (void)state;
+  for (int it = 0; it < effort(700); it++) {
+    uint64_t seed = 700000 + (uint64_t)it;
+    qv_rng r = {seed};
+    qv_net *net = gen_net(&r, &(gen_opts){.max_in = 4, .in_bits = 1 + (uint32_t)it % 3, .max_nodes = 6, .max_elems = 24, .max_k = 30});
+    assert_non_null(net);
+    trial t;
+    if (make_trial(&t, net, &r)) check_trial(&t, seed);
+    clear_trial(&t);
+  }
+  print_counts("random nets of every kind");
+}
+
+/* ---- small fixed-point nets: ties and saturation everywhere --------------------------------------------------------------- */
+
+static qv_net *read_text(const char *text) {
+  qv_net *net = NULL;
+  qv_err err = {0};
+  if (qv_qtxt_read(&net, text, strlen(text), "random.qtxt", &err) != QV_OK) fail_msg("%s\n%s", err.msg, text);
+  return net;
+}
+
+static qv_net *fixed_net(qv_rng *r) {
+  char text[8192];
+  int layers = (int)qv_rng_range(r, 1, 3), width = (int)qv_rng_range(r, 1, 4), q = (int)qv_rng_range(r, 2, 4);
+  size_t n = (size_t)sprintf(text, "name t\ninput %d 0 %d\nlayers %d\n", width, (int)qv_rng_range(r, 1, 6), layers);
+  for (int l = 0; l < layers; l++) {
+    bool last = l == layers - 1;
+    int out = (int)qv_rng_range(r, last ? 2 : 1, 5), shift = (int)qv_rng_range(r, 1, 4), w = 1 << qv_rng_range(r, 1, 4);
+    n += (size_t)sprintf(text + n, "layer %d %d shift %d clamp %d %d\nbias", width, out, shift, last ? -(1 << (q - 1)) : 0,
+                         last ? (1 << (q - 1)) - 1 : (1 << q) - 1);
+    for (int o = 0; o < out; o++) n += (size_t)sprintf(text + n, " %d", (int)qv_rng_range(r, -2 * w, 2 * w));
+    for (int i = 0; i < width; i++) {
+      n += (size_t)sprintf(text + n, "\n");
+      for (int o = 0; o < out; o++) n += (size_t)sprintf(text + n, "%s%d", o > 0 ? " " : "", (int)qv_rng_range(r, -w, w));
+    }
+    n += (size_t)sprintf(text + n, "\n");
+    width = out;
+  }
+  return read_text(text);
+}
+
+static void fixed_point_nets(void **state) {
+  (void)state;
+  for (int it = 0; it < effort(700); it++) {
+    uint64_t seed = 800000 + (uint64_t)it;
+    qv_rng r = {seed};
+    trial t;
+    if (make_trial(&t, fixed_net(&r), &r)) check_trial(&t, seed);
+    clear_trial(&t);
+  }
+  print_counts("fixed-point nets");
+  for (int e = 1; e <= QV_BY_BRANCHING; e++) {
+    printf("  decided by %s: %d\n", qv_robust_engine_name((qv_robust_engine)e), by[e]);
+    assert_true(by[e] > 0); /* otherwise this test shows nothing about it */
+  }
+}
+
+/* ---- multipliers: any integers at all give a true bound --------------------------------------------------------------------- */
+
+/* Smallest value of the goal's own expression at the point x, at scale 2^scale. */
+static qv_i128 goal_at(const qv_goal *goal, const qv_dual *d, const int64_t *x, const int32_t root[2], int scale, bool *counts) {
+  const qv_graph *g = d->g;
+  qv_i128 s = 0, one = (qv_i128)1 << scale;
+  *counts = true;
+  switch (goal->kind) {
+  case QV_GOAL_SUM:
+    for (uint32_t i = 0; i < goal->n; i++) s += one * goal->c[i] * x[goal->var[i]];
+    return s - one * goal->d;
+  case QV_GOAL_UNIT: return one * goal->sign * qv_unit_sum(g, goal->y, x);
+  case QV_GOAL_PAIR: break;
+  }
+  /* a violating point makes some pair's expression non-positive: the bound must not be positive then */
+  *counts = x[goal->j] >= x[goal->y] + goal->strict;
+  (void)root;
+  return 0;
+}
+
+static void any_multipliers(void **state) {
+  (void)state;
+  int bounds = 0, violating = 0;
+  for (int it = 0; it < effort(400); it++) {
+    uint64_t seed = 900000 + (uint64_t)it;
+    qv_rng r = {seed};
+    qv_err err = {0};
+    qv_net *net =
+        it % 2 == 0 ? fixed_net(&r) : gen_net(&r, &(gen_opts){.max_in = 3, .in_bits = 3, .max_nodes = 5, .max_elems = 16, .max_k = 20});
+    trial t;
+    if (!make_trial(&t, net, &r) || t.trapped) {
+      clear_trial(&t);
+      continue;
+    }
+    qv_graph *g;
+    qv_dual *d;
+    assert_int_equal(qv_graph_new(&g, net, &err), QV_OK);
+    assert_int_equal(qv_dual_new(&d, g, &err), QV_OK);
+    for (uint32_t v = 0; v < g->n; v++) {
+      const qv_tensor *y = &net->tensor[g->unit[v].tensor];
+      d->lo[v] = y->lo;
+      d->hi[v] = y->hi;
+      if (v >= g->n_in) {
+        const qv_tensor *a = g->unit[v].fn <= QV_UNIT_ID ? y : &net->tensor[net->node[g->unit[v].node].in[0]];
+        d->acc[v] = (qv_itv){a->lo, a->hi};
+      }
+    }
+    for (uint32_t i = 0; i < net->n_in; i++)
+      for (size_t e = 0; e < qv_elems(&net->tensor[net->in[i].tensor]); e++) {
+        d->lo[g->in_first[i] + e] = t.box[i][e].lo;
+        d->hi[g->in_first[i] + e] = t.box[i][e].hi;
+      }
+    bool empty;
+    qv_bounds_propagate(g, d->lo, d->hi, d->acc, 0, &empty);
+    assert_false(empty);
+    assert_int_equal(qv_dual_refresh(d, 0, &err), QV_OK);
+    qv_goal goals[3];
+    uint32_t n = 0, units = 0, unit[64], o = net->out[t.q.out].tensor;
+    for (uint32_t v = g->n_in; v < g->n && units < 64; v++)
+      if (g->unit[v].fn != QV_UNIT_FREE) unit[units++] = v;
+    const uint32_t var[2] = {(uint32_t)qv_rng_range(&r, 0, g->n - 1), (uint32_t)qv_rng_range(&r, 0, g->n - 1)};
+    const int64_t c[2] = {qv_rng_range(&r, -5, 5), qv_rng_range(&r, -5, 5)};
+    goals[n++] = (qv_goal){.kind = QV_GOAL_SUM, .n = 2, .var = var, .c = c, .d = qv_rng_range(&r, -9, 9)};
+    if (units > 0)
+      goals[n++] = (qv_goal){.kind = QV_GOAL_UNIT, .y = unit[qv_rng_range(&r, 0, units - 1)], .sign = qv_rng_next(&r) & 1 ? 1 : -1};
+    size_t n_o = qv_elems(&net->tensor[o]);
+    uint32_t y = g->element[o][qv_rng_range(&r, 0, (int64_t)n_o - 1)].var, j = g->element[o][qv_rng_range(&r, 0, (int64_t)n_o - 1)].var;
+    if (qv_dual_can_pair(g, y, j)) {
+      qv_goal p = {.kind = QV_GOAL_PAIR, .y = y, .j = j, .strict = qv_rng_next(&r) & 1};
+      if (qv_dual_levels(d, &p, &p.t0, &p.t1)) goals[n++] = p;
+    }
+    int64_t *x = calloc(g->n, sizeof *x);
+    int32_t *is = calloc(g->n, sizeof *is);
+    for (uint32_t k = 0; k < n; k++)
+      for (int tries = 0; tries < 6; tries++) {
+        int scale = 8;
+        int32_t root[2] = {(int32_t)qv_rng_range(&r, 0, 600), (int32_t)qv_rng_range(&r, 0, 600)};
+        assert_true(qv_dual_goal(d, &goals[k]));
+        if (tries == 0) { /* the searched ones */
+          qv_dual_default(d, &goals[k]);
+          (void)qv_dual_climb(d, &goals[k], 20, 1e9);
+          qv_dual_round(d, &goals[k], is, root, &scale);
+        } else {
+          for (uint32_t v = g->n_in; v < g->n; v++)
+            is[v] = g->unit[v].fn == QV_UNIT_FREE ? 0 : (int32_t)(qv_rng_next(&r) & 1 ? qv_rng_range(&r, -300, 300) : 0);
+        }
+        qv_i128 bound;
+        if (!qv_dual_exact(&bound, d, &goals[k], is, root, scale)) continue;
+        bounds++;
+        first(&t);
+        do {
+          bool counts;
+          (void)run(&t);
+          values_of(&t, g, x);
+          qv_i128 at = goal_at(&goals[k], d, x, root, scale, &counts);
+          if (goals[k].kind == QV_GOAL_PAIR) violating += counts;
+          if (counts && bound > at) fail_msg("seed %llu: bound above the value", (unsigned long long)seed);
+        } while (next(&t));
+      }
+    free(x);
+    free(is);
+    qv_dual_free(d);
+    qv_graph_free(g);
+    clear_trial(&t);
+  }
+  printf("%d bounds, %d violating points under pair bounds\n", bounds, violating);
+  assert_true(bounds > 100 && violating > 100);
+}
+
+/* ---- planted counterexamples ------------------------------------------------------------------------------------------------ */
+
+/* Class 1 wins at exactly one corner of {0..2}^n: all inputs but the marked ones at 2, the marked ones at 0. */
+static void planted(void **state) {
+  (void)state;
+  for (int it = 0; it < effort(40); it++) {
+    qv_rng r = {4200 + (uint64_t)it};
+    int n = (int)qv_rng_range(&r, 3, 8), top = 0;
+    char text[2048];
+    int w[8];
+    size_t m = (size_t)sprintf(text, "name p\ninput %d 0 2\nlayers 2\nlayer %d 2 shift 1 clamp 0 255\n", n, n);
+    for (int i = 0; i < n; i++) {
+      w[i] = qv_rng_next(&r) & 1 ? 2 : -2;
+      top += w[i] > 0 ? 2 * w[i] : 0;
+    }
+    /* hidden unit 0: 1 at the corner only, 0 elsewhere (a step of one input costs 2) */
+    m += (size_t)sprintf(text + m, "bias %d 0\n", 2 - top);
+    for (int i = 0; i < n; i++) m += (size_t)sprintf(text + m, "%d 0\n", w[i]);
+    sprintf(text + m, "layer 2 2 shift 1 clamp -8 7\nbias 4 4\n-4 4\n0 0\n");
+    qv_net *net = read_text(text);
+    qv_robust *rob;
+    qv_err err = {0};
+    assert_int_equal(qv_robust_new(&rob, net, &err), QV_OK);
+    qv_itv box[8];
+    int64_t point[8];
+    for (int i = 0; i < n; i++) box[i] = (qv_itv){0, 2}, point[i] = 1;
+    const qv_itv *boxes[1] = {box};
+    const int64_t *points[1] = {point};
+    qv_robust_query q = {.box = boxes, .point = points, .keep = QV_KEEP_FIRST, .cls = 0};
+    for (size_t k = 0; k < N_ENGINES; k++) {
+      qv_robust_result res;
+      if (!engines[k].complete) continue;
+      assert_int_equal(qv_robust_run(&res, rob, &q, &engines[k].o, &err), QV_OK);
+      assert_int_equal(res.verdict, QV_FALSIFIED);
+      for (int i = 0; i < n; i++) assert_int_equal(res.input[0][i], w[i] > 0 ? 2 : 0);
+      assert_int_equal(res.violated, 1);
+      qv_robust_clear(&res);
+    }
+    /* without that corner nothing is left */
+    int cut = (int)qv_rng_range(&r, 0, n - 1);
+    box[cut] = w[cut] > 0 ? (qv_itv){0, 1} : (qv_itv){1, 2};
+    for (size_t k = 0; k < N_ENGINES; k++) {
+      qv_robust_result res;
+      if (!engines[k].complete) continue;
+      assert_int_equal(qv_robust_run(&res, rob, &q, &engines[k].o, &err), QV_OK);
+      assert_int_equal(res.verdict, QV_VERIFIED);
+      qv_robust_clear(&res);
+    }
+    qv_robust_free(rob);
+    qv_net_free(net);
+  }
+}
+
+static void bad_queries(void **state) {
+  (void)state;
+  qv_net *net = read_text("name t\ninput 2 0 7\nlayers 1\nlayer 2 2 shift 1 clamp -8 7\nbias 0 0\n1 0\n0 1\n");
+  qv_err err = {0};
+  qv_robust *r;
+  assert_int_equal(qv_robust_new(&r, net, &err), QV_OK);
+  qv_itv good[2] = {{0, 7}, {3, 3}}, wide[2] = {{0, 8}, {0, 0}}, empty[2] = {{0, 7}, {3, 2}};
+  const qv_itv *box[3] = {good, wide, empty};
+  const uint32_t index[1] = {2};
+  const int64_t c[1] = {1};
+  const qv_ineq ineq = {.n = 1, .index = index, .c = c};
+  const qv_robust_query bad[] = {{.box = &box[1]},
+                                 {.box = &box[2]},
+                                 {.box = box, .cls = 2},
+                                 {.box = box, .out = 1},
+                                 {.box = box, .keep = QV_KEEP_INEQ, .n_ineq = 1, .ineq = &ineq}};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    qv_robust_result res;
+    qv_err e = {0};
+    assert_int_equal(qv_robust_run(&res, r, &bad[i], NULL, &e), QV_E_ARG);
+    assert_int_equal(res.verdict, QV_UNKNOWN);
+    qv_robust_clear(&res);
+  }
+  qv_robust_free(r);
+  qv_net_free(net);
+}
+
+/* ---- MNIST against published verdicts ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+  const char *net;
+  size_t id;
+  int eps, label;
+  qv_verdict published;
+} known;
+
+/* AAAI'21 README and QVIP Table 2 (P1-6), and QVIP Table 3 (P1-4): decided by both or by the latter. 386 needs saturation. */
+static const known cases[] = {
+    {"P1-6", 0, 1, 7, QV_VERIFIED},    {"P1-6", 100, 2, 6, QV_VERIFIED}, {"P1-6", 200, 3, 3, QV_VERIFIED},
+    {"P1-6", 386, 4, 6, QV_FALSIFIED}, {"P1-6", 307, 4, 7, QV_VERIFIED}, {"P1-6", 119, 2, 2, QV_VERIFIED},
+};
+
+static void mnist(void **state) {
+  (void)state;
+  const char *data = getenv("QV_DATA") != NULL ? getenv("QV_DATA") : "../shared/data";
+  char path[4096];
+  qv_array images = {0};
+  qv_err err = {0};
+  snprintf(path, sizeof path, "%s/data/mnist/t10k-images-idx3-ubyte.gz", data);
+  if (qv_array_read(&images, path, &err) != QV_OK) {
+    printf("SKIPPED: MNIST verdicts (%s)\n", err.msg);
+    skip();
+  }
+  snprintf(path, sizeof path, "%s/verif/int_nets/P1-6.qtxt", data);
+  qv_net *net = NULL;
+  if (qv_load_model(&net, path, &(qv_load_opts){0}, &err) != QV_OK) fail_msg("%s", err.msg);
+  qv_robust *rob;
+  assert_int_equal(qv_robust_new(&rob, net, &err), QV_OK);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    qv_itv box[784];
+    int64_t point[784];
+    const unsigned char *img = (const unsigned char *)images.data + cases[i].id * 784;
+    for (int e = 0; e < 784; e++) {
+      point[e] = img[e];
+      box[e] = (qv_itv){qv_max64(0, img[e] - cases[i].eps), qv_min64(255, img[e] + cases[i].eps)};
+    }
+    const qv_itv *boxes[1] = {box};
+    const int64_t *points[1] = {point};
+    qv_robust_query q = {.box = boxes, .point = points, .keep = QV_KEEP_FIRST, .cls = (uint32_t)cases[i].label};
+    qv_robust_result res;
+    assert_int_equal(qv_robust_run(&res, rob, &q, NULL, &err), QV_OK);
+    printf("id %zu eps %d: %s by %s, %u nodes, %.3f s\n", cases[i].id, cases[i].eps, qv_verdict_name(res.verdict),
+           qv_robust_engine_name(res.engine), res.nodes, res.seconds);
+    assert_int_equal(res.verdict, cases[i].published);
+    qv_robust_clear(&res);
+  }
+  qv_robust_free(rob);
+  qv_net_free(net);
+  qv_array_free(&images);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets), cmocka_unit_test(any_multipliers),
+      cmocka_unit_test(planted),     cmocka_unit_test(bad_queries),      cmocka_unit_test(mnist),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
