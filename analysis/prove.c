@@ -98,8 +98,20 @@ static bool wanted(const prover *p, const qv_acc_bound *b, uint32_t c) {
   return a.mode == QV_ACC_WRAP && !qv_acc_harmless(&a, a.bits, b, c);
 }
 
+/* With v in place of the final bound, is every channel harmless at the node's own width? Only then is v a fact about what the
+ * node gives, and not just about the exact sum. */
+static bool harmless_with(const qv_net *net, const qv_acc_bound *b, qv_itv *v) {
+  qv_acc_bound cut = *b;
+  const qv_acc *a = qv_node_acc(&net->node[b->node]);
+  cut.final = v;
+  for (uint32_t c = 0; c < b->n; c++)
+    if (!qv_acc_harmless(a, a->bits, &cut, c)) return false;
+  return true;
+}
+
 static qv_status tighten_node(prover *p, qv_linear *lin, uint32_t node, bool *better) {
   const qv_acc_bound *b = bound_of(&p->out->range, node);
+  uint32_t rows = p->out->n_linear;
   qv_itv *v = QV_NEW(&p->out->arena, b->n, qv_itv);
   if (v == NULL) return QV_FAIL(p->err, QV_E_NOMEM, "linear bounds");
   for (uint32_t c = 0; c < b->n; c++) {
@@ -110,13 +122,17 @@ static qv_status tighten_node(prover *p, qv_linear *lin, uint32_t node, bool *be
     if (st != QV_OK) return st;
     if (v[c].lo > v[c].hi) return QV_FAIL(p->err, QV_E_INTERNAL, "contradicting bounds on node %u channel %u", node, c);
   }
+  if (*better && !harmless_with(p->net, b, v)) {
+    p->out->n_linear = rows;
+    *better = false;
+  }
   if (*better) p->known[p->net->node[node].out] = (qv_ranges){b->n, 1, v};
   return QV_OK;
 }
 
 static qv_status tighten(prover *p) {
   for (uint32_t k = 0; k < p->net->n_nodes && p->work > 1; k++) {
-    if (p->net->node[k].kind != QV_AFFINE || !p->harmless[k]) continue;
+    if (p->net->node[k].kind != QV_AFFINE) continue;
     qv_linear *lin = NULL;
     bool better = false;
     qv_status st = qv_linear_new(&lin, p->net, &p->out->range, p->harmless, p->err);

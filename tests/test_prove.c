@@ -86,11 +86,13 @@ static void enumerated(void **state) {
   assert_true(rows > 20); /* the linear path really ran */
 }
 
-/* x in [0,255]; a = x, b = x (two neurons); acc = a - b is 0, intervals say [-255,255]. With a rounding step between, the
+/* x in [0,255]; a = x, b = x (two neurons); acc = a - b (second = -1) is 0, intervals say [-255,255]. With a rounding step between, the
  * linear bound must come close. */
-static qv_net *difference_net(void) {
+static qv_net *difference_net(int32_t second) {
   qv_net *n = qv_net_new(0);
-  static const int32_t w1[2] = {1, 1}, w2[2] = {1, -1}, zero[1] = {0};
+  static int32_t w2[2];
+  static const int32_t w1[2] = {1, 1}, zero[1] = {0};
+  w2[0] = 1, w2[1] = second;
   static const int64_t b[2] = {0, 0};
   static const uint32_t in0[1] = {0}, in1[1] = {1}, in2[1] = {2};
   static const qv_rq_par par = {.fn = QV_RQ_S, .m = 1 << 30, .sh = 0}; /* halve, round half up */
@@ -117,7 +119,7 @@ static qv_net *difference_net(void) {
 
 static void correlated(void **state) {
   (void)state;
-  qv_net *n = difference_net();
+  qv_net *n = difference_net(-1);
   qv_proof p;
   qv_err err = {0};
   assert_int_equal(qv_prove_overflow(&p, n, NULL, &(qv_prove_opts){.tight = true}, &err), QV_OK);
@@ -142,10 +144,36 @@ static void correlated(void **state) {
   qv_net_free(n);
 }
 
+/* A node whose own narrow accumulator only the linear bound proves: 4-bit wrap in the last layer. */
+static void own_width(void **state) {
+  (void)state;
+  qv_net *n = difference_net(-1);
+  qv_proof p;
+  qv_err err = {0};
+  n->node[2].u.affine.acc.bits = 4;
+  assert_int_equal(qv_ir_check(n, &err), QV_OK);
+  assert_int_equal(qv_prove_overflow(&p, n, NULL, &(qv_prove_opts){.work = 1}, &err), QV_OK);
+  assert_int_equal(p.verdict, QV_UNKNOWN);
+  qv_proof_clear(&p);
+  assert_int_equal(qv_prove_overflow(&p, n, NULL, NULL, &err), QV_OK);
+  assert_int_equal(p.verdict, QV_VERIFIED);
+  assert_true(p.range.tensor[3].itv[0].lo >= -8 && p.range.tensor[3].itv[0].hi <= 7);
+  qv_proof_clear(&p);
+  qv_net_free(n);
+  n = difference_net(-2);
+  n->node[2].u.affine.acc.bits = 4; /* tighter than intervals, but too narrow all the same: nothing may be cut */
+  assert_int_equal(qv_ir_check(n, &err), QV_OK);
+  assert_int_equal(qv_prove_overflow(&p, n, NULL, &(qv_prove_opts){.tight = true}, &err), QV_OK);
+  assert_int_equal(p.verdict, QV_UNKNOWN);
+  assert_int_equal(p.n_linear, 0);
+  qv_proof_clear(&p);
+  qv_net_free(n);
+}
+
 /* The same claim twice gives the same bytes; the hash line ends the text. */
 static void deterministic(void **state) {
   (void)state;
-  qv_net *n = difference_net();
+  qv_net *n = difference_net(-1);
   qv_buf a = {0}, b = {0};
   qv_err err = {0};
   char sha[65];
@@ -173,7 +201,7 @@ static void deterministic(void **state) {
 /* Property text: canonical round trip and refusals. */
 static void properties(void **state) {
   (void)state;
-  qv_net *n = difference_net();
+  qv_net *n = difference_net(-1);
   qv_err err = {0};
   qv_property p;
   const char *minus = "qvp 1\nclaim overflow\nacc-bits 16\ninput 0 range -0 1\nend\n";
@@ -220,7 +248,7 @@ static void properties(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest t[] = {cmocka_unit_test(enumerated), cmocka_unit_test(correlated), cmocka_unit_test(deterministic),
+  const struct CMUnitTest t[] = {cmocka_unit_test(enumerated), cmocka_unit_test(correlated), cmocka_unit_test(own_width), cmocka_unit_test(deterministic),
                                  cmocka_unit_test(properties)};
   return cmocka_run_group_tests(t, NULL, NULL);
 }
