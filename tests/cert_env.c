@@ -22,30 +22,28 @@ extern char **environ;
 
 /* ---- the checker ---------------------------------------------------------------------------------------------------- */
 
-static struct {
-  char dir[64], checker[4096], file[3][96];
-} env;
+static char folder[64], checker[4096], file[3][96];
 
 bool ce_open(void) {
   const char *own = getenv("QV_CHECKER");
   char self[4000] = {0};
   ssize_t k = readlink("/proc/self/exe", self, sizeof self - 1);
   for (int up = 0; k > 0 && up < 2; up++) *strrchr(self, '/') = 0;
-  (void)snprintf(env.checker, sizeof env.checker, own != NULL ? "%s" : "%s/qverify-check", own != NULL ? own : self);
-  if (access(env.checker, X_OK) != 0) {
-    printf("no checker: %s\n", env.checker);
+  (void)snprintf(checker, sizeof checker, own != NULL ? "%s" : "%s/qverify-check", own != NULL ? own : self);
+  if (access(checker, X_OK) != 0) {
+    printf("no checker: %s\n", checker);
     return false;
   }
-  (void)snprintf(env.dir, sizeof env.dir, "%s", access("/dev/shm", W_OK) == 0 ? "/dev/shm/qv-cert-XXXXXX" : "/tmp/qv-cert-XXXXXX");
-  if (mkdtemp(env.dir) == NULL) return false;
+  (void)snprintf(folder, sizeof folder, "%s", access("/dev/shm", W_OK) == 0 ? "/dev/shm/qv-cert-XXXXXX" : "/tmp/qv-cert-XXXXXX");
+  if (mkdtemp(folder) == NULL) return false;
   static const char *const name[3] = {"net.qir", "p.qvp", "c.qvc"};
-  for (int i = 0; i < 3; i++) (void)snprintf(env.file[i], sizeof env.file[i], "%s/%s", env.dir, name[i]);
+  for (int i = 0; i < 3; i++) (void)snprintf(file[i], sizeof file[i], "%s/%s", folder, name[i]);
   return true;
 }
 
 void ce_close(void) {
-  for (int i = 0; i < 3; i++) (void)unlink(env.file[i]);
-  (void)rmdir(env.dir);
+  for (int i = 0; i < 3; i++) (void)unlink(file[i]);
+  (void)rmdir(folder);
 }
 
 static void put_file(const char *path, const qv_buf *b) {
@@ -80,10 +78,10 @@ static void run(char *const *argv, char *text, size_t room, int *status) {
 ce_answer ce_check(const qv_buf *qir, const qv_buf *property, const qv_buf *cert) {
   ce_answer a = {.result = CE_BROKEN};
   int status = 0;
-  put_file(env.file[0], qir);
-  if (property->n > 0) put_file(env.file[1], property);
-  put_file(env.file[2], cert);
-  char dash[] = "-", *argv[] = {env.checker, env.file[0], property->n > 0 ? env.file[1] : dash, env.file[2], NULL};
+  put_file(file[0], qir);
+  if (property->n > 0) put_file(file[1], property);
+  put_file(file[2], cert);
+  char dash[] = "-", *argv[] = {checker, file[0], property->n > 0 ? file[1] : dash, file[2], NULL};
   run(argv, a.text, sizeof a.text, &status);
   bool yes = strcmp(a.text, "c verdict verified\ns CHECKED\n") == 0, open = strcmp(a.text, "c verdict unknown\ns CHECKED\n") == 0;
   if (!WIFEXITED(status)) return a;

@@ -116,7 +116,7 @@ static const gen_opts SHAPES[] = {
 static void accepted(void **state) {
   (void)state;
   uint64_t seed = base_seed(700000);
-  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(600), verified = 0, rows = 0;
+  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(400), verified = 0, rows = 0;
   print_message("seeds %llu..\n", (unsigned long long)seed);
   for (int i = 0; i < n; i++, seed++) {
     one o;
@@ -176,7 +176,7 @@ static void search(const one *o, const ce_truth *t, uint32_t i, int *reached, in
 static void enumerated(void **state) {
   (void)state;
   uint64_t seed = base_seed(800000);
-  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(400), reached = 0, exhausted = 0, proved = 0, nets = 0;
+  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(250), reached = 0, exhausted = 0, proved = 0, nets = 0;
   print_message("seeds %llu..\n", (unsigned long long)seed);
   for (int i = 0; i < n; i++, seed++) {
     one o;
@@ -300,7 +300,7 @@ static void forged(void **state) {
   (void)state;
   static tally sums[FG_KINDS + 2];
   uint64_t seed = base_seed(900000);
-  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(100), total = 0, lies = 0;
+  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(75), total = 0, lies = 0;
   print_message("seeds %llu..\n", (unsigned long long)seed);
   memset(sums, 0, sizeof sums);
   for (int i = 0; i < n; i++, seed++) {
