@@ -328,7 +328,7 @@ static bool fused(const ox *L, const binary *b, bool *as_u8) {
   *as_u8 = false;
   if (L->prof->qdq != QV_QDQ_ORT || (b->op != OX_ADD && b->op != OX_MUL) || q == NULL) return false;
   for (int k = 0; k < 2; k++) {
-    if (b->x[k]->state != OX_DQ && b->x[k]->state != OX_DQ_CONST) return false;
+    if ((b->x[k]->state != OX_DQ && b->x[k]->state != OX_DQ_CONST) || !b->x[k]->direct) return false;
     type[k] = b->x[k]->state == OX_DQ && b->x[k]->as_u8 ? ONX_UINT8 : b->x[k]->type;
   }
   *as_u8 = type[0] == ONX_UINT8 && b->x[0]->type == ONX_INT8;
@@ -339,6 +339,9 @@ static qv_status float_binary(ox *L, binary *b) {
   qv_status st;
   float c;
   if (!ox_broadcast_shape(&b->x[0]->shape, &b->x[1]->shape, &b->out)) return OX_PARSE(L, b->y, "the operands' shapes do not broadcast");
+  for (int k = 0; k < 2; k++)
+    if ((b->op == OX_ADD || b->op == OX_MUL) && L->prof->qdq == QV_QDQ_ORT && (b->x[k]->state == OX_DQ || b->x[k]->state == OX_DQ_CONST) && !b->x[k]->direct)
+      return OX_UNSUP(L, b->x[k], "under profile %s the DequantizeLinear must stand directly in front of the operator", L->prof->name);
   b->qlinear = fused(L, b, &b->as_u8);
   for (int k = 0; k < 2 && !b->qlinear; k++) {
     ox_value *x = b->x[1 - k];

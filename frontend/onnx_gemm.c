@@ -265,6 +265,8 @@ qv_status ox_qlinear_conv(ox *L) {
   QV_TRY(conv_weights(L, w, &g, groups));
   if (qw.type != g.w_type) return OX_PARSE(L, w, "the zero point is %s", onx_type_name(qw.type));
   QV_TRY(conv_shape(L, &g, w));
+  if (b != NULL && g.x->shape.rank == 3 && L->prof->rq == QV_ORQ_REF)
+    return OX_UNSUP(L, b, "the reference evaluator gives the result of a one-dimensional convolution with bias another shape");
   QV_TRY(b != NULL ? int_bias(L, b, &g) : no_bias(L, &g));
   QV_TRY(qlinear(L, &g, w, 6, 1, &qx, &qw));
 done:
@@ -438,6 +440,12 @@ static const char *ort_fuses(const ox *L, const gemm *g, const ox_value *y, bool
   return NULL;
 }
 
+/* Data movement between a DequantizeLinear and this operator: whether the optimizer sees through it is not modelled. */
+static qv_status want_direct(ox *L, const ox_value *v) {
+  if (v == NULL || v->direct || L->prof->qdq != QV_QDQ_ORT) return QV_OK;
+  return OX_UNSUP(L, v, "under profile %s the DequantizeLinear must stand directly in front of the operator", L->prof->name);
+}
+
 static qv_status qdq(ox *L, gemm *g, ox_value *w, ox_value *b, float alpha, bool s8_allowed) {
   qv_status st;
   ox_value *y;
@@ -477,6 +485,9 @@ static qv_status qdq_operands(ox *L, gemm *g, ox_value **w, ox_value **b) {
   if ((*w)->state != OX_DQ_CONST)
     return OX_UNSUP(L, *w, "the weights must be constants behind a DequantizeLinear; float weights and weights computed by the network are not supported");
   if (*b != NULL && (*b)->state != OX_DQ_CONST) return OX_UNSUP(L, *b, "the bias must be an INT32 constant behind a DequantizeLinear");
+  QV_TRY(want_direct(L, g->x));
+  QV_TRY(want_direct(L, *w));
+  QV_TRY(want_direct(L, *b));
 done:
   return st;
 }

@@ -164,8 +164,7 @@ qv_status ox_quant_of(ox *L, ox_value *scale, ox_value *zp, int32_t default_type
   if (s->f == NULL || s->n == 0) return OX_PARSE(L, scale, "scales must be floats");
   if (s->type != ONX_FLOAT && L->prof->qdq == QV_QDQ_ORT) return OX_UNSUP(L, scale, "FLOAT16 scales are not supported under profile %s", L->prof->name);
   if (s->rank > 1) return OX_UNSUP(L, scale, "blocks of scales are not supported; supported: one scale, or one per index of an axis");
-  *q = (ox_quant){.n = (uint32_t)s->n, .s = s->f, .type = z != NULL ? z->type : default_type,
-                  .scalar = s->rank == 0 && (z == NULL || z->rank == 0)};
+  *q = (ox_quant){.n = (uint32_t)s->n, .s = s->f, .type = z != NULL ? z->type : default_type};
   for (uint32_t k = 0; k < q->n; k++)
     if (!(isfinite(s->f[k]) && s->f[k] >= 0x1p-126f)) return OX_PARSE(L, scale, "scale %u is not a positive normal number", k);
   int32_t *zero = OX_NEW(L, q->n, int32_t);
@@ -336,7 +335,7 @@ void ox_set_dq(ox_value *v, const ox_value *q, float s, int32_t z) {
   v->s = s;
   v->z = z;
   v->as_u8 = false;
-  v->scalar_q = false;
+  v->direct = false;
 }
 
 void ox_tag(ox *L, uint32_t net, float s, int32_t z) {

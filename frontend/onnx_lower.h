@@ -77,7 +77,7 @@ typedef struct ox_value {
   float s;
   int32_t z;
   bool as_u8;          /* OX_DQ: ONNX Runtime on x86 rewrites this int8 tensor to uint8 (x + 128)        */
-  bool scalar_q;       /* OX_DQ: scale and zero point have rank 0                                        */
+  bool direct;         /* OX_DQ, OX_DQ_CONST: result of a DequantizeLinear itself, not of data movement behind it */
   const onx_const *c;
   uint32_t n_q;        /* OX_DQ_CONST: 1, or the size of dimension `axis`                                */
   const float *qs;
@@ -141,7 +141,6 @@ typedef struct {
   const float *s;
   const int32_t *z;
   int32_t type; /* of the zero point, or the default */
-  bool scalar;  /* both of rank 0 */
 } ox_quant;
 QV_NODISCARD qv_status ox_quant_of(ox *L, ox_value *scale, ox_value *zp, int32_t default_type, ox_quant *q);
 QV_NODISCARD qv_status ox_quant_args(ox *L, uint32_t k, int32_t default_type, ox_quant *q); /* operands k (scale), k+1 (zero point) */

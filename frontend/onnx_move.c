@@ -74,7 +74,7 @@ static void like(ox_value *y, const ox_value *x, uint32_t net, const ox_shape *s
   r.net = net;
   r.shape = *s;
   r.cl = cl && s->rank >= 3;
-  r.as_u8 = false;
+  r.as_u8 = r.direct = false;
   *y = r;
 }
 
@@ -102,6 +102,7 @@ static qv_status move(ox *L, ox_value *x, const qv_index *ix, const ox_shape *s,
     y->qs = d.qs;
     y->qz = d.qz;
     y->axis = axis;
+    y->direct = false;
     y->s = d.s;
     y->z = d.z;
     goto done;

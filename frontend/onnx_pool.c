@@ -66,7 +66,7 @@ qv_status ox_max_pool(ox *L) {
   p.y->net = net;
   p.y->shape = p.out;
   p.y->cl = true;
-  p.y->as_u8 = false;
+  p.y->as_u8 = p.y->direct = false;
 done:
   return st;
 }
@@ -188,6 +188,8 @@ qv_status ox_average_pool(ox *L) {
   QV_TRY(ox_res(L, 0, &p.y));
   QV_TRY(want_dq(L, p.x));
   QV_TRY(ox_attr_i(L, "count_include_pad", 0, &pad));
+  if (L->prof->qdq == QV_QDQ_ORT && !p.x->direct)
+    return OX_UNSUP(L, p.x, "under profile %s the DequantizeLinear must stand directly in front of the operator", L->prof->name);
   QV_TRY(read_pool(L, &p));
   QV_TRY(averages(L, &p, p.x->s, p.x->z, fused(L, p.x, p.y), pad != 0, p.y));
 done:

@@ -7,13 +7,17 @@
 
 /* ---- what follows a value ------------------------------------------------------------------------------------------------- */
 
-static bool named(const Onnx__NodeProto *n, const char *op) { return n->op_type != NULL && strcmp(n->op_type, op) == 0; }
+static bool has_rank(const ox *L, const Onnx__NodeProto *n, size_t k) {
+  uint32_t i = k < n->n_input && n->input[k][0] ? qv_names_get(&L->index, n->input[k]) : UINT32_MAX;
+  return i != UINT32_MAX && L->val[i].shape.rank > 0;
+}
 
 const Onnx__NodeProto *ox_quantizer(const ox *L, const ox_value *v) {
   const Onnx__NodeProto *n = ox_only_user(L, v);
-  if (n != NULL && (ox_is_op(n, "Relu") || ox_is_op(n, "Clip")) && n->n_output > 0 && strcmp(n->input[0], v->name) == 0)
-    n = ox_only_user(L, &L->val[qv_names_get(&L->index, n->output[0])]);
-  return n != NULL && named(n, "QuantizeLinear") && n->n_output > 0 && n->output[0][0] ? n : NULL;
+  bool clip = n != NULL && (ox_is_op(n, "Relu") || ox_is_op(n, "Clip")) && n->n_output > 0 && strcmp(n->input[0], v->name) == 0;
+  if (clip) n = ox_only_user(L, &L->val[qv_names_get(&L->index, n->output[0])]);
+  if (n == NULL || !ox_is_op(n, "QuantizeLinear") || n->n_output == 0 || n->output[0][0] == 0) return NULL;
+  return clip && (has_rank(L, n, 1) || has_rank(L, n, 2)) ? NULL : n; /* the optimizer looks through it for scalars only */
 }
 
 /* Constant zero point operand of a quantization node with all three operands; NULL otherwise. */
@@ -26,7 +30,7 @@ static const onx_const *third(const ox *L, const Onnx__NodeProto *n) {
 bool ox_rewritten(const ox *L, const ox_value *q) {
   if (q->producer == QV_NONE) return false;
   const Onnx__NodeProto *n = L->m->graph->node[q->producer], *dq = ox_only_user(L, q);
-  if (!named(n, "QuantizeLinear") || dq == NULL || !named(dq, "DequantizeLinear") || dq->n_output == 0) return false;
+  if (!ox_is_op(n, "QuantizeLinear") || dq == NULL || !ox_is_op(dq, "DequantizeLinear") || dq->n_output == 0) return false;
   const onx_const *a = third(L, n), *b = third(L, dq);
   if (a == NULL || b == NULL || a->type != ONX_INT8 || b->type != ONX_INT8 || a->i[0] != b->i[0]) return false;
   const ox_value *out = &L->val[qv_names_get(&L->index, dq->output[0])];
@@ -489,6 +493,7 @@ qv_status ox_dequantize_linear(ox *L) {
     y->qs = q.s;
     y->qz = q.z;
     y->axis = axis;
+    y->direct = ox_is_op(L->op, "DequantizeLinear");
     if (q.n == 1) { /* as an operand of elementwise operators it is like any dequantized tensor */
       y->s = q.s[0];
       y->z = q.z[0];
@@ -499,7 +504,7 @@ qv_status ox_dequantize_linear(ox *L) {
   if (q.n != 1) return OX_UNSUP(L, x, "%u scales for a tensor of the network; supported: one", q.n);
   ox_set_dq(y, x, q.s[0], q.z[0]);
   y->as_u8 = L->prof->qdq == QV_QDQ_ORT && x->type == ONX_INT8 && ox_rewritten(L, x);
-  y->scalar_q = q.scalar;
+  y->direct = ox_is_op(L->op, "DequantizeLinear"); /* of the default domain */
 done:
   return st;
 }
