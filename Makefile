@@ -171,11 +171,11 @@ check: deps
 	@$(SUB) MODE=san progs tests fuzzers tools
 	@tests/run.sh
 
-#: make check-long   the same with ten times the effort in the unit tests; half an hour and more
+#: make check-long   the same with 25 times the effort in the unit tests; an hour and more
 check-long: deps
 	@$(SUB) MODE=release all tests tools
 	@$(SUB) MODE=san progs tests fuzzers tools
-	@QV_TEST_MULT=$${QV_TEST_MULT:-10} QV_TEST_TIMEOUT=7200 tests/run.sh
+	@QV_TEST_MULT=$${QV_TEST_MULT:-25} QV_TEST_TIMEOUT=7200 tests/run.sh
 
 #: make check-oracles  compare with other runtimes where they can be had (tests/oracles)
 check-oracles: deps

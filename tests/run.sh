@@ -2,7 +2,7 @@
 # The test suite behind `make check`: everything is built already. Runs from the repository root; last line
 # "N passed, N failed, N skipped", exit 0 only if nothing failed and something passed.
 #   tests/run.sh            all sections
-#   tests/run.sh SECTION..  some of: layers units corpus cli install readme
+#   tests/run.sh SECTION..  some of: layers units corpus checker cli install readme
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
@@ -104,6 +104,13 @@ cli() {
   done
 }
 
+# The independent checker, with tests of its own.
+checker() {
+  echo "== checker"
+  CHECK=build/release/qverify-check tally check_release bash tests/check/run.sh
+  CHECK=build/san/qverify-check MUTANTS=0 tally check_san bash tests/check/run.sh
+}
+
 install() {
   echo "== install"
   tally install bash tests/cli/install.sh
@@ -116,8 +123,8 @@ readme() {
 
 for s in "${@:-all}"; do
   case $s in
-  all) layers; units; corpus; cli; install; readme ;;
-  layers | units | corpus | cli | install | readme) "$s" ;;
+  all) layers; units; corpus; checker; cli; install; readme ;;
+  layers | units | corpus | checker | cli | install | readme) "$s" ;;
   *) echo "run.sh: unknown section $s" >&2; exit 1 ;;
   esac
 done

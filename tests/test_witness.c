@@ -55,7 +55,7 @@ static bool reachable(const qv_net *net, uint32_t node, int bits) {
 static void tiny_nets(void **state) {
   (void)state;
   int reached = 0, exhausted = 0, proved = 0;
-  for (int it = effort(250); it > 0; it--) {
+  for (int it = effort(400); it > 0; it--) {
     qv_rng r = {50000 + (uint64_t)it};
     qv_net *net = gen_net(&r, &(gen_opts){.max_in = 2, .in_bits = 3, .max_nodes = 7, .max_elems = 12, .max_k = 20});
     assert_non_null(net);
