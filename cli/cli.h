@@ -53,7 +53,7 @@ typedef struct cli_cmd {
 extern int cli_argc;
 extern char *const *cli_argv;
 
-extern const cli_cmd cli_info, cli_run, cli_overflow, cli_check, cli_lower, cli_profiles;
+extern const cli_cmd cli_info, cli_run, cli_overflow, cli_audit, cli_check, cli_lower, cli_profiles;
 
 /* Value of option `name`: the only one, or NULL if it was not given. The name must be in cmd->opt. */
 const char *cli_get(const cli_cmd *cmd, const cli_val *val, const char *name);
@@ -83,6 +83,10 @@ void cli_model_free(cli_model *m);
 
 /* False after a usage message if `name` is not NULL and no profile. */
 bool cli_profile_ok(const cli_cmd *cmd, const char *name);
+
+/* ---- clock ---------------------------------------------------------------------------------------------------------------- */
+
+double cli_now(void); /* seconds of a monotonic clock */
 
 /* ---- messages and output ------------------------------------------------------------------------------------------------ */
 

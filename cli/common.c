@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "kernels/profile/onnx.h"
@@ -91,4 +92,9 @@ done:
 void cli_model_free(cli_model *m) {
   qv_net_free(m->net);
   m->net = NULL;
+}
+
+double cli_now(void) {
+  struct timespec t;
+  return clock_gettime(CLOCK_MONOTONIC, &t) == 0 ? (double)t.tv_sec + (double)t.tv_nsec * 1e-9 : 0;
 }

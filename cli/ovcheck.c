@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "analysis/audit.h"
+
 /* Multiply-adds that the search for counterexamples may spend on the whole net. */
 #define SEARCH_WORK ((uint64_t)1 << 28)
 
@@ -25,12 +27,11 @@ const qv_witness *qv_ovcheck_witness(const qv_ovcheck *o) {
 static qv_status refute(qv_ovcheck *o, const qv_net *net, const qv_property *prop, qv_err *err) {
   uint32_t open = 0;
   for (uint32_t i = 0; i < o->n; i++) open += o->item[i].verdict == QV_UNKNOWN;
-  const qv_wit_opts opts = {.max_work = open > 0 ? SEARCH_WORK / open : 0};
   for (uint32_t i = 0; i < o->n; i++) {
     if (o->item[i].verdict == QV_FALSIFIED) /* only an executed counterexample may say so */
       return QV_FAIL(err, QV_E_INTERNAL, "layer %u: refuted without a counterexample", net->node[o->item[i].node].layer);
     if (o->item[i].verdict != QV_UNKNOWN) continue;
-    qv_status st = qv_witness_search(&o->wit[i], net, prop, &o->proof, i, &opts, err);
+    qv_status st = qv_audit_witness(&o->wit[i], net, prop, &o->proof, i, SEARCH_WORK / open, err);
     if (st != QV_OK) return st;
     if (qv_witness_refutes(&o->wit[i])) o->item[i].verdict = QV_FALSIFIED;
   }
@@ -91,9 +92,10 @@ qv_status qv_ovcheck_run(qv_ovcheck *o, const qv_net *net, const qv_property *pr
     goto done;
   }
   take_items(o);
-  QV_TRY(refute(o, net, prop, err));
+  if (!o->no_search) QV_TRY(refute(o, net, prop, err));
   bool refuted = qv_ovcheck_witness(o) != NULL;
-  if (!tight && !refuted && !all_proved(o)) {
+  bool more = !tight && (opts == NULL || opts->work != quick.work);
+  if (more && !refuted && !all_proved(o)) {
     qv_proof_clear(&o->proof);
     QV_TRY(qv_prove_overflow(&o->proof, net, prop, opts, err));
     take_items(o);

@@ -6,6 +6,7 @@
 #include "cli/evidence.h"
 
 typedef struct {
+  bool no_search;       /* set by the caller before the run: look for no counterexample                          */
   int acc_bits;         /* as asked: 0 = each node's own accumulator                                             */
   qv_proof proof;       /* ranges, obligations, the analysis' verdict; items by number                           */
   uint32_t n;           /* accumulating nodes = proof.range.n_acc                                                */
@@ -18,8 +19,8 @@ typedef struct {
   cli_check_result checked;   /* what the independent checker said                                               */
 } qv_ovcheck;
 
-/* Prove, then search where the proof fails, then write the evidence. *out must be {0}; qv_ovcheck_clear in every case.
- * Domain and width come from the property. The checker is not run here. */
+/* Prove, then search where the proof fails, then write the evidence. *out must be {0} but for no_search; qv_ovcheck_clear in
+ * every case. Domain and width come from the property. The checker is not run here. */
 QV_NODISCARD qv_status qv_ovcheck_run(qv_ovcheck *out, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts,
                                       qv_err *err);
 

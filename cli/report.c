@@ -69,6 +69,7 @@ static cJSON *config(const cli_report *r) {
   cJSON *o = cJSON_CreateObject();
   bool ok = r->acc_bits == 0 ? qv_json_add_str(o, "acc_bits", NULL) : qv_json_add_num(o, "acc_bits", r->acc_bits);
   ok = qv_json_add_str(o, "domain", r->domain_path) && ok;
+  if (r->kernel != NULL) ok = qv_json_add_str(o, "kernel", r->kernel) && ok;
   ok = qv_json_add_bool(o, "opaque", r->opaque) && ok;
   ok = qv_json_add_str(o, "profile", r->profile_asked) && ok;
   if (ok) return o;
@@ -163,6 +164,41 @@ static cJSON *counterexample(const cli_report *r, const qv_witness *w, qv_arena 
   return NULL;
 }
 
+static cJSON *worst_group(const qv_audit_group *g) {
+  if (g->n == 0) return cJSON_CreateNull();
+  cJSON *o = cJSON_CreateObject(), *terms = cJSON_CreateArray();
+  bool ok = qv_json_add_int(o, "channel", g->channel);
+  ok = qv_json_add_int(o, "element", (int64_t)g->element) && ok;
+  ok = qv_json_add_int(o, "first", g->first) && ok;
+  ok = qv_json_add_int(o, "step", g->step) && ok;
+  ok = qv_json_add_int(o, "count", g->n) && ok;
+  ok = qv_json_add(o, "sum", interval(g->sum)) && ok;
+  for (uint32_t i = 0; i < 2 && i < g->n; i++) {
+    cJSON *t = cJSON_CreateObject();
+    bool fine = qv_json_add_int(t, "weight", g->w[i]);
+    fine = qv_json_add(t, "activation", interval(g->x[i])) && fine;
+    ok = qv_json_push(terms, t) && fine && ok;
+  }
+  ok = qv_json_add(o, "terms", terms) && ok;
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
+/* Pairs or lane windows of one node; null where its kernel has none. */
+static cJSON *stage(const qv_audit_row *row) {
+  if (row->bits == 0) return cJSON_CreateNull();
+  cJSON *o = cJSON_CreateObject();
+  bool ok = qv_json_add_num(o, "bits", row->bits);
+  ok = qv_json_add_int(o, "groups", (int64_t)row->n) && ok;
+  ok = qv_json_add_int(o, "unsafe", (int64_t)row->unsafe) && ok;
+  ok = qv_json_add_int(o, "unsafe_any_byte", (int64_t)row->unsafe_any) && ok;
+  ok = qv_json_add(o, "worst", worst_group(&row->worst)) && ok;
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
 static cJSON *overflow_item(const cli_report *r, uint32_t i, qv_arena *a) {
   const qv_net *net = r->model->net;
   const qv_ov_item *it = &r->check->item[i];
@@ -184,6 +220,7 @@ static cJSON *overflow_item(const cli_report *r, uint32_t i, qv_arena *a) {
   ok = qv_json_add_int(acc, "terms", (int64_t)b->k) && ok;
   ok = qv_json_add_bool(acc, "bound_attained", b->exact) && ok;
   ok = qv_json_add(o, "accumulator", acc) && ok;
+  if (r->audit != NULL) ok = qv_json_add(o, "stage", stage(&r->audit->row[i])) && ok;
   if (ok) return o;
   cJSON_Delete(o);
   return NULL;
@@ -242,7 +279,7 @@ static bool add_results(cJSON *doc, const cli_report *r, qv_arena *a) {
   ok = qv_json_add(doc, "assumptions", notes) && ok;
   ok = qv_json_add(doc, "domain", domain(r)) && ok;
   ok = qv_json_add_str(doc, "profile", net->profile[0] != 0 ? net->profile : NULL) && ok;
-  ok = qv_json_add_str(sel, "requested", "overflow") && ok;
+  ok = qv_json_add_str(sel, "requested", r->requested) && ok;
   ok = qv_json_add_int(sel, "matched", c->selected) && ok;
   ok = qv_json_add_int(sel, "unmatched", 0) && ok;
   ok = qv_json_add(doc, "selection", sel) && ok;

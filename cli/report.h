@@ -2,6 +2,7 @@
 #ifndef QV_CLI_REPORT_H
 #define QV_CLI_REPORT_H
 
+#include "analysis/audit.h"
 #include "cli/cli.h"
 #include "cli/ovcheck.h"
 
@@ -10,6 +11,7 @@ typedef struct {
   const char *path;          /* where the report goes; NULL = no report, "-" = stdout */
   int argc;
   char *const *argv;
+  const char *requested;     /* name of the command */
   int acc_bits;              /* as asked, 0 = each node's own */
   bool opaque;
   const char *profile_asked; /* or NULL */
@@ -17,6 +19,8 @@ typedef struct {
   const cli_model *model;    /* NULL until loaded */
   const qv_ovcheck *check;   /* NULL until done */
   const qv_err *err;         /* failure that ended the run, or NULL */
+  const qv_audit *audit;     /* rows of `check`, NULL for other commands than audit */
+  const char *kernel;        /* assumed kernel, or NULL; audit only */
   const char *cert_path;     /* file of the certificate that was written, or NULL */
   const char *domain_path;   /* --domain or --calibrate file, or NULL */
   const qv_property *prop;   /* NULL until known */

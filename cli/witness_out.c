@@ -109,3 +109,10 @@ qv_status cli_witness_files(uint32_t *count, const char *dir, const qv_net *net,
   qv_arena_clear(&a);
   return st;
 }
+
+qv_status cli_witness_cex(const cli_val *to, const qv_net *net, const qv_ovcheck *o, qv_err *err) {
+  const qv_witness *w = qv_ovcheck_witness(o);
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; w != NULL && st == QV_OK && i < to->n; i++) st = cli_witness_npy(to->v[i], net, w, i, err);
+  return st;
+}

@@ -11,7 +11,7 @@ has out 'help lists the commands' '^  overflow '
 has out 'help has an example' 'Example:'
 t 'help command' 0 help run
 has out 'help run' '^Usage: qverify run MODEL'
-for c in info run overflow check lower profiles; do
+for c in info run overflow audit check lower profiles; do
   t "$c --help" 0 $c --help
   has out "$c --help has an example" '^Example:'
   has out "$c --help lists --help" '--help'
