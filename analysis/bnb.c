@@ -53,14 +53,15 @@ static bool reads(const qv_graph *g, uint32_t v, uint32_t a, uint32_t b) {
   return false;
 }
 
-/* Recompute units that read variables first..last, and what follows from them. Intervals only shrink. */
-static bool tighten(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, uint32_t first, uint32_t last) {
+/* Recompute units that read variables first..last, and what follows from them. Intervals only shrink. `all`: the values' bounds
+ * do not yet follow from those of the accumulators. */
+static bool tighten(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, uint32_t first, uint32_t last, bool all) {
   for (uint32_t v = first > g->n_in ? first : g->n_in; v < g->n; v++) {
-    if (g->unit[v].fn == QV_UNIT_FREE || !reads(g, v, first, last)) continue;
+    if (g->unit[v].fn == QV_UNIT_FREE || (!all && !reads(g, v, first, last))) continue;
     qv_itv a = qv_unit_acc(g, v, lo, hi);
     a = (qv_itv){qv_max64(a.lo, acc[v].lo), qv_min64(a.hi, acc[v].hi)};
     if (a.lo > a.hi) return false;
-    if (a.lo == acc[v].lo && a.hi == acc[v].hi) continue;
+    if (!all && a.lo == acc[v].lo && a.hi == acc[v].hi) continue;
     acc[v] = a;
     qv_itv y = qv_unit_image(g, v, a);
     if (y.lo <= lo[v] && y.hi >= hi[v]) continue;
@@ -72,8 +73,8 @@ static bool tighten(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, ui
   return true;
 }
 
-void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, uint32_t from, bool *empty) {
-  *empty = !tighten(g, lo, hi, acc, from, g->n - 1);
+void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, bool *empty) {
+  *empty = !tighten(g, lo, hi, acc, g->n_in, g->n - 1, true);
 }
 
 static bool restrict_acc(search *b, uint32_t v, qv_itv a) {
@@ -108,7 +109,7 @@ static bool enter(search *b, uint32_t k, qv_goal *goal) {
     if (s->var < low) low = s->var;
     if (s->var > last) last = s->var;
   }
-  if (ok && low < n) ok = tighten(d->g, d->lo, d->hi, d->acc, low, last);
+  if (ok && low < n) ok = tighten(d->g, d->lo, d->hi, d->acc, low, last, false);
   b->low = low < b->low ? low : b->low;
   return ok && (goal->kind != QV_GOAL_PAIR || qv_dual_levels(d, goal, &goal->t0, &goal->t1));
 }
@@ -330,9 +331,9 @@ static qv_status process(search *b, uint32_t k) {
     return QV_E_LIMIT;
   }
   split s = choose(b, &goal);
-  if (s.le == QV_SPLIT_NONE) {
-    b->out->exhausted = true;
-    return QV_OK;
+  if (s.le == QV_SPLIT_NONE) { /* a point, as far as there are units: doubles may have hidden a positive bound */
+    if ((st = close(b, k, &goal, &closed)) == QV_OK && !closed) b->out->exhausted = true;
+    return st;
   }
   return add_children(b, k, s.le, s.var, s.at, bound);
 }

@@ -59,9 +59,9 @@ typedef struct {
   void *ctx;
 } qv_bnb_opts;
 
-/* Bounds of all variables and accumulators: inputs from lo/hi, everything else by intervals, intersected with what is
- * there when `keep`. *empty: some interval is. Exact integers. */
-void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, uint32_t from, bool *empty);
+/* Shrink the bounds of all units to what the bounds of the inputs, of free units and their own imply. *empty: some interval
+ * is (the rest is then unfinished). Exact integers. */
+void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, bool *empty);
 
 /* Pre: d holds the root's bounds, refreshed. They are restored before return. *out is the caller's (qv_bnb_clear), also after
  * an error. Errors: QV_E_NOMEM. Deterministic as long as the deadline is not reached. */

@@ -234,7 +234,7 @@ static qv_status root_bounds(query *k) {
     d->acc[v] = (qv_itv){a->lo, a->hi};
   }
   bool empty;
-  qv_bounds_propagate(g, d->lo, d->hi, d->acc, 0, &empty);
+  qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
   if (empty) return QV_FAIL(k->err, QV_E_INTERNAL, "a box that is not empty has an empty image");
   return qv_dual_refresh(d, 0, k->err);
 }
@@ -309,7 +309,7 @@ static qv_status deeper_bounds(query *k) {
     if (g->unit[v].fn == QV_UNIT_FREE || !reads_units(g, v) || !read[v] || d->lo[v] == d->hi[v]) continue;
     if (moved && g->unit[v].node != last) { /* a new layer: what has been gained so far counts */
       bool empty;
-      qv_bounds_propagate(g, d->lo, d->hi, d->acc, g->n_in, &empty);
+      qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
       if (empty) st = QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross");
       if (st == QV_OK) st = qv_dual_refresh(d, 0, k->err);
       moved = false;
@@ -328,7 +328,7 @@ static qv_status deeper_bounds(query *k) {
   }
   if (moved) {
     bool empty;
-    qv_bounds_propagate(g, d->lo, d->hi, d->acc, g->n_in, &empty);
+    qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
     st = empty ? QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross") : qv_dual_refresh(d, 0, k->err);
   }
 done:
@@ -604,6 +604,8 @@ static void conclude(query *k) {
     res->verdict = QV_UNKNOWN;
     if (t->margin < res->margin) res->margin = t->margin;
   }
+  /* only a complete enumeration has excluded a trap, even where no target is open */
+  if (k->r->may_trap && res->engine != QV_BY_ENUMERATION) res->verdict = QV_UNKNOWN;
   if (res->verdict == QV_VERIFIED) return;
   res->engine = QV_BY_NOTHING;
   res->reason = k->r->may_trap ? "an accumulator may reach undefined behaviour"
