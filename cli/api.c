@@ -9,6 +9,7 @@
 #include "cli/storage.h"
 #include "frontend/load.h"
 #include "kernels/exec.h"
+#include "kernels/profile/onnx.h"
 
 struct qverify_model {
   qv_net *net;
@@ -64,7 +65,7 @@ qverify_status qverify_open(qverify_model **out, const char *path, const char *p
     st = QV_FAIL(&e, QV_E_NOMEM, "out of memory");
     goto done;
   }
-  if (profile != NULL && qv_profile_find(profile) == NULL) {
+  if (profile != NULL && qv_profile_find(profile) == NULL && qv_onnx_profile_find(profile) == NULL) {
     st = QV_FAIL(&e, QV_E_ARG, "unknown profile '%.80s'", profile);
     goto done;
   }

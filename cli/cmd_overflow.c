@@ -8,6 +8,7 @@
 #include "cli/ovtext.h"
 #include "cli/qverify.h"
 #include "cli/report.h"
+#include "kernels/profile/onnx.h"
 
 /* ---- text --------------------------------------------------------------------------------------------------------------- */
 

@@ -297,8 +297,7 @@ static qv_status tensor_and_byte(ox *L, const binary *b, int constant, ox_pendin
   p->s[1] = b->s[constant];
   p->z[0] = b->z[1 - constant];
   p->z[1] = b->z[constant];
-  p->scalar[0] = false;
-  p->scalar[1] = true;
+  p->first_scalar = false; /* the byte is the second operand here */
   QV_TRY(ox_net_as_is(L, x, &p->in[0], &cl));
   if (!ox_same_shape(&x->shape, &b->out)) {
     cl = false;
@@ -311,8 +310,7 @@ done:
 
 static qv_status pend_binary(ox *L, const binary *b, ox_value *r) {
   ox_pending p = {.qlinear = b->qlinear, .as_u8 = b->as_u8, .s = {b->s[0], b->s[1]}, .z = {b->z[0], b->z[1]}, .op = b->op, .type = b->x[0]->type};
-  p.scalar[0] = repeated(&b->x[0]->shape, &b->x[1]->shape, &b->out);
-  p.scalar[1] = repeated(&b->x[1]->shape, &b->x[0]->shape, &b->out);
+  p.first_scalar = repeated(&b->x[0]->shape, &b->x[1]->shape, &b->out);
   for (int k = 0; k < 2; k++)
     if (b->x[k]->state == OX_DQ_CONST && b->x[k]->c->n == 1 && b->op == OX_ADD && b->qlinear && b->x[1 - k]->state == OX_DQ) {
       p.type = b->x[1 - k]->type;

@@ -55,7 +55,7 @@ typedef struct {
   ox_binary op;       /* PAIR */
   uint32_t in[2];     /* PAIR */
   bool one;           /* PAIR: the second operand is `byte`                                    */
-  bool scalar[2];     /* PAIR: operand is one value per inner loop of the runtime              */
+  bool first_scalar;  /* PAIR: the first operand is one value per inner loop of the runtime    */
   int32_t byte;
   struct ox_value *const *part; /* CONCAT */
   uint32_t n_part, axis;

@@ -263,7 +263,7 @@ float ox_binary_f32(ox_binary op, float a, float b) {
 static bool pair_value(const ox_pending *p, float s, int32_t z, qv_itv r, int32_t x, int32_t y, int32_t *out) {
   if (p->qlinear) {
     int32_t up = p->as_u8 ? 128 : 0; /* the result is rewritten as well: 128 comes off again after saturation */
-    const qv_onnx_add k = {{p->s[0], p->s[1]}, s, {p->z[0] + up, p->z[1] + up}, z + up, {p->scalar[0], p->scalar[1]}};
+    const qv_onnx_add k = {{p->s[0], p->s[1]}, s, {p->z[0] + up, p->z[1] + up}, z + up, p->first_scalar};
     float f = qv_onnx_add_f32(&k, x + up, y + up);
     int64_t q = f < -1e6f ? -1000000 : f > 1e6f ? 1000000 : qv_rne((double)f);
     *out = (int32_t)qv_clamp64(q - up, r.lo, r.hi);

@@ -89,7 +89,8 @@ def q_conv(r, xt, wt, kind):
            g.const(out_scale(r, sx, sw, gic * np.prod(k))), g.const(zero(r, xt))]
     if r.random() < 0.6:
         ins.append(g.const(r.integers(-3000, 3000, oc).astype(np.int32)))
-    g.op("QLinearConv", ins, "y", group=groups, strides=ints(r, 1, 3, nd), pads=ints(r, 0, 2, 2 * nd), dilations=[1] * nd)
+    pad = {"auto_pad": str(r.choice(["SAME_UPPER", "SAME_LOWER", "VALID"]))} if r.random() < 0.3 else {"pads": ints(r, 0, 2, 2 * nd)}
+    g.op("QLinearConv", ins, "y", group=groups, strides=ints(r, 1, 3, nd), dilations=[1] * nd, **pad)
     g.output("y", xt)
     return g
 
@@ -253,15 +254,192 @@ def d_moves(r, g, a):
     return d_op(r, g, a, "Reshape", [np.array([1, -1])], True)
 
 
-def qdq(body, t, shape, float_ends):
+def d_stored_moves(r, g, a):
+    """Movement of a tensor that a convolution has just made (another storage order), split and joined."""
+    a = d_conv(r, g, a, S)
+    n, c, h, w = a.shape
+    a = d_op(r, g, a, "Slice", [np.array([0, 1]), np.array([-1, 9]), np.array([2, 3])], True)
+    a = d_op(r, g, a, "Gather", [np.array([-1, 0])], True, axis=int(r.choice([1, 2, 3])))
+    a = d_op(r, g, a, "Pad", [np.array([0, 1, 0, 2, 0, 0, 1, 0])], True)
+    d = g.op("DequantizeLinear", [a.name, g.const(F(a.s)), g.const(a.z)])
+    g.k += 1
+    p, q = f"p{g.k}", f"q{g.k}"
+    g.nodes.append(H.make_node("Split", [d, g.const(np.array([1, 2]))], [p, q], axis=1) if c == 2 else H.make_node("Identity", [d], [p]))
+    parts = [Act(qz(g, v, a.s, a.z), a.t, a.s, a.z, None) for v in ((q, p) if c == 2 else (p, p))]
+    y = g.op("Concat", [dq(g, v) for v in parts], axis=int(r.choice([1, 2] if c != 2 else [1])))
+    s, z = (a.s, a.z) if r.random() < 0.5 else (scale(r), zero(r, a.t))
+    return Act(qz(g, y, s, z), a.t, s, z, None)
+
+
+def d_shared(r, g, a, two):
+    """A tensor read by a convolution and by an addition, through one DequantizeLinear or two."""
+    a = d_conv(r, g, a, S, relu=True)
+    c, d = a.shape[1], dq(g, a)
+    w = g.op("DequantizeLinear", [g.const(full(r, S, [c, c, 1, 1])), g.const(F(0.01)), g.const(np.int8(0))])
+    s = out_scale(r, a.s, np.array([0.01]), c)
+    q = qz(g, g.op("Conv", [d, w]), s, a.z)
+    y = g.op("Add", [g.op("DequantizeLinear", [q, g.const(F(s)), g.const(a.z)]), dq(g, a) if two else d])
+    s3, z3 = F((s + a.s) * 0.7), zero(r, a.t)
+    return Act(qz(g, y, s3, z3), a.t, s3, z3, None)
+
+
+def d_between(r, g, a, op, **kw):
+    """An operator between DequantizeLinear and convolution, or matrix product."""
+    c = a.shape[1]
+    d = g.op(op, [dq(g, a)], **kw)
+    shape = [4, c * a.shape[2] * a.shape[3]] if op == "Flatten" else [4, c, 2, 2]
+    w = g.op("DequantizeLinear", [g.const(full(r, S, shape)), g.const(F(0.01)), g.const(np.int8(0))])
+    s, z = out_scale(r, a.s, np.array([0.01]), np.prod(shape[1:])), zero(r, a.t)
+    y = g.op("Gemm", [d, w], transB=1) if op == "Flatten" else g.op("Conv", [d, w])
+    return Act(qz(g, y, s, z), a.t, s, z, None)
+
+
+def qdq(body, t, shape, float_ends, float_in=None):
     def make(r):
         g, s, z = Graph(), scale(r), zero(r, t)
-        x = g.input("x", T.FLOAT if float_ends else t, shape)
-        a = body(r, g, Act(qz(g, x, s, z) if float_ends else x, t, s, z, shape))
+        fi = float_ends if float_in is None else float_in
+        x = g.input("x", T.FLOAT if fi else t, shape)
+        a = body(r, g, Act(qz(g, x, s, z) if fi else x, t, s, z, shape))
         g.op("DequantizeLinear" if float_ends else "Identity", [a.name, g.const(F(a.s)), g.const(a.z)] if float_ends else [a.name], "y")
         g.output("y", T.FLOAT if float_ends else a.t)
         return g
     return make
+
+
+# ---- adversarial: parameters for which another order of the same float operations gives another result ----------------------------
+
+def rnd(v):
+    return np.rint(v.astype(np.float32))
+
+
+def c_alpha(r, xt):
+    """QGemm: alpha*s_x*s_w/s_y against other orders of the products."""
+    x = np.arange(256).astype(np.uint8) if xt == U else np.arange(-128, 128).astype(np.int8)
+    for _ in range(20000):
+        al, sx, sw, w = F(r.uniform(0.3, 3)), scale(r), scale(r), int(r.integers(1, 128))
+        acc = (x.astype(np.int64) * w).astype(F)
+        sy = F(al * sx * sw * w * 256 / 200 * r.uniform(0.8, 1.2))
+        ms = [F(F(F(al * sx) * sw) / sy), F(F(F(sx * sw) * al) / sy), F(F(F(al * sw) * sx) / sy)]
+        if any((rnd(acc * ms[0]) != rnd(acc * m)).any() for m in ms[1:]):
+            break
+    g = Graph()
+    g.op("QGemm", [g.input("x", xt, [256, 1]), g.const(sx), g.const(NP[xt](0)), g.const(np.array([[w]], np.int8)), g.const(sw), g.const(np.int8(0)), "",
+                   g.const(sy), g.const(NP[xt](0))], "y", "com.microsoft", alpha=float(al))
+    g.output("y", xt)
+    g.fixed = {"x": x.reshape(1, 256, 1)}
+    return g
+
+
+def fma(a, b, c):
+    return (a.astype(np.float64) * np.float64(b) + np.float64(c)).astype(F)
+
+
+def c_add(r, xt, form, scalar):
+    """Additions near ties: orders of the three additions, and which operand is the repeated one."""
+    lo, hi = (0, 255) if xt == U else (-128, 127)
+    up = 128 if form == "rewritten" else 0
+    a, b = (v.ravel() for v in np.meshgrid(np.arange(lo, hi + 1), np.arange(lo, hi + 1)))
+    for _ in range(300):
+        s1, s2, sy = scale(r), scale(r), scale(r)
+        sy = F((s1 + s2) * r.uniform(0.5, 1.5))
+        z1, z2, zy = int(zero(r, xt)), int(zero(r, xt)), int(zero(r, xt))
+
+        def variants(u):
+            ra, rb = F(s1 / sy), F(s2 / sy)
+            fixed = F(F(zy + u) - F(F(ra * F(z1 + u)) + F(rb * F(z2 + u))))
+            A, B = (a + u).astype(F), (b + u).astype(F)
+            return [rnd(v) - u for v in (fma(A, ra, fma(B, rb, fixed)), fma(B, rb, fma(A, ra, fixed)), fma(A, ra, (F(fixed) + B * rb).astype(F)),
+                                         fma(B, rb, (F(fixed) + A * ra).astype(F)))]
+        v = variants(up) + (variants(0) if up else [])
+        odd = np.zeros(len(a), bool)
+        for w in v[1:]:
+            odd |= np.clip(w, lo, hi) != np.clip(v[0], lo, hi)
+        idx = np.flatnonzero(odd)
+        if len(idx) >= 2:
+            break
+    idx = np.resize(idx, 64) if len(idx) else np.arange(64)
+    x, y = a[idx].astype(NP[xt]), b[idx].astype(NP[xt])
+    g, one = Graph(), [64, 1]
+    q = lambda s, z: [g.const(s), g.const(NP[xt](z))]
+    if form == "qlinear":
+        # one row per pair; `scalar` repeats that operand along the row
+        dims = [[64, 3], [64, 3]] if scalar is None else [[64, 3 if scalar == 1 else 1], [64, 1 if scalar == 1 else 3]]
+        p, w = g.input("x", xt, dims[0]), g.input("z", xt, dims[1])
+        g.op("QLinearAdd", [p] + q(s1, z1) + [w] + q(s2, z2) + q(sy, zy), "y", "com.microsoft")
+        g.output("y", xt)
+        g.fixed = {"x": np.repeat(x.reshape(1, 64, 1), dims[0][1], 2), "z": np.repeat(y.reshape(1, 64, 1), dims[1][1], 2)}
+        return g
+    f1, f2 = g.input("x", T.FLOAT, one), g.input("z", T.FLOAT, one)
+    d1 = g.op("DequantizeLinear", [qz(g, f1, s1, NP[xt](z1))] + q(s1, z1))
+    d2 = g.op("DequantizeLinear", [qz(g, f2, s2, NP[xt](z2))] + q(s2, z2))
+    g.op("DequantizeLinear", [qz(g, g.op("Add", [d1, d2]), sy, NP[xt](zy))] + q(sy, zy), "y")
+    g.output("y", T.FLOAT)
+    g.fixed = {"x": (F(s1) * (x.astype(F) - z1)).reshape(1, 64, 1), "z": (F(s2) * (y.astype(F) - z2)).reshape(1, 64, 1)}
+    return g
+
+
+def c_ties(r, xt, op):
+    """Power-of-two scales: many results end in exactly one half."""
+    g = Graph()
+    s, n = F(2.0 ** int(r.integers(-6, -3))), 64
+    sy, z = F(s * 2), [g.const(zero(r, xt)) for _ in range(3)]
+    g.op(op, [g.input("x", xt, [1, n]), g.const(s), z[0], g.input("z", xt, [1, n]), g.const(s if op == "QLinearAdd" else F(0.5)), z[1], g.const(sy if op == "QLinearAdd" else F(s * 64)), z[2]],
+         "y", "com.microsoft")
+    g.output("y", xt)
+    return g
+
+
+def c_mul(r, xt):
+    """Multiplication near ties, int8 rewritten to uint8: the zero point is added in binary32."""
+    lo, hi = (0, 255) if xt == U else (-128, 127)
+    a, b = (v.ravel() for v in np.meshgrid(np.arange(lo, hi + 1), np.arange(lo, hi + 1)))
+    for _ in range(3000):
+        s1, s2, z1, z2, zy = scale(r), scale(r), int(zero(r, xt)), int(zero(r, xt)), int(zero(r, xt))
+        sy = F(s1 * s2 * 60 * r.uniform(0.5, 3))
+        p = ((a - z1) * (b - z2)).astype(F) * F(F(s1 * s2) / sy)
+        v = [np.clip(rnd(p + F(zy + u)) - u, lo, hi) for u in (0, 128)] + [np.clip(rnd(p) + zy, lo, hi)]
+        idx = np.flatnonzero((v[0] != v[1]) | (v[0] != v[2]))
+        if len(idx) >= 1:
+            break
+    idx = np.resize(idx, 64) if len(idx) else np.arange(64)
+    g, q = Graph(), lambda s, z: [g.const(s), g.const(NP[xt](z))]
+    f1, f2 = g.input("x", T.FLOAT, [64]), g.input("z", T.FLOAT, [64])
+    d1 = g.op("DequantizeLinear", [qz(g, f1, s1, NP[xt](z1))] + q(s1, z1))
+    d2 = g.op("DequantizeLinear", [qz(g, f2, s2, NP[xt](z2))] + q(s2, z2))
+    g.op("DequantizeLinear", [qz(g, g.op("Mul", [d1, d2]), sy, NP[xt](zy))] + q(sy, zy), "y")
+    g.output("y", T.FLOAT)
+    g.fixed = {"x": (F(s1) * (a[idx].astype(F) - z1)).reshape(1, 64), "z": (F(s2) * (b[idx].astype(F) - z2)).reshape(1, 64)}
+    return g
+
+
+def c_mean(r, xt):
+    """Global average: s_x/(s_y*n) against (s_x/s_y)/n."""
+    for _ in range(50000):
+        n, sx, z = int(r.choice([3, 5, 6, 7])), scale(r), zero(r, xt)
+        sy = F(sx * r.uniform(0.4, 1))
+        lo = np.iinfo(NP[xt]).min
+        acc = np.arange((lo - int(z)) * n, (lo + 255 - int(z)) * n + 1).astype(F)
+        idx = np.flatnonzero(rnd(acc * F(sx / F(sy * F(n)))) != rnd(acc * F(F(sx / sy) / F(n))))
+        idx = [i for i in idx if abs(acc[i] * sx / sy / n) < 100]
+        if len(idx):
+            break
+    total = int(acc[idx[0]]) + int(z) * n
+    x = np.full(n, total // n)
+    x[: total - int(x.sum())] += 1
+    g = Graph()
+    g.op("QLinearGlobalAveragePool", [g.input("x", xt, [1, 1, 1, n]), g.const(sx), g.const(z), g.const(sy), g.const(z)], "y", "com.microsoft", channels_last=0)
+    g.output("y", xt)
+    g.fixed = {"x": x.astype(NP[xt]).reshape(1, 1, 1, 1, n)}
+    return g
+
+
+def c_pool(r, xt):
+    """Average of four with one scale before and after: ties, decided by the rounding of the float sum."""
+    g, s, z = Graph(), scale(r), zero(r, xt)
+    g.op("QLinearAveragePool", [g.input("x", xt, [1, 8, 8, 8]), g.const(s), g.const(z), g.const(s), g.const(z)], "y", "com.microsoft", channels_last=0,
+         kernel_shape=[2, 2], strides=[2, 2])
+    g.output("y", xt)
+    return g
 
 
 def kinds():
@@ -297,6 +475,22 @@ def kinds():
                 for other in ("one", "channel", "input"):
                     k[f"qdq_{op}_{other}_{xn}_{fl}"] = qdq(lambda r, g, a, op=op, other=other: d_binary(r, g, a, op, other), xt, img, fl)
             k[f"qdq_moves_{xn}_{fl}"] = qdq(d_moves, xt, img, fl)
+        both = xt == S
+        k[f"qdq_stored_moves_{xn}"] = qdq(d_stored_moves, xt, img, both)
+        for two in (False, True):
+            k[f"qdq_shared_{xn}_{two}"] = qdq(lambda r, g, a, two=two: d_shared(r, g, a, two), xt, img, both)
+        for op, kw in (("Transpose", {"perm": [0, 1, 3, 2]}), ("MaxPool", {"kernel_shape": [1, 2]}), ("Flatten", {}), ("Identity", {})):
+            k[f"qdq_between_{op}_{xn}"] = qdq(lambda r, g, a, op=op, kw=kw: d_between(r, g, a, op, **kw), xt, img, both)
+        k[f"qdq_mixed_ends_{xn}"] = qdq(lambda r, g, a: d_conv(r, g, a, S), xt, img, False, True)
+        k[f"alpha_{xn}"] = lambda r, xt=xt: c_alpha(r, xt)
+        for scalar in (None, 0, 1):
+            k[f"add_order_{scalar}_{xn}"] = lambda r, xt=xt, scalar=scalar: c_add(r, xt, "qlinear", scalar)
+        k[f"add_qdq_{xn}"] = lambda r, xt=xt: c_add(r, xt, "rewritten" if xt == S else "qdq", None)
+        for op in ("QLinearAdd", "QLinearMul"):
+            k[f"ties_{op}_{xn}"] = lambda r, xt=xt, op=op: c_ties(r, xt, op)
+        k[f"mul_qdq_{xn}"] = lambda r, xt=xt: c_mul(r, xt)
+        k[f"mean_{xn}"] = lambda r, xt=xt: c_mean(r, xt)
+        k[f"pool_ties_{xn}"] = lambda r, xt=xt: c_pool(r, xt)
     return k
 
 
@@ -307,7 +501,11 @@ def samples(r, g):
     for v in g.inputs:
         t = v.type.tensor_type
         shape = [SAMPLES] + [d.dim_value for d in t.shape.dim]
-        if t.elem_type == T.FLOAT:
+        fixed = getattr(g, "fixed", None)
+        if fixed is not None:
+            x = np.repeat(fixed[v.name], SAMPLES, 0)
+            out.append((v.name, {"f": "f", "u": "B", "i": "b"}[x.dtype.kind], np.ascontiguousarray(x)))
+        elif t.elem_type == T.FLOAT:
             x = r.normal(0, 1, shape)
             out.append((v.name, "f", (x * r.choice([0.05, 0.5, 5])).astype(F)))
         else:

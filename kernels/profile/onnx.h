@@ -50,12 +50,12 @@ int64_t qv_onnx_quantize(float x, float s, int32_t z, qv_itv range);
 /* ONNX Runtime's logistic function in binary32 on x86-64 with FMA: a rational approximation (mlas/lib/logistic.cpp). */
 float qv_onnx_logistic(float x);
 
-/* ONNX Runtime's QLinearAdd on x86-64 with AVX2, before saturation: a and b are bytes, scalar[k]: operand k is one value per
- * inner loop, whose part is then added first. */
+/* ONNX Runtime's QLinearAdd on x86-64 with AVX2, before rounding and saturation: a and b are bytes. first_scalar: the first operand
+ * is one value per inner loop and the second is not. */
 typedef struct {
   float s[2], s_y;
   int32_t z[2], z_y;
-  bool scalar[2];
+  bool first_scalar;
 } qv_onnx_add;
 float qv_onnx_add_f32(const qv_onnx_add *p, int32_t a, int32_t b);
 
