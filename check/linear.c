@@ -66,8 +66,11 @@ static Row *row_of(State *s, uint32_t tensor) {
   return r;
 }
 
-static void add_coefficient(const State *s, Row *r, uint32_t e, int64_t a, int64_t factor) {
-  if (__builtin_mul_overflow(a, factor, &a) || __builtin_add_overflow(a, r->a[e], &r->a[e])) give_up(s, "a coefficient leaves int64");
+// The sum has to fit int64, the addend (here below 2^105) need not.
+static void add_coefficient(const State *s, Row *r, uint32_t e, i128 a) {
+  a += r->a[e];
+  if (!fits64(a)) give_up(s, "a coefficient leaves int64");
+  r->a[e] = (int64_t)a;
   if (!r->listed[e]) r->listed[e] = true, r->list[r->n++] = e;
 }
 
@@ -105,7 +108,7 @@ static void substitute_affine(State *s, const Node *n, uint32_t e, int64_t a) {
       for (uint32_t c = 0; c < icg; c++) {
         int64_t d = weight[c] - wz;
         sum += d;
-        if (d != 0) add_coefficient(s, r, element + c, a, d);
+        if (d != 0) add_coefficient(s, r, element + c, (i128)a * d);
       }
     }
   }
@@ -173,8 +176,7 @@ static void substitute_function(State *s, const Node *n, uint32_t e, int64_t a) 
   const Line *line = (a > 0) == s->line->upper ? &two->upper : &two->lower;
   i128 ap = checked_product(s, a, line->p), a1 = floor_shift(ap, 16), r = ap - a1 * pow2(16);
   add_constant(s, checked_product(s, a, line->t));
-  if (!fits64(a1)) give_up(s, "a coefficient leaves int64");
-  add_coefficient(s, row_of(s, n->in[0]), e, (int64_t)a1, 1);
+  add_coefficient(s, row_of(s, n->in[0]), e, a1);
   add_constant(s, r * (s->line->upper ? v.hi : v.lo)); // 0 <= r < 2^16
 }
 
@@ -188,12 +190,12 @@ static void substitute(State *s, const Node *n, uint32_t e, int64_t a) {
   case SUM:
     if (!n->own_harmless) other(s, n->out, e, a);
     for (uint32_t k = 0; n->own_harmless && k < n->n_in; k++) {
-      add_coefficient(s, row_of(s, n->in[k]), e, a, n->c[k]);
+      add_coefficient(s, row_of(s, n->in[k]), e, (i128)a * n->c[k]);
       add_constant(s, checked_product(s, checked_product(s, a, n->c[k]), -(i128)n->z[k] * pow2(16)));
     }
     break;
   case INDEX:
-    if (index_source(s->net, n, e, &tensor, &source)) add_coefficient(s, row_of(s, tensor), source, a, 1);
+    if (index_source(s->net, n, e, &tensor, &source)) add_coefficient(s, row_of(s, tensor), source, a);
     else add_value(s, a, n->value);
     break;
   case STEP:

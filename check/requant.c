@@ -1,7 +1,7 @@
 // The requantization functions of docs/semantics.md section 2 and the step node of section 3.
 //
 // Every function here is monotone in v, also for multipliers of either sign, so a step's image of an interval is given by its ends.
-// The functions are guaranteed for abs(v) * 2^max(sh,0) <= 2^62 (floats: abs(v) * M <= 2^60); outside, requant says so and decides
+// The functions are guaranteed for abs(v) * 2^max(sh,0) <= 2^62 (RQ_T, RQ_TD: abs(v) * m / 2^sh < 2^62; floats: abs(v) * M <= 2^60); outside, requant says so and decides
 // nothing: a caller then uses [lo,hi], which holds in any case.
 #include "check.h"
 
@@ -63,7 +63,10 @@ bool requant(const Par *p, i128 v, int64_t out_zp, i128 *r) {
   int32_t m = p->m, sh = p->sh;
   unsigned left = p->fn <= RQ_64 && sh > 0 ? (unsigned)sh : 0, right = sh < 0 ? (unsigned)-sh : 0;
   if (v < -pow2(62 - left) || v > pow2(62 - left)) return false;
+  if ((p->fn == RQ_T || p->fn == RQ_TD) && (v < 0 ? -v : v) * m >= pow2((unsigned)(62 + sh))) return false;
   int64_t v64 = (int64_t)v, r64;
+  bool real = p->fn >= RQ_F32 && p->fn != RQ_DIV && p->fn != RQ_TDIV;
+  if (real && !((double)v64 * p->M >= -0x1p60 && (double)v64 * p->M <= 0x1p60)) return false;
   float v32 = (float)v64, M32 = 0, B32 = 0;
   if (p->fn != RQ_F64A && p->fn != RQ_REF) M32 = (float)p->M, B32 = (float)p->B;
   double x;

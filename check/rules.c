@@ -101,27 +101,35 @@ static bool harmless(const Acc *a, unsigned bits, const Bounds *s, Wide final) {
   return false;
 }
 
-// One output element: its claim against its bounds. lin: a verified linear row (docs/certificate.md section 4) justifies that end of the
-// claim as a bound on the exact sum. `final` is replaced by the claim only where each tighter end has such a row: a claim that is justified
-// by the machine's width instead says nothing about the exact sum.
-static void judge(const Net *net, uint32_t k, const Bounds *s, uint32_t e, bool lin_lo, bool lin_hi, bool *own_everywhere) {
+// The linear rows of one channel, NULL where there is none.
+typedef struct {
+  const Linear *lo, *hi;
+} Cuts;
+
+// Section 4: the bound proves the claimed end at this output element. It bounds the exact sum there.
+static void prove(Net *net, const Linear *l, uint32_t e, Iv claim) {
+  i128 bound = linear_bound(net, l, e);
+  if (l->upper ? bound > claim.hi : bound < claim.lo)
+    rejected("linear %" PRIu32 " %s %" PRIu32 " %" PRIu32 ": the bound does not prove the claim for element %" PRIu32, l->node,
+             l->upper ? "hi" : "lo", l->channel, l->from, e);
+}
+
+// One output element: its claim against its bounds. `final` becomes final* of the document: a side with a linear row is cut to the claimed
+// end where that is tighter and the row proves it there. Nothing else may cut it: a claim that is justified by the machine's width says
+// nothing about the exact sum.
+static void judge(Net *net, uint32_t k, const Bounds *s, uint32_t e, Cuts cuts, bool *own_everywhere) {
   const Node *n = &net->nodes[k];
   Iv claim = range_at(&net->tensors[n->out], e);
   Wide final = s->final, image;
-  bool lo_known = claim.lo == final.lo || (claim.lo > final.lo && lin_lo),
-       hi_known = claim.hi == final.hi || (claim.hi < final.hi && lin_hi);
-  if (lo_known && hi_known) final = (Wide){claim.lo, claim.hi};
-  bool own = harmless(&n->acc, n->acc.bits, s, final);
-  if (!own) *own_everywhere = false;
-  if (own) {
-    image = s->final;
-    if (lin_lo) image.lo = imax(image.lo, claim.lo);
-    if (lin_hi) image.hi = imin(image.hi, claim.hi);
-  } else {
+  if (cuts.lo && claim.lo > final.lo) prove(net, cuts.lo, e, claim), final.lo = claim.lo;
+  if (cuts.hi && claim.hi < final.hi) prove(net, cuts.hi, e, claim), final.hi = claim.hi;
+  if (harmless(&n->acc, n->acc.bits, s, final)) image = final;
+  else {
     i128 lo = -pow2(n->acc.bits - 1), hi = -lo - 1;
     image = (Wide){lo, hi};
     if (n->acc.mode == SAT) image = (Wide){clip(s->any.lo, lo, hi), clip(s->any.hi, lo, hi)};
     else if (n->acc.mode == PAIR16 && !n->acc.any_order && s->machine.lo >= lo && s->machine.hi <= hi) image = s->machine;
+    *own_everywhere = false;
   }
   if (!covers(claim, image.lo, image.hi)) outside(k, n->out, e);
   if (n->claim_harmless && !harmless(&n->acc, n->claim_bits, s, final))
@@ -256,14 +264,14 @@ typedef struct {
   uint32_t i, i1, y, y1, x, x1;
 } Group;
 
-// One output channel at a group of positions: once if the claim is the same at all of them.
-static void judge_group(const Net *net, uint32_t k, const Bounds *s, const Group *g, uint32_t o, unsigned lin, bool *own) {
+// One output channel at a group of positions: once if the claim is the same at all of them and no row has to prove it at each.
+static void judge_group(Net *net, uint32_t k, const Bounds *s, const Group *g, uint32_t o, Cuts cuts, bool *own) {
   const Window *w = &net->nodes[k].w;
-  bool same = per_channel(&net->tensors[net->nodes[k].out], w->oc);
+  bool same = !cuts.lo && !cuts.hi && per_channel(&net->tensors[net->nodes[k].out], w->oc);
   for (uint32_t i = g->i; i < g->i1; i++) {
     for (uint32_t y = g->y; y < g->y1; y++) {
       for (uint32_t x = g->x; x < g->x1; x++) {
-        judge(net, k, s, ((i * w->oh + y) * w->ow + x) * w->oc + o, lin & 1, lin & 2, own);
+        judge(net, k, s, ((i * w->oh + y) * w->ow + x) * w->oc + o, cuts, own);
         if (same) return;
       }
     }
@@ -283,7 +291,8 @@ static const Iv *channel_hulls(const Tensor *t, uint32_t channels) {
   return h;
 }
 
-static bool affine_node(const Net *net, uint32_t k, const uint8_t *lin) {
+// rows .. rows_end: the node's linear rows, by channel, lo before hi.
+static bool affine_node(Net *net, uint32_t k, const Linear *rows, const Linear *rows_end) {
   const Node *n = &net->nodes[k];
   const Window *w = &n->w;
   Place p = {.in = &net->tensors[n->in[0]]};
@@ -301,10 +310,14 @@ static bool affine_node(const Net *net, uint32_t k, const uint8_t *lin) {
         g.x1 = classes ? run_end(g.x, w->ow, w->sw, w->pl, w->dw, w->kw, w->iw) : g.x + 1;
         inside_taps(g.x, w->sw, w->pl, w->dw, w->kw, w->iw, &p.kx0, &p.kx1);
         p.x = (int64_t)g.x * w->sw - w->pl;
+        const Linear *row = rows;
         for (uint32_t o = 0; o < w->oc; o++) {
+          Cuts cuts = {NULL, NULL};
+          if (row < rows_end && row->channel == o && !row->upper) cuts.lo = row++;
+          if (row < rows_end && row->channel == o) cuts.hi = row++;
           Bounds s = affine_sums(n, &p, o);
           if (n->acc.mode == PAIR16 || n->acc.mode == LANES) affine_stages(n, &p, o, &s);
-          judge_group(net, k, &s, &g, o, lin[o], &own);
+          judge_group(net, k, &s, &g, o, cuts, &own);
         }
       }
     }
@@ -320,7 +333,7 @@ static Wide product_term(uint32_t k, Iv x0, i128 z0, Iv x1, i128 z1) {
   return hull((Wide){imin(v[0], v[1]), imax(v[0], v[1])}, (Wide){imin(v[2], v[3]), imax(v[2], v[3])});
 }
 
-static bool sum_or_product(const Net *net, uint32_t k) {
+static bool sum_or_product(Net *net, uint32_t k) {
   const Node *n = &net->nodes[k];
   bool own = true;
   Walk w = walk(net, n);
@@ -336,7 +349,7 @@ static bool sum_or_product(const Net *net, uint32_t k) {
       Wide t = times(n->c[i], (i128)x.lo - n->z[i], (i128)x.hi - n->z[i]);
       term(&s, t.lo, t.hi);
     }
-    judge(net, k, &s, (uint32_t)e, false, false, &own);
+    judge(net, k, &s, (uint32_t)e, (Cuts){NULL, NULL}, &own);
   }
   return own;
 }
@@ -491,24 +504,8 @@ static void moved(const Net *net, uint32_t k) {
   }
 }
 
-// Section 4: every linear row of the node, at every output position of its channel.
-static void linear_rows(Net *net, uint32_t k, const Cert *c, uint32_t *at, uint8_t *lin) {
-  const Window *w = &net->nodes[k].w;
-  for (; *at < c->n_linear && c->linear[*at].node == k; ++*at) {
-    const Linear *l = &c->linear[*at];
-    for (uint64_t e = l->channel; e < net->tensors[net->nodes[k].out].size; e += w->oc) {
-      Iv claim = range_at(&net->tensors[net->nodes[k].out], (uint32_t)e);
-      i128 bound = linear_bound(net, l, (uint32_t)e);
-      if (l->upper ? bound > claim.hi : bound < claim.lo)
-        rejected("linear %" PRIu32 " %s %" PRIu32 " %" PRIu32 ": the bound does not prove the claim for element %" PRIu64, k,
-                 l->upper ? "hi" : "lo", l->channel, l->from, e);
-    }
-    lin[l->channel] |= l->upper ? 2 : 1;
-  }
-}
-
 void rules_check(Net *net, const Cert *c) {
-  uint32_t at = 0;
+  const Linear *rows = c->linear, *end = c->linear + c->n_linear;
   for (uint32_t i = 0; i < net->n_inputs; i++) {
     const Input *in = &net->inputs[i];
     const Tensor *t = &net->tensors[in->tensor];
@@ -524,9 +521,10 @@ void rules_check(Net *net, const Cert *c) {
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     Node *n = &net->nodes[k];
     if (n->kind == AFFINE) {
-      uint8_t *lin = take(n->w.oc, 1);
-      linear_rows(net, k, c, &at, lin);
-      n->own_harmless = affine_node(net, k, lin);
+      const Linear *first = rows;
+      while (rows < end && rows->node == k) rows++;
+      n->own_harmless = affine_node(net, k, first, rows);
+      if (rows > first && !n->own_harmless) rejected("node %" PRIu32 ": linear rows, but not harmless at its own width", k);
     } else if (n->kind == SUM || n->kind == PRODUCT) {
       n->own_harmless = sum_or_product(net, k);
     } else if (n->kind == MAX) {
@@ -536,5 +534,8 @@ void rules_check(Net *net, const Cert *c) {
     } else {
       elementwise(net, k);
     }
+    // What follows a trap is claimed under the assumption that it was not sprung.
+    if (c->verified && accumulates(n) && n->acc.mode == TRAP && !n->own_harmless)
+      rejected("node %" PRIu32 ": verified, but its trap may be sprung", k);
   }
 }

@@ -402,14 +402,17 @@ def certify(net, prop, acc_bits, text, prop_text, rnd):
                     frm = rnd.randint(0, i)
                     for upper in (False, True):
                         lb = [linear(net, c, i, e, upper, frm, own) for e in range(o, size, n['oc'])]
-                        best, now = (max(lb) if upper else min(lb)), new[o][1 if upper else 0]
+                        now = new[o][1 if upper else 0]
+                        fo = [fin[e][1 if upper else 0] for e in range(o, size, n['oc'])]  # a row proves the end only where it is tighter
+                        best = max(map(min, lb, fo)) if upper else min(map(max, lb, fo))
                         if (best < now if upper else best > now):
                             new[o] = (new[o][0], best) if upper else (best, new[o][1])
                             lin.append((i, o, upper, frm))
                 claim = (n['oc'], 1, new)
             at = lambda e: claim[2][e // f[1] % f[0]]
-            inside = lambda e: at(e)[0] >= fin[e][0] and at(e)[1] <= fin[e][1]
-            use = [at(e) if inside(e) else fin[e] for e in range(size)]
+            row = lambda e, upper: any(l[:3] == (i, e % n['oc'], upper) for l in lin)
+            use = [(max(fin[e][0], at(e)[0]) if k == 'affine' and row(e, False) else fin[e][0],
+                    min(fin[e][1], at(e)[1]) if k == 'affine' and row(e, True) else fin[e][1]) for e in range(size)]
             h = [harmless(n['acc'], P, bs[e], use[e]) for e in range(size)]
             own[i] = all(h)
             if not own[i]:
@@ -439,7 +442,8 @@ def certify(net, prop, acc_bits, text, prop_text, rnd):
             else: ivs.append((n['lo'], n['hi']))
         if k == 'step': obls.append((i, all(obligation(n, par_of(n, e), q) for e in range(size) for q in x(e))))
         c[out] = pack(ivs, form(net, out, rnd, ivs))
-    ok = all(a[2] for a in accs) and all(o[1] for o in obls) and accs + obls and not any(n['kind'] == 'opaque' for n in net.nodes)
+    sprung = any(net.nodes[i]['acc']['mode'] == 'trap' and not own[i] for i in own)
+    ok = not sprung and all(a[2] for a in accs) and all(o[1] for o in obls) and accs + obls and not any(n['kind'] == 'opaque' for n in net.nodes)
     s = 'qvc 1\nclaim overflow\nnet %s\nproperty %s\n' % (sha(text), sha(prop_text) if prop_text else '-')
     for t in sorted(c): s += 'tensor %d %d %d\n%s\n' % (t, c[t][0], c[t][1], ' '.join('%d %d' % iv for iv in c[t][2]))
     for a in accs: s += 'acc %d %d %s %s\n' % (a[0], a[1], 'harmless' if a[2] else 'open', 'channel' if a[3] else 'position')

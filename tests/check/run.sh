@@ -110,6 +110,51 @@ printf 'tensor 0 1 1\n-50 100\ntensor 1 1 1\n-5 5\ntensor 2 1 1\n-105 55\nacc 1 
 )
 if [ $? = "$failed" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 
+# Linear rows cut `final` (stored cases net18: only where the claim is tighter; net19: one side alone). In each, the row proves 50 or 90.
+variant() { # case, sed script on the certificate's lines: $dir/t.qvc and $dir/t.qvp
+  cp "tests/check/cases/$1.qir" "$dir/t.qir"
+  cp "tests/check/cases/$1.qvp" "$dir/t.qvp"
+  sed -e '1,4d' -e '/^sha256/d' -e "$2" "tests/check/cases/$1.qvc" >"$dir/lines"
+  cert "$dir/t.qvp" <"$dir/lines"
+}
+row() { # name, expected exit code, case, sed script
+  variant "$3" "$4"
+  if [ "$2" = 0 ]; then expect "$1" 0 's CHECKED' "$dir/t.qir" "$dir/t.qvp" "$dir/t.qvc"; else
+    expect "$1" 1 's REJECTED' "$dir/t.qir" "$dir/t.qvp" "$dir/t.qvc"
+  fi
+}
+row 'a row, one interval per position' 0 net18 's/^tensor 3 1 1/tensor 3 2 1/; s/^-100 50$/-70 30 -100 50/'
+row 'a row that is one too large where it is needed' 1 net18 's/^-100 50$/-100 49/'
+row 'a row, and a tighter claim where it proves less' 1 net18 's/^tensor 3 1 1/tensor 3 2 1/; s/^-100 50$/-70 29 -100 50/'
+row 'a tighter end without its row' 1 net18 '/^linear/d'
+row 'a tighter end with a row of the other side' 1 net18 's/^linear 2 hi/linear 2 lo/'
+row 'a tighter lower end beside the row' 1 net18 's/^-100 50$/-99 50/'
+row 'a row that is nowhere needed' 0 net18 's/^-100 50$/-100 100/'
+row 'the upper side cut, the lower claim looser' 0 net19 's/^-60 90$/-128 90/'
+row 'the upper side cut, the lower claim tighter without a row' 1 net19 's/^-60 90$/-59 90/'
+row 'the upper side one too large' 1 net19 's/^-60 90$/-60 89/'
+row 'the upper side cut too little to be harmless' 1 net19 's/^-60 90$/-60 128/'
+row 'harmless by a row that is missing' 1 net19 '/^linear/d; s/^-60 90$/-128 127/'
+row 'the image of the machine instead' 0 net19 '/^linear/d; s/^-60 90$/-128 127/; s/harmless/open/; s/verified/unknown/'
+row 'a row does not tighten what is not harmless' 1 net19 's/^-60 90$/-128 130/; s/harmless/open/; s/verified/unknown/'
+sed -i 's/acc wrap bits 8/acc wrap bits 7/' "$dir/t.qir"
+for c in '-64 63' '-60 63' '-60 90' '-64 90'; do
+  sed -e '1,4d' -e '/^sha256/d' -e "s/^-60 90\$/$c/; s/^acc 2 8 harmless/acc 2 7 open/; s/verified/unknown/" tests/check/cases/net19.qvc >"$dir/lines"
+  cert "$dir/t.qvp" <"$dir/lines"
+  expect "a row of a node that is not harmless, $c" 1 's REJECTED' "$dir/t.qir" "$dir/t.qvp" "$dir/t.qvc"
+done
+sed -i '/^linear/d; s/^-64 90$/-64 63/' "$dir/lines"
+cert "$dir/t.qvp" <"$dir/lines"
+expect 'the same without the row' 0 's CHECKED' "$dir/t.qir" "$dir/t.qvp" "$dir/t.qvc"
+
+# A trap that may be sprung, but not at the width that the property asks about.
+dense 8 2 | sed 's/acc wrap/acc trap/' | net '1 1' -100 100 2 1
+printf 'qvp 1\nclaim overflow\nacc-bits 16\ninput 0 all\nend\n' >"$dir/t.qvp"
+printf 'tensor 0 1 1\n-100 100\ntensor 1 1 1\n-128 127\nacc 0 16 harmless position\nverdict unknown\n' | cert "$dir/t.qvp"
+expect 'a trap that may be sprung, unknown' 0 's CHECKED' "$dir/t.qir" "$dir/t.qvp" "$dir/t.qvc"
+printf 'tensor 0 1 1\n-100 100\ntensor 1 1 1\n-128 127\nacc 0 16 harmless position\nverdict verified\n' | cert "$dir/t.qvp"
+expect 'a trap that may be sprung, verified' 1 's REJECTED' "$dir/t.qir" "$dir/t.qvp" "$dir/t.qvc"
+
 # ---- the contract ---------------------------------------------------------------------------------------------------------------------
 a=(tests/check/cases/net00.qir - tests/check/cases/net00.qvc)
 if [ -f tests/check/cases/net00.qvp ]; then a[1]=tests/check/cases/net00.qvp; fi
