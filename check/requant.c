@@ -1,8 +1,8 @@
 // The requantization functions of docs/semantics.md section 2 and the step node of section 3.
 //
 // Every function here is monotone in v, also for multipliers of either sign, so a step's image of an interval is given by its ends.
-// The functions are guaranteed for abs(v) * 2^max(sh,0) <= 2^62 (RQ_T, RQ_TD: abs(v) * m / 2^sh < 2^62; floats: abs(v) * M <= 2^60); outside, requant says so and decides
-// nothing: a caller then uses [lo,hi], which holds in any case.
+// The functions are guaranteed for abs(v) * 2^max(sh,0) <= 2^62 (RQ_T, RQ_TD: abs(v) * m / 2^sh < 2^62; floats: abs(v) * M <= 2^60);
+// outside, requant says so and decides nothing: a caller then uses [lo,hi], which holds in any case.
 #include "check.h"
 
 #include <float.h>
