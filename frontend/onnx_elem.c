@@ -232,13 +232,18 @@ done:
   return st;
 }
 
-/* Is operand k constant along the runtime's inner loop? The loop runs over the last dimensions that both operands share, or that
- * one of them repeats. */
-static bool repeated(const ox_shape *k, const ox_shape *other, const ox_shape *out) {
+static bool one_element(const ox_shape *s) {
+  size_t n;
+  return ox_count(s, &n) && n == 1;
+}
+
+/* Is the first operand one value along the runtime's inner loop? The loop runs over the last dimensions that both operands share, or
+ * that one of them repeats. Of two single values the first counts as repeated. */
+static bool first_repeated(const ox_shape *k, const ox_shape *other, const ox_shape *out) {
+  if (one_element(k)) return true;
   for (uint32_t i = 0; i < out->rank; i++) {
     uint32_t mine = i < k->rank ? k->dim[k->rank - 1 - i] : 1, his = i < other->rank ? other->dim[other->rank - 1 - i] : 1;
-    if (mine == 1 && his == 1) continue;
-    return mine == 1;
+    if (mine != 1 || his != 1) return mine == 1;
   }
   return false;
 }
@@ -297,7 +302,7 @@ static qv_status tensor_and_byte(ox *L, const binary *b, int constant, ox_pendin
   p->s[1] = b->s[constant];
   p->z[0] = b->z[1 - constant];
   p->z[1] = b->z[constant];
-  p->first_scalar = false; /* the byte is the second operand here */
+  p->first_scalar = constant == 1 && one_element(&x->shape); /* the byte is the second operand here, whatever it was */
   QV_TRY(ox_net_as_is(L, x, &p->in[0], &cl));
   if (!ox_same_shape(&x->shape, &b->out)) {
     cl = false;
@@ -310,7 +315,7 @@ done:
 
 static qv_status pend_binary(ox *L, const binary *b, ox_value *r) {
   ox_pending p = {.qlinear = b->qlinear, .as_u8 = b->as_u8, .s = {b->s[0], b->s[1]}, .z = {b->z[0], b->z[1]}, .op = b->op, .type = b->x[0]->type};
-  p.first_scalar = repeated(&b->x[0]->shape, &b->x[1]->shape, &b->out);
+  p.first_scalar = first_repeated(&b->x[0]->shape, &b->x[1]->shape, &b->out);
   for (int k = 0; k < 2; k++)
     if (b->x[k]->state == OX_DQ_CONST && b->x[k]->c->n == 1 && b->op == OX_ADD && b->qlinear && b->x[1 - k]->state == OX_DQ) {
       p.type = b->x[1 - k]->type;

@@ -363,6 +363,12 @@ def c_add(r, xt, form, scalar):
     q = lambda s, z: [g.const(s), g.const(NP[xt](z))]
     if form == "qlinear":
         # one row per pair; `scalar` repeats that operand along the row
+        if scalar == "single":  # one pair only, two values
+            p, w = g.input("x", xt, [1]), g.input("z", xt, [1, 1])
+            g.op("QLinearAdd", [p] + q(s1, z1) + [w] + q(s2, z2) + q(sy, zy), "y", "com.microsoft")
+            g.output("y", xt)
+            g.fixed = {"x": x[:1].reshape(1, 1), "z": y[:1].reshape(1, 1, 1)}
+            return g
         dims = [[64, 3], [64, 3]] if scalar is None else [[64, 3 if scalar == 1 else 1], [64, 1 if scalar == 1 else 3]]
         p, w = g.input("x", xt, dims[0]), g.input("z", xt, dims[1])
         g.op("QLinearAdd", [p] + q(s1, z1) + [w] + q(s2, z2) + q(sy, zy), "y", "com.microsoft")
@@ -483,7 +489,7 @@ def kinds():
             k[f"qdq_between_{op}_{xn}"] = qdq(lambda r, g, a, op=op, kw=kw: d_between(r, g, a, op, **kw), xt, img, both)
         k[f"qdq_mixed_ends_{xn}"] = qdq(lambda r, g, a: d_conv(r, g, a, S), xt, img, False, True)
         k[f"alpha_{xn}"] = lambda r, xt=xt: c_alpha(r, xt)
-        for scalar in (None, 0, 1):
+        for scalar in (None, 0, 1, "single"):
             k[f"add_order_{scalar}_{xn}"] = lambda r, xt=xt, scalar=scalar: c_add(r, xt, "qlinear", scalar)
         k[f"add_qdq_{xn}"] = lambda r, xt=xt: c_add(r, xt, "rewritten" if xt == S else "qdq", None)
         for op in ("QLinearAdd", "QLinearMul"):
