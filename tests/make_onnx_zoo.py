@@ -160,3 +160,6 @@ bad("permutation", "parse", "is not a permutation", (lambda m: (m.op("Transpose"
 bad("gather_index", "parse", "index 9 is out of range", (lambda m: (m.op("Gather", [m.input(), m.const("i", np.array([9]))], "y", axis=1), m.output(), m)[2])(Model()))
 bad("int_add", "unsup", "overflow is not defined", (lambda m: (m.op("Add", [m.input("x"), m.input("z")], "y"), m.output(), m)[2])(Model(14)))
 bad("no_inputs", "unsup", "no output of the model depends on an input", (lambda m: (m.op("Identity", [m.input()], "z"), m.const("c", np.uint8(1)), m.op("Identity", ["c"], "y"), m.output(), m)[4])(Model()))
+bad("dequantize_zp_type", "parse", "the zero point is INT8", (lambda m: (m.op("DequantizeLinear", [m.input(), m.const("s", F(1)), m.const("z", np.int8(0))], "d"), m.op("QuantizeLinear", ["d", "s"], "y"), m.output(), m)[3])(Model()))
+bad("max_of_neg", "unsup", "does not preserve order", (lambda m: (m.op("DequantizeLinear", [m.input(), m.const("s", F(1))], "d"), m.op("Neg", ["d"], "n"), m.op("MaxPool", ["n"], "p", kernel_shape=[2, 2]), m.op("QuantizeLinear", ["p", "s"], "y"), m.output(), m)[5])(Model()))
+bad("qdq_between", "unsup", "must stand directly in front", edit(qdq(), lambda p: (p.graph.node[2].input.__setitem__(0, "t"), p.graph.node.insert(1, H.make_node("Transpose", ["d"], ["t"], perm=[0, 1, 3, 2])))[0]))

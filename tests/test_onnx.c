@@ -685,6 +685,54 @@ static void test_accumulators(void **state) {
   check_refused(&u, "ort-vnni"); /* has no such kernel */
 }
 
+/* DequantizeLinear, MatMul [k] by [k,1] of 127s or Gemm with a bias, QuantizeLinear; all scales 1 but the bias's. */
+static void qdq_product(qv_buf *f, int64_t k, float bias_scale) {
+  ob b;
+  static int64_t w[4096];
+  static const int64_t bias = 5;
+  for (int64_t i = 0; i < k; i++) w[i] = 127;
+  ob_init(&b, 13);
+  ob_input(&b, "x", OB_U8, 2, (const int64_t[]){1, k});
+  const char *one = ob_float(&b, 1);
+  (void)ob_node(&b, "", "DequantizeLinear", "d", "x", one, (const char *)NULL);
+  (void)ob_node(&b, "", "DequantizeLinear", "w", ob_ints(&b, OB_I8, 2, (const int64_t[]){k, 1}, w), one, (const char *)NULL);
+  if (bias_scale == 0) (void)ob_node(&b, "", "MatMul", "m", "d", "w", (const char *)NULL);
+  else {
+    (void)ob_node(&b, "", "DequantizeLinear", "b", ob_ints(&b, OB_I32, 1, (const int64_t[]){1}, &bias), ob_float(&b, bias_scale), (const char *)NULL);
+    (void)ob_node(&b, "", "Gemm", "m", "d", "w", "b", (const char *)NULL);
+  }
+  (void)ob_node(&b, "", "QuantizeLinear", "y", "m", ob_float(&b, 4096), (const char *)NULL);
+  ob_output(&b, "y", OB_U8);
+  ob_pack(&b, f);
+  ob_clear(&b);
+}
+
+static qv_status qdq_status(int64_t k, float bias_scale, const char *profile) {
+  qv_buf f = {0};
+  qv_err err = {0};
+  qv_net *net;
+  qdq_product(&f, k, bias_scale);
+  qv_status st = load(&net, &f, profile, &err);
+  qv_net_free(net);
+  qv_buf_free(&f);
+  return st;
+}
+
+/* Sums of k products 255 * 127 = 32,385 are exact in binary32 up to 2^24: 518 of them, not 519. */
+static void test_binary32_limit(void **state) {
+  (void)state;
+  static const char *const profile[] = {"ort-float-qdq", "onnx-ref"};
+  for (int p = 0; p < 2; p++) {
+    assert_int_equal(qdq_status(518, 0, profile[p]), QV_OK);
+    assert_int_equal(qdq_status(519, 0, profile[p]), QV_E_UNSUP);
+  }
+  assert_int_equal(qdq_status(519, 0, "onnx-spec"), QV_OK);
+  assert_int_equal(qdq_status(519, 0, "ort-vnni"), QV_OK);
+  assert_int_equal(qdq_status(8, 1, "onnx-spec"), QV_OK); /* the bias's scale is input scale times weight scale */
+  assert_int_equal(qdq_status(8, 1.001f, "onnx-spec"), QV_E_UNSUP);
+  assert_int_equal(qdq_status(8, 1.001f, "ort-vnni"), QV_OK); /* not looked at */
+}
+
 /* ---- QLinearConv against plain loops over NCHW ----------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -889,7 +937,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_saturating_conv), cmocka_unit_test(test_runtime_outputs), cmocka_unit_test(test_node_tests),
       cmocka_unit_test(test_movements),       cmocka_unit_test(test_stored_models),   cmocka_unit_test(test_rounding),
-      cmocka_unit_test(test_accumulators),    cmocka_unit_test(test_conv_loops),      cmocka_unit_test(test_profiles),
+      cmocka_unit_test(test_accumulators),    cmocka_unit_test(test_binary32_limit), cmocka_unit_test(test_conv_loops),      cmocka_unit_test(test_profiles),
       cmocka_unit_test(test_damage),          cmocka_unit_test(test_zoo),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
