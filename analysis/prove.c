@@ -153,6 +153,16 @@ static bool judge(prover *p) {
   return true;
 }
 
+/* Behind a trap that may be sprung nothing is defined, whatever width was asked about. */
+static uint32_t open_traps(const prover *p) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < p->out->range.n_acc; i++) {
+    uint32_t k = p->out->item[i].node;
+    n += p->out->item[i].verdict == QV_VERIFIED && qv_node_acc(&p->net->node[k])->mode == QV_ACC_TRAP && !p->harmless[k];
+  }
+  return n;
+}
+
 qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts, qv_err *err) {
   static const qv_prove_opts defaults = {0};
   *out = (qv_proof){.acc_bits = prop != NULL ? prop->acc_bits : 0};
@@ -171,7 +181,8 @@ qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property 
     (void)judge(&p);
   }
   QV_TRY(qv_obligations(&out->obligation, &out->n_obligation, net, &out->range, &out->arena, err));
-  out->verdict = qv_overflow_verdict(net, out->item, out->range.n_acc, out->obligation, out->n_obligation);
+  out->n_trap = open_traps(&p);
+  out->verdict = out->n_trap > 0 ? QV_UNKNOWN : qv_overflow_verdict(net, out->item, out->range.n_acc, out->obligation, out->n_obligation);
 done:
   return st;
 }

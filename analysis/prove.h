@@ -24,6 +24,7 @@ typedef struct {
   uint32_t n_linear;
   int acc_bits;
   bool tight;               /* as asked */
+  uint32_t n_trap;          /* TRAP accumulators proved at acc_bits whose own width may be left: undefined, so no verdict */
   qv_verdict verdict;       /* VERIFIED or UNKNOWN */
   qv_arena arena;
 } qv_proof;
