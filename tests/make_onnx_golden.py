@@ -345,17 +345,17 @@ def c_add(r, xt, form, scalar):
         z1, z2, zy = int(zero(r, xt)), int(zero(r, xt)), int(zero(r, xt))
 
         def variants(u):
-            ra, rb = F(s1 / sy), F(s2 / sy)
-            fixed = F(F(zy + u) - F(F(ra * F(z1 + u)) + F(rb * F(z2 + u))))
-            A, B = (a + u).astype(F), (b + u).astype(F)
-            return [rnd(v) - u for v in (fma(A, ra, fma(B, rb, fixed)), fma(B, rb, fma(A, ra, fixed)), fma(A, ra, (F(fixed) + B * rb).astype(F)),
-                                         fma(B, rb, (F(fixed) + A * ra).astype(F)))]
+            ra, rb, za, zb = F(s1 / sy), F(s2 / sy), F(z1 + u), F(z2 + u)
+            A, B, out = (a + u).astype(F), (b + u).astype(F), []
+            for z in (fma(ra, za, F(rb * zb)), F(F(ra * za) + F(rb * zb)), fma(rb, zb, F(ra * za))):  # the constant part
+                fixed = F(F(zy + u) - F(z))
+                out += [fma(A, ra, fma(B, rb, fixed)), fma(B, rb, fma(A, ra, fixed)), fma(A, ra, (fixed + B * rb).astype(F)),
+                        fma(B, rb, (fixed + A * ra).astype(F))]
+            return [rnd(v) - u for v in out]
         v = variants(up) + (variants(0) if up else [])
-        odd = np.zeros(len(a), bool)
-        for w in v[1:]:
-            odd |= np.clip(w, lo, hi) != np.clip(v[0], lo, hi)
-        idx = np.flatnonzero(odd)
-        if len(idx) >= 2:
+        odd = [np.flatnonzero(np.clip(w, lo, hi) != np.clip(v[0], lo, hi)) for w in v[1:]]
+        idx = np.unique(np.concatenate([o[:8] for o in odd]))
+        if len(odd[3]) > 0 and len(odd[7]) > 0:  # both other forms of the constant part show
             break
     idx = np.resize(idx, 64) if len(idx) else np.arange(64)
     x, y = a[idx].astype(NP[xt]), b[idx].astype(NP[xt])
