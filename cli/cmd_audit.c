@@ -5,6 +5,7 @@
 #include "cli/domain.h"
 #include "cli/ovtext.h"
 #include "cli/qverify.h"
+#include "cli/repair.h"
 
 /* ---- text ----------------------------------------------------------------------------------------------------------------- */
 
@@ -151,7 +152,8 @@ static void conclusion(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_a
   }
 }
 
-static void text(qv_buf *out, const cli_report *r, const qv_ovcheck *o, bool verbose) {
+static void text(qv_buf *out, const cli_report *r, const qv_ovcheck *o, const cli_repair *fix, const cli_cmd *cmd, const cli_val *val) {
+  bool verbose = cli_get(cmd, val, "verbose") != NULL;
   const qv_net *net = r->model->net;
   qv_arena a = {0};
   qv_buf_printf(out, "%s: kernel audit", cli_safe(&a, r->model->path));
@@ -165,6 +167,7 @@ static void text(qv_buf *out, const cli_report *r, const qv_ovcheck *o, bool ver
   f32_line(out, &o->proof);
   cli_text_obligations(out, net, o, verbose, &a);
   cli_text_assumptions(out, r, net, o, &a);
+  if (fix != NULL) cli_repair_text(out, fix, cli_get(cmd, val, "repair"), &a);
   conclusion(out, net, o, &a);
   qv_arena_clear(&a);
 }
@@ -185,8 +188,28 @@ static bool get_kernel(const qv_kernel **k, const cli_cmd *cmd, const cli_val *v
   return false;
 }
 
+/* What is audited: the model, lowered and put on the kernel. */
+typedef struct {
+  const cli_cmd *cmd;
+  const cli_report *r;
+  const qv_kernel *k;
+  bool depthwise;
+  qv_err *err;
+} source;
+
+static int load(cli_model *m, void *ctx) {
+  const source *s = ctx;
+  uint32_t layers = 0;
+  int rc = cli_load(m, s->cmd, s->r->model_path, s->r->profile_asked, s->r->opaque, s->err);
+  if (rc != 0 || s->k == NULL) return rc;
+  qv_status st = qv_kernel_assume(m->net, s->k, s->depthwise, &layers, s->err);
+  if (st == QV_OK && layers == 0) st = QV_FAIL(s->err, QV_E_UNSUP, "no layer would run on kernel %s", s->k->name);
+  return st == QV_OK ? 0 : cli_fail(st, s->r->model_path, s->err);
+}
+
 /* Everything that an audit allocates. */
 typedef struct {
+  cli_repair fix;
   cli_model m;
   qv_property prop;
   qv_ovcheck o;
@@ -196,28 +219,33 @@ typedef struct {
 /* Load, rewrite, prove, search, check, print. Fills in the report as far as it gets; returns the exit code. */
 static int audit(const cli_cmd *cmd, const cli_val *val, cli_report *r, job *j, const qv_kernel *k, qv_err *err) {
   const cli_val *cex = cli_all(cmd, val, "cex");
-  uint32_t on_kernel = 0;
+  const cli_val *in = cli_all(cmd, val, "input");
+  const char *repair = cli_get(cmd, val, "repair");
+  source src = {cmd, r, k, cli_get(cmd, val, "depthwise") != NULL, err};
   j->o.no_search = cli_get(cmd, val, "no-search") != NULL;
   const qv_prove_opts opts = {.work = j->o.no_search ? 1 : 0};
-  int rc = cli_load(&j->m, cmd, r->model_path, r->profile_asked, r->opaque, err);
+  int rc = load(&j->m, &src);
   r->model = &j->m;
   if (rc != 0) return rc;
   if (cex->n > 0 && cex->n != j->m.net->n_in)
     return cli_usage(cmd, "the model has %" PRIu32 " inputs, but --cex is given %" PRIu32 " times", j->m.net->n_in, cex->n);
-  qv_status st = k != NULL ? qv_kernel_assume(j->m.net, k, cli_get(cmd, val, "depthwise") != NULL, &on_kernel, err) : QV_OK;
-  if (st == QV_OK && k != NULL && on_kernel == 0) st = QV_FAIL(err, QV_E_UNSUP, "no layer would run on kernel %s", k->name);
-  if (st != QV_OK) return cli_fail(st, r->model_path, err);
+  if (in->n > 0 && (repair == NULL || in->n != j->m.net->n_in))
+    return cli_usage(cmd, "--input goes with --repair, once for each of the model's %" PRIu32 " inputs", j->m.net->n_in);
   if ((rc = cli_domain(&j->prop, cmd, val, j->m.net, err)) != 0) return rc;
   if (j->prop.acc_bits != 0) return cli_usage(cmd, "the domain asks for %d-bit accumulators; an audit judges the kernel's own", j->prop.acc_bits);
   r->prop = &j->prop;
-  st = qv_ovcheck_run(&j->o, j->m.net, &j->prop, &opts, err);
+  qv_status st = qv_ovcheck_run(&j->o, j->m.net, &j->prop, &opts, err);
   if (st == QV_OK) st = qv_audit_run(&j->au, j->m.net, &j->o.proof, err);
   if (st == QV_OK && cli_get(cmd, val, "no-check") == NULL) st = qv_ovcheck_check(&j->o, err);
   if (st != QV_OK) return cli_fail(st, r->model_path, err);
   r->check = &j->o;
   r->audit = &j->au;
+  if (repair != NULL && (rc = cli_repair_run(&j->fix, cmd, val, j->m.net, &j->prop, repair, load, &src, err)) != 0) {
+    r->check = NULL;
+    return rc;
+  }
   qv_buf out = {0};
-  text(&out, r, &j->o, cli_get(cmd, val, "verbose") != NULL);
+  text(&out, r, &j->o, repair != NULL ? &j->fix : NULL, cmd, val);
   if ((st = cli_results(cmd, val, r, &j->o, &out, err)) != QV_OK) return cli_fail(st, NULL, err);
   const qv_tally tally = {.selected = j->o.selected, .verified = j->o.verified, .falsified = j->o.falsified};
   return qv_cli_exit(QV_OK, &tally);
@@ -240,6 +268,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   r.seconds = cli_now() - start;
   st = cli_report_write(&r, &report_err);
   int rc = st == QV_OK ? r.exit_code : cli_fail(st, r.path, &report_err);
+  cli_repair_clear(&j.fix);
   qv_audit_clear(&j.au);
   qv_ovcheck_clear(&j.o);
   qv_property_clear(&j.prop);
@@ -257,6 +286,8 @@ static const cli_opt opts[] = {
     {"certificate", 'C', "FILE", false, "write the certificate, and beside it the net as .qir and the property as .qvp"},
     {"witness", 'w', "DIR", false, "write each input with a wrong result as .npy and as C arrays with every layer's expected integers"},
     {"cex", 'c', "FILE", true, "where the first such input goes (.npy), once per model input"},
+    {"repair", 'r', "OUT.qir", false, "write the audited net with the fewest weight steps that keep every u8*s8 pair from saturating, and prove it"},
+    {"input", 'i', "FILE", true, "with --repair: samples on which the outputs are compared, once per model input"},
     {"no-search", 0, NULL, false, "proofs only: look for no input, and for no tighter bounds"},
     {"no-check", 0, NULL, false, "do not run the independent checker; the verdict line says so"},
     {"opaque", 0, NULL, false, "let an unsupported operator stand for any value; never a clean pass (exit 5)"},

@@ -1,4 +1,4 @@
-/* Kernel audits: the rewritten net keeps every exact value; what is called absent never happens and what is called reachable
+/* Kernel audits and repairs: the rewritten net keeps every exact value; what is called absent never happens and what is called reachable
  * happens (plain enumeration); counts equal a plain recount; the published counts of two real nets. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "analysis/audit.h"
+#include "analysis/repair.h"
 #include "ir/base/rng.h"
 #include "tests/cmsis_net.h"
 #include "tests/range_net.h"
@@ -466,6 +467,228 @@ static void test_what_is_rewritten(void **s) {
   expect(one_layer(QV_I8, 0, 5, dense, both), "avx2-u8s8", false, QV_E_UNSUP, 0, 0);
 }
 
+/* ---- repair ------------------------------------------------------------------------------------------------------------------ */
+
+static const qv_kernel *pair_kernel(uint64_t seed) { return seed % 3 == 0 ? &more[0] : qv_kernel_find("avx2-u8s8"); }
+
+/* The changes are exactly how the repaired weights differ, and all of them go toward zero. */
+static void check_changes(const qv_repair *f, const qv_net *was, const qv_net *is) {
+  uint64_t steps = 0;
+  uint32_t next = 0;
+  for (uint32_t k = 0; k < was->n_nodes; k++) {
+    if (was->node[k].kind != QV_AFFINE) continue;
+    const qv_affine *a = &was->node[k].u.affine, *b = &is->node[k].u.affine;
+    size_t terms = (size_t)a->win.kh * a->win.kw * (a->win.ic / a->win.groups);
+    uint32_t seen = 0;
+    for (size_t i = 0; i < a->win.oc * terms; i++) {
+      if (a->w[i] == b->w[i]) continue;
+      assert_true(abs(b->w[i]) < abs(a->w[i]) && a->w[i] * b->w[i] >= 0);
+      steps += (uint64_t)abs(a->w[i] - b->w[i]);
+      bool found = false;
+      for (uint32_t c = next; c < f->n && f->change[c].node == k; c++) {
+        const qv_repair_change *g = &f->change[c];
+        found = found || (g->channel * terms + g->term == i && g->was == a->w[i] && g->is == b->w[i]);
+      }
+      assert_true(found);
+      seen++;
+    }
+    next += seen;
+  }
+  assert_int_equal(next, f->n);
+  assert_int_equal(steps, f->steps);
+}
+
+/* After a repair no pair is unsafe, and no input gives a wrong result (all are executed). */
+static void test_repaired(void **s) {
+  (void)s;
+  int changed = 0, untouched = 0;
+  for (uint64_t seed = 1; seed <= 150 * rn_multiplier(); seed++) {
+    qv_net *was = on_kernel(seed, true, pair_kernel(seed), true), *is = on_kernel(seed, true, pair_kernel(seed), true);
+    qv_err err = {0};
+    qv_repair f;
+    qv_proof p;
+    qv_audit au;
+    qv_values v;
+    ok(qv_repair_clip(&f, is, NULL, &err), &err);
+    check_changes(&f, was, is);
+    ok(qv_prove_overflow(&p, is, NULL, NULL, &err), &err);
+    ok(qv_audit_run(&au, is, &p, &err), &err);
+    ok(qv_values_init(&v, is, &err), &err);
+    for (uint32_t i = 0; i < au.n; i++) assert_true(au.row[i].unsafe == 0 && p.item[i].verdict == QV_VERIFIED);
+    first_input(is, &v);
+    do {
+      ok(qv_ref_run(is, &v, &err), &err);
+      for (uint32_t i = 0; i < au.n; i++)
+        if (is->node[p.item[i].node].kind == QV_AFFINE) assert_false(differs(is, &v, &p, i, &au.row[i]));
+    } while (next_input(is, &v));
+    changed += f.n > 0;
+    untouched += f.n == 0;
+    qv_values_clear(&v);
+    qv_audit_clear(&au);
+    qv_proof_clear(&p);
+    qv_repair_clear(&f);
+    qv_net_free(was);
+    qv_net_free(is);
+  }
+  print_message("%d nets repaired, %d left as they were\n", changed, untouched);
+  assert_true(changed > 20 && untouched > 20);
+}
+
+/* Wide nets, every input element in a range of its own: no pair is unsafe afterwards, by the audit's own count. */
+static void test_repaired_by_element(void **s) {
+  (void)s;
+  int changed = 0;
+  for (uint64_t seed = 1; seed <= 400 * rn_multiplier(); seed++) {
+    qv_net *net = on_kernel(seed, false, pair_kernel(seed), true);
+    qv_rng r = {seed};
+    qv_itv v[12];
+    const qv_tensor *t = &net->tensor[net->in[0].tensor];
+    for (int i = 0; i < 12; i++) {
+      v[i].lo = qv_rng_range(&r, t->lo, t->hi);
+      v[i].hi = qv_max64(v[i].lo, edge(&r, (int32_t)v[i].lo, (int32_t)t->hi));
+    }
+    const qv_property prop = {.n_in = 1, .in = &(qv_prop_input){.n = 12, .itv = v}};
+    qv_err err = {0};
+    qv_repair f;
+    qv_proof p;
+    qv_audit au;
+    ok(qv_repair_clip(&f, net, &prop, &err), &err);
+    ok(qv_prove_overflow(&p, net, &prop, &(qv_prove_opts){.work = 1}, &err), &err);
+    ok(qv_audit_run(&au, net, &p, &err), &err);
+    for (uint32_t i = 0; i < au.n; i++)
+      if (au.row[i].unsafe != 0) fail_msg("net %d node %u: %d pairs are still unsafe", (int)seed, p.item[i].node, (int)au.row[i].unsafe);
+    changed += f.n > 0;
+    qv_audit_clear(&au);
+    qv_proof_clear(&p);
+    qv_repair_clear(&f);
+    qv_net_free(net);
+  }
+  print_message("%d nets changed\n", changed);
+  assert_true(changed > 50);
+}
+
+static bool pair_fits(int64_t b0, int64_t b1, int64_t u0, int64_t u1) {
+  int64_t hi = (b0 > 0 ? b0 * u0 : 0) + (b1 > 0 ? b1 * u1 : 0), lo = (b0 < 0 ? b0 * u0 : 0) + (b1 < 0 ? b1 * u1 : 0);
+  return hi <= 32767 && lo >= -32768;
+}
+
+/* Fewest steps by trying all. Activations in [0,u]. */
+static int64_t plain_fewest(int32_t b0, int32_t b1, int64_t u0, int64_t u1) {
+  int64_t best = INT64_MAX;
+  for (int32_t d0 = 0; d0 <= abs(b0); d0++)
+    for (int32_t d1 = 0; d1 <= abs(b1); d1++)
+      if (d0 + d1 < best && pair_fits(b0 > 0 ? b0 - d0 : b0 + d0, b1 > 0 ? b1 - d1 : b1 + d1, u0, u1)) best = d0 + d1;
+  return best;
+}
+
+static void test_fewest_steps(void **s) {
+  (void)s;
+  static const int16_t border[][4] = {{-128, -128, 128, 128}, {-128, -128, 128, 129}, {127, 127, 129, 129}, {127, 127, 129, 130}, {127, 2, 255, 190}};
+  enum { BORDER = sizeof border / sizeof border[0] };
+  qv_rng r = {7};
+  int changed = 0;
+  for (unsigned it = 0; it < 400 * rn_multiplier(); it++) {
+    int32_t sign = qv_rng_range(&r, 0, 1) == 0 ? 1 : -1;
+    int32_t w[2] = {sign * (int32_t)qv_rng_range(&r, 40, 127), sign * (int32_t)qv_rng_range(&r, 40, 127)};
+    if (qv_rng_range(&r, 0, 9) == 0) w[qv_rng_range(&r, 0, 1)] = edge(&r, -128, 127);
+    qv_itv v[2] = {{0, qv_rng_range(&r, 120, 255)}, {0, edge(&r, 120, 255)}};
+    for (int i = 0; it < BORDER && i < 2; i++) w[i] = border[it][i], v[i].hi = border[it][2 + i];
+    const qv_property prop = {.n_in = 1, .in = &(qv_prop_input){.n = 2, .itv = v}};
+    uint32_t n = 2;
+    qv_net *net = rn_new();
+    qv_err err = {0};
+    qv_repair f;
+    uint32_t y = rn_affine(net, rn_input(net, QV_U8, 0, 255, 1, &n), (rn_affine_arg){.win = rn_dense(2, 1), .w = w, .acc = qv_kernel_find("avx2-u8s8")->acc});
+    assert_true(qv_net_add_out(net, &(qv_port){.tensor = y, .end = QV_END_INT, .name = "y"}));
+    ok(qv_ir_check(net, &err), &err);
+    ok(qv_repair_clip(&f, net, &prop, &err), &err);
+    int64_t want = plain_fewest(w[0], w[1], v[0].hi, v[1].hi);
+    const int32_t *now = net->node[0].u.affine.w;
+    assert_true(pair_fits(now[0], now[1], v[0].hi, v[1].hi));
+    if ((int64_t)f.steps != want || abs(now[0] - w[0]) + abs(now[1] - w[1]) != want)
+      fail_msg("weights %d, %d, bytes to %d, %d: %d steps, %d suffice", w[0], w[1], (int)v[0].hi, (int)v[1].hi, (int)f.steps, (int)want);
+    if (v[0].hi == v[1].hi && want > 1) assert_true(abs(abs(now[0] - w[0]) - abs(now[1] - w[1])) <= 1);
+    changed += want > 0;
+    qv_repair_clear(&f);
+    qv_net_free(net);
+  }
+  print_message("%d pairs changed\n", changed);
+  assert_true(changed > 100);
+}
+
+static void close_net(qv_net *net, uint32_t y) {
+  qv_err err = {0};
+  assert_true(qv_net_add_out(net, &(qv_port){.tensor = y, .end = QV_END_INT, .name = "y"}));
+  ok(qv_ir_check(net, &err), &err);
+}
+
+/* Two groups with the same weights: 127 * (100 + 100) fits, 127 * (255 + 255) does not. */
+static void test_repair_by_group(void **s) {
+  (void)s;
+  qv_itv v[4] = {{0, 100}, {0, 100}, {0, 255}, {0, 255}};
+  const qv_property prop = {.n_in = 1, .in = &(qv_prop_input){.n = 4, .itv = v}};
+  const int32_t w[4] = {127, 127, 127, 127};
+  uint32_t n = 4;
+  qv_window g = rn_dense(4, 2);
+  g.groups = 2;
+  qv_net *net = rn_new();
+  qv_err err = {0};
+  qv_repair f;
+  close_net(net, rn_affine(net, rn_input(net, QV_U8, 0, 255, 1, &n), (rn_affine_arg){.win = g, .w = w, .acc = qv_kernel_find("avx2-u8s8")->acc}));
+  ok(qv_repair_clip(&f, net, &prop, &err), &err);
+  assert_int_equal(f.n, 2);
+  assert_true(f.change[0].channel == 1 && f.change[1].channel == 1);
+  assert_int_equal(f.steps, 126); /* 254 * 255 - 32767 = 32003 */
+  qv_repair_clear(&f);
+  qv_net_free(net);
+}
+
+/* Weights -127 with zero point -127 add nothing, whatever saturates: at most 64770 - 32768 = 32002, 250 after the shift. Repaired
+ * to -64, -64 (126 steps) they add up to 126 * 255 = 32130, which is 251. So the next layer's pair of 131 in all, safe up to 250,
+ * needs one step more: ranges have to be those behind the repaired layer. */
+static void test_repair_follows_ranges(void **s) {
+  (void)s;
+  const qv_acc acc = qv_kernel_find("avx2-u8s8")->acc;
+  const qv_rq_par par = {.fn = QV_RQ_S, .m = 1, .sh = 24};
+  const uint32_t twice[2] = {0, 0};
+  const int32_t w1[2] = {-127, -127}, w2[2] = {66, 65};
+  uint32_t n = 2, one = 1;
+  qv_net *net = rn_new();
+  qv_err err = {0};
+  qv_repair f;
+  uint32_t t = rn_affine(net, rn_input(net, QV_U8, 0, 255, 1, &n), (rn_affine_arg){.win = rn_dense(2, 1), .w = w1, .w_zp = -127, .acc = acc});
+  t = rn_node(net, (qv_node){.kind = QV_STEP, .u.step = {.n_par = 1, .par = &par, .inner = 1, .hi = 255}}, 1, &t, 4, (const uint32_t[]){1, 1, 1, 1});
+  net->tensor[t].type = QV_U8;
+  t = rn_node(net, (qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_RESHAPE}}, 1, &t, 1, &one);
+  net->tensor[t].type = QV_U8;
+  t = rn_node(net, (qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_GATHER, .g = twice}}, 1, &t, 1, &n);
+  net->tensor[t].type = QV_U8;
+  close_net(net, rn_affine(net, t, (rn_affine_arg){.win = rn_dense(2, 1), .w = w2, .acc = acc}));
+  ok(qv_repair_clip(&f, net, NULL, &err), &err);
+  assert_int_equal(f.layers, 2);
+  assert_int_equal(f.steps, 126 + 1);
+  qv_repair_clear(&f);
+  qv_net_free(net);
+}
+
+/* Lanes are none of its business. */
+static void test_other_stages_stay(void **s) {
+  (void)s;
+  qv_kernel k = *qv_kernel_find("mnn-oaq");
+  k.x_signed = false;
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    qv_net *was = on_kernel(seed, false, &k, true), *is = on_kernel(seed, false, &k, true);
+    qv_err err = {0};
+    qv_repair f;
+    ok(qv_repair_clip(&f, is, NULL, &err), &err);
+    assert_true(f.n == 0 && f.pairs == 0 && f.layers == 0);
+    check_changes(&f, was, is);
+    qv_repair_clear(&f);
+    qv_net_free(was);
+    qv_net_free(is);
+  }
+}
+
 /* ---- two real nets: adjacent pairs, of these unsafe for any bytes and with propagated ranges ----------------------------------- */
 
 static void check_ds_cnn(const char *dir, const char *name, unsigned blocks, uint64_t pairs, uint64_t any, uint64_t limited) {
@@ -519,6 +742,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_exact_values_stay), cmocka_unit_test(test_enumerated), cmocka_unit_test(test_counts),
       cmocka_unit_test(test_pairs_by_hand),     cmocka_unit_test(test_what_is_rewritten), cmocka_unit_test(test_ds_cnn),
+      cmocka_unit_test(test_repaired),          cmocka_unit_test(test_fewest_steps),
+      cmocka_unit_test(test_repaired_by_element), cmocka_unit_test(test_repair_by_group),   cmocka_unit_test(test_repair_follows_ranges),
+      cmocka_unit_test(test_other_stages_stay),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,20 @@ t 'domain: absent' 0 audit "$T/fc.qir" --kernel avx2-u8s8 --domain "$T/d197"
 has out 'domain: fewer pairs than for any byte' ' 2 +0 +0\.0 % +1 '
 t 'domain: reachable one step wider' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --domain "$T/d198"
 
+# 40035 - 32767 = 7268 is more than 28 steps of 255.
+printf '\377\377\0\0' >"$T/two.bin"
+t 'repair' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/fixed.qir" --input "$T/two.bin" --json "$T/r.json"
+has out 'repair: fewest steps' '^Repair: 2 weights in 1 pairs moved toward zero by 29 steps'
+has out 'repair: split evenly' 'layer 0 FC: 2 weights by 29 steps, at most 15'
+has out 'repair: proved' 'Repaired net: VERIFIED, .*\(certificate accepted by qverify-check\)'
+has out 'repair: samples' 'On 2 samples'
+valid_report 'repair' "$T/r.json"
+t 'the repaired net passes' 0 audit "$T/fixed.qir"
+has out 'the repaired net has the pairs' 'adjacent pairs to 16 +2 +0 +0\.0 %'
+t 'samples without a repair' 1 audit "$T/fc.qir" --input "$T/two.bin"
+t 'samples that are missing' 2 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/fixed.qir" --input "$T/none.bin" --json "$T/r.json"
+check 'report of a failed repair' test "$(json "$T/r.json" run_state)" = INCOMPLETE
+
 t 'opaque is never a clean pass' 5 audit "$T/opaque.qir" --kernel vnni-u8s8
 has out 'opaque: named' 'MYSTERY: opaque, not audited'
 t 'nothing to audit' 5 audit "$T/copy.qir" --json "$T/r.json"
