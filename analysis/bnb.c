@@ -244,8 +244,38 @@ static void best_input(const search *b, split *best) {
   }
 }
 
-static split choose(const search *b, const qv_goal *goal) {
+/* Saturated outputs first: the points (B_t, A_t) of a saturated t are far from the line of the others, and their common hull
+ * says little. At most two such splits on any path. */
+static bool saturation(const search *b, const qv_goal *goal, split *s) {
+  const qv_dual *d = b->d;
+  if (goal->kind != QV_GOAL_PAIR || goal->t1 <= goal->t0 || d->g->unit[goal->y].fn != QV_UNIT_STEP) return false;
+  const qv_unit *y = &d->g->unit[goal->y], *j = &d->g->unit[goal->j];
+  const qv_thresholds *ly = &d->g->level[y->node][y->channel], *lj = &d->g->level[j->node][j->channel];
+  if (goal->t0 + goal->strict <= lj->lo || goal->t0 == ly->lo) *s = (split){0, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, goal->t0)};
+  else if (goal->t1 + 1 == ly->lo + ly->n) *s = (split){0, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, goal->t1 - 1)};
+  else return false;
+  return true;
+}
+
+/* Units with very many values can be halved for long without effect: after some of that, inputs are split, which ends in
+ * points. */
+static bool too_wide(const search *b, uint32_t k) {
+  const qv_graph *g = b->d->g;
+  uint32_t halved = 0;
+  for (; b->out->node[k].parent != QV_NONE; k = b->out->node[k].parent) {
+    const qv_bnb_node *n = &b->out->node[k];
+    if (n->kind != QV_SPLIT_ACC_LE && n->kind != QV_SPLIT_ACC_GE) continue;
+    const qv_unit *u = &g->unit[n->var];
+    halved += u->fn != QV_UNIT_STEP || g->level[u->node][u->channel].at == NULL;
+  }
+  return halved > 12;
+}
+
+static split choose(const search *b, uint32_t k, const qv_goal *goal) {
   split s = {1e-3, QV_SPLIT_NONE, 0, 0};
+  if (saturation(b, goal, &s)) return s;
+  if (too_wide(b, k)) best_input(b, &s);
+  if (s.le != QV_SPLIT_NONE) return s;
   best_unit(b, &s);
   best_level(b, goal, &s);
   if (s.le == QV_SPLIT_NONE) best_input(b, &s);
@@ -330,7 +360,7 @@ static qv_status process(search *b, uint32_t k) {
     heap_push(b, (entry){bound, k});
     return QV_E_LIMIT;
   }
-  split s = choose(b, &goal);
+  split s = choose(b, k, &goal);
   if (s.le == QV_SPLIT_NONE) { /* a point, as far as there are units: doubles may have hidden a positive bound */
     if ((st = close(b, k, &goal, &closed)) == QV_OK && !closed) b->out->exhausted = true;
     return st;

@@ -13,7 +13,7 @@
 #define ENUMERATE_MAX 300000
 #define MAX_NODES 100000
 #define ROOT_STEPS 40
-#define NODE_STEPS 12
+#define NODE_STEPS 24
 #define UNIT_STEPS 8
 #define UNIT_WORK 2e9 /* multiply-adds that bounds of deeper units may cost a query */
 

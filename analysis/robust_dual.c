@@ -334,7 +334,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
     }
     if (best > enough) break;
     /* gradient: what the relaxed solution's accumulators really are, minus what the units assumed */
-    double norm = 0, tau_grad = 0, keep = 0.7, mix = 2.0 / (double)(it + 2);
+    double norm = 0, tau_grad = 0, keep = 0.8, mix = 2.0 / (double)(it + 2);
     weight = 1 - mix;
     for (uint32_t i = 0; i < g->n_in; i++) d->mean[i] = weight * d->mean[i] + mix * (double)d->at[i];
     for (uint32_t v = g->n_in; v < g->n; v++) {
@@ -360,8 +360,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
       if (norm < 0) continue;
       break; /* no ascent direction left: D is the relaxation's optimum */
     }
-    double goal_level = enough + 0.05 * fabs(best) + 0.5;
-    double step = rate * (goal_level - now) / norm;
+    double step = rate * (enough + 0.05 * fabs(best) + 0.5 - now) / norm; /* Polyak's step, damped where it keeps failing */
     for (uint32_t v = g->n_in; v < g->n; v++)
       if (ascends(d, v)) d->s[v] += step * d->move[v];
     if (pair) d->tau = fmin(1, fmax(-1, d->tau + step * tau_move));

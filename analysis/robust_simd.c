@@ -36,6 +36,12 @@ CLONES float qv_rob_dotf(const float *w, const float *x, size_t n) {
       memcpy(&b, w + i + 8 * k, sizeof b);
       t[k] += a * b;
     }
+  for (; i + 8 <= n; i += 8) {
+    f8 a, b;
+    memcpy(&a, x + i, sizeof a);
+    memcpy(&b, w + i, sizeof b);
+    t[0] += a * b;
+  }
   f8 v = (t[0] + t[1]) + (t[2] + t[3]);
   float sum = 0;
   for (int k = 0; k < 8; k++) sum += v[k];
