@@ -153,14 +153,20 @@ static bool judge(prover *p) {
   return true;
 }
 
-/* Behind a trap that may be sprung nothing is defined, whatever width was asked about. */
-static uint32_t open_traps(const prover *p) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < p->out->range.n_acc; i++) {
-    uint32_t k = p->out->item[i].node;
-    n += p->out->item[i].verdict == QV_VERIFIED && qv_node_acc(&p->net->node[k])->mode == QV_ACC_TRAP && !p->harmless[k];
+/* See qv_proof.n_own. */
+static qv_status behind_overflow(prover *p) {
+  const qv_net *net = p->net;
+  bool *behind = QV_NEW(&p->out->arena, net->n_tensors, bool);
+  if (behind == NULL) return QV_FAIL(p->err, QV_E_NOMEM, "overflow proof");
+  for (uint32_t k = 0; p->out->acc_bits != 0 && k < net->n_nodes; k++) {
+    const qv_node *n = &net->node[k];
+    const qv_acc *a = qv_node_acc(n);
+    bool in = false, open = a != NULL && !p->harmless[k];
+    for (uint32_t i = 0; i < n->n_in; i++) in = in || behind[n->in[i]];
+    p->out->n_own += (in && (a != NULL || n->kind == QV_STEP)) || (open && a->mode == QV_ACC_TRAP);
+    behind[n->out] = in || open;
   }
-  return n;
+  return QV_OK;
 }
 
 qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts, qv_err *err) {
@@ -181,8 +187,8 @@ qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property 
     (void)judge(&p);
   }
   QV_TRY(qv_obligations(&out->obligation, &out->n_obligation, net, &out->range, &out->arena, err));
-  out->n_trap = open_traps(&p);
-  out->verdict = out->n_trap > 0 ? QV_UNKNOWN : qv_overflow_verdict(net, out->item, out->range.n_acc, out->obligation, out->n_obligation);
+  QV_TRY(behind_overflow(&p));
+  out->verdict = out->n_own > 0 ? QV_UNKNOWN : qv_overflow_verdict(net, out->item, out->range.n_acc, out->obligation, out->n_obligation);
 done:
   return st;
 }

@@ -24,7 +24,9 @@ typedef struct {
   uint32_t n_linear;
   int acc_bits;
   bool tight;               /* as asked */
-  uint32_t n_trap;          /* TRAP accumulators proved at acc_bits whose own width may be left: undefined, so no verdict */
+  uint32_t n_own;           /* acc_bits != 0: accumulators and steps behind a node that may overflow at its own width, whose ranges
+                               are then not those of a net with acc_bits-wide accumulators; and traps that may be sprung.
+                               Not 0: not VERIFIED */
   qv_verdict verdict;       /* VERIFIED or UNKNOWN */
   qv_arena arena;
 } qv_proof;

@@ -92,8 +92,9 @@ static void text(qv_buf *out, const cli_report *r, const cli_model *m, const qv_
   for (uint32_t i = 0; i < m->net->n_nodes; i++)
     if (m->net->node[i].kind == QV_OPAQUE)
       qv_buf_printf(out, "  layer %" PRIu32 " %s: opaque, not proved\n", m->net->node[i].layer, cli_safe(&a, m->net->node[i].op));
-  if (o->proof.n_trap > 0)
-    qv_buf_printf(out, "  trapping accumulators that may leave their own width: %" PRIu32 "; behind them nothing is defined\n", o->proof.n_trap);
+  if (o->proof.n_own > 0)
+    qv_buf_printf(out, "  not judged at %d bits, because accumulators before them may overflow at their own width: %" PRIu32 " nodes\n", o->acc_bits,
+                  o->proof.n_own);
   cli_text_obligations(out, m->net, o, verbose, &a);
   cli_text_assumptions(out, r, m->net, o, &a);
   conclusion(out, m->net, o, &a);

@@ -39,7 +39,7 @@ static qv_status refute(qv_ovcheck *o, const qv_net *net, const qv_property *pro
 }
 
 static void count_verdicts(qv_ovcheck *o) {
-  o->selected = o->n + o->n_opaque + o->proof.n_trap;
+  o->selected = o->n + o->n_opaque + o->proof.n_own;
   for (uint32_t i = 0; i < o->n; i++) {
     o->verified += o->item[i].verdict == QV_VERIFIED;
     o->falsified += o->item[i].verdict == QV_FALSIFIED;

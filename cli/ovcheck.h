@@ -13,7 +13,7 @@ typedef struct {
   qv_ov_item *item;     /* [n] copy of the proof's items; FALSIFIED only where wit[i] was executed and shows it  */
   qv_witness *wit;      /* [n]; state NONE where nothing was searched or found                                   */
   uint32_t n_opaque;    /* OPAQUE nodes: each is an obligation that nobody can prove                             */
-  uint32_t selected;    /* n + obligations that are not informational + n_opaque + proof.n_trap                  */
+  uint32_t selected;    /* n + obligations that are not informational + n_opaque + proof.n_own                   */
   uint32_t verified, falsified;
   cli_evidence evidence;      /* .qir, property and certificate of the proof                                     */
   cli_check_result checked;   /* what the independent checker said                                               */

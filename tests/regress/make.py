@@ -138,6 +138,9 @@ def main():
     affine("qonnx-padding", "x in [5,10], border outputs are [10,20]: with bias -43 they reach -33", conv(acc("wrap", 6), 1, 8, 1, 3, 0, 1, [1, 1, 1], -43),
            size=8, lo=5, hi=10, expect=bad("5*8", -33, 31))
     affine("qonnx-padding-fixed", "bias -42", conv(acc("wrap", 6), 1, 8, 1, 3, 0, 1, [1, 1, 1], -42), size=8, lo=5, hi=10, expect=good())
+    twice, _ = dense(acc("wrap", 8), [[4]])
+    net("own-width-first", "wraps at its own 8 bits; the layer behind it then fits 10 bits", 1,
+        [("affine", twice, 1), ("affine", twice.replace("bits 8", "bits 32"), 1)], lo=0, hi=127, expect=bad("127", 508, -4))
     minus = ("step", step("RQ_D -1073741824 1", -128, 127), 1)
     last, _ = dense(acc("wrap", 5), [[3]])
     net("qonnx-negative-alpha", "times -1, then times 3: [-30,-15]", 1, [minus, ("affine", last, 1)], lo=5, hi=10, expect=bad("10", -30, 2, node=1))
