@@ -534,8 +534,7 @@ void rules_check(Net *net, const Cert *c) {
     } else {
       elementwise(net, k);
     }
-    // What follows a trap is claimed under the assumption that it was not sprung.
-    if (c->verified && accumulates(n) && n->acc.mode == TRAP && !n->own_harmless)
-      rejected("node %" PRIu32 ": verified, but its trap may be sprung", k);
+    // What follows is claimed for accumulators of the node's own width: it says nothing about others, or about a trap that is sprung.
+    if (c->verified && accumulates(n) && !n->own_harmless) rejected("node %" PRIu32 ": verified, but not harmless at its own width", k);
   }
 }
