@@ -5,7 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#define ENOUGH 0.05 /* a bound in doubles above this is worth an exact evaluation */
+#define HELD_LIMIT ((size_t)1 << 30) /* bytes of multipliers that open nodes may hold */
+#define ENOUGH 0.05                  /* a bound in doubles above this is worth an exact evaluation */
 
 typedef struct {
   double bound; /* of the parent */
@@ -14,7 +15,7 @@ typedef struct {
 
 /* Multipliers that the two children of a node start from. */
 typedef struct {
-  double *s;
+  double *s; /* of the units, in order */
   double tau;
   uint32_t users;
 } start;
@@ -31,7 +32,8 @@ typedef struct {
   start *start; /* [cap] of each node */
   size_t cap;
   entry *heap;
-  size_t n_heap, cap_heap;
+  size_t n_heap;
+  size_t held; /* bytes of multipliers in `start` */
   int32_t *is;
   int64_t *x;
   uint32_t low; /* variables from here on differ from the root's bounds */
@@ -159,10 +161,11 @@ static void add_node(search *b, uint32_t parent, qv_split_kind kind, uint32_t va
 static qv_status add_children(search *b, uint32_t k, qv_split_kind le, uint32_t var, int64_t at, double bound) {
   qv_status st = room(b);
   if (st != QV_OK) return st;
-  size_t n = b->d->g->n;
+  size_t bytes = (b->d->g->n - b->d->g->n_in) * sizeof(double);
   start *s = &b->start[k];
-  if ((s->s = malloc(n * sizeof *s->s)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
-  memcpy(s->s, b->d->s, n * sizeof *s->s);
+  if ((s->s = malloc(bytes + 1)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+  memcpy(s->s, b->d->s + b->d->g->n_in, bytes);
+  b->held += bytes;
   s->tau = b->d->tau;
   s->users = 2;
   b->out->node[k].leaf = QV_LEAF_INNER;
@@ -315,6 +318,13 @@ static qv_status close(search *b, uint32_t k, const qv_goal *goal, bool *closed)
   return QV_OK;
 }
 
+static void release(search *b, uint32_t k) {
+  if (--b->start[k].users > 0) return;
+  free(b->start[k].s);
+  b->start[k].s = NULL;
+  b->held -= (b->d->g->n - b->d->g->n_in) * sizeof(double);
+}
+
 static void load_start(search *b, uint32_t k, const qv_goal *goal) {
   uint32_t p = b->out->node[k].parent;
   if (p == QV_NONE) {
@@ -322,12 +332,9 @@ static void load_start(search *b, uint32_t k, const qv_goal *goal) {
     return;
   }
   start *s = &b->start[p];
-  memcpy(b->d->s, s->s, b->d->g->n * sizeof *s->s);
+  memcpy(b->d->s + b->d->g->n_in, s->s, (b->d->g->n - b->d->g->n_in) * sizeof *s->s);
   b->d->tau = s->tau;
-  if (--s->users == 0) {
-    free(s->s);
-    s->s = NULL;
-  }
+  release(b, p);
 }
 
 static qv_status process(search *b, uint32_t k) {
@@ -337,10 +344,7 @@ static qv_status process(search *b, uint32_t k) {
   if (!ok) {
     n->leaf = QV_LEAF_EMPTY;
     b->out->n_leaves++;
-    if (n->parent != QV_NONE && --b->start[n->parent].users == 0) {
-      free(b->start[n->parent].s);
-      b->start[n->parent].s = NULL;
-    }
+    if (n->parent != QV_NONE) release(b, n->parent);
     return QV_OK;
   }
   qv_status st = qv_dual_refresh(b->d, k == 0 ? 0 : b->low, b->err);
@@ -356,7 +360,7 @@ static qv_status process(search *b, uint32_t k) {
     b->out->verdict = QV_FALSIFIED;
     return QV_OK;
   }
-  if (b->out->n + 2 > b->o->max_nodes) {
+  if (b->out->n + 2 > b->o->max_nodes || b->held > HELD_LIMIT) {
     heap_push(b, (entry){bound, k});
     return QV_E_LIMIT;
   }

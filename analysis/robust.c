@@ -36,6 +36,7 @@ typedef struct {
   qv_rng rng;
   double start, deadline;
   int64_t *lo, *hi, *x; /* [graph n_in] */
+  bool bounded;         /* every target has its goal */
   qv_status inner;      /* failure inside a probe */
   qv_err *err;
 } query;
@@ -393,6 +394,13 @@ static qv_status make_goal(query *k, uint32_t t, qv_goal *goal) {
   return QV_OK;
 }
 
+/* Bounds of free units do not move with splits: nothing below the root can prove such a goal. */
+static bool only_free(const query *k, const qv_goal *goal) {
+  for (uint32_t i = 0; goal->kind == QV_GOAL_SUM && i < goal->n; i++)
+    if (k->r->graph->unit[goal->var[i]].fn != QV_UNIT_FREE) return false;
+  return goal->kind == QV_GOAL_SUM && goal->n > 0;
+}
+
 static bool excluded_by_interval(const query *k, uint32_t t) {
   const qv_robust_query *q = k->q;
   const qv_ranges *o = &k->range.tensor[k->r->net->out[q->out].tensor];
@@ -505,6 +513,7 @@ static qv_status run_branching(query *k) {
   qv_status st = QV_OK;
   for (uint32_t i = 0; st == QV_OK && i < n && k->res->verdict == QV_UNKNOWN && !late(k) && left > 0; i++) {
     uint32_t used;
+    if (only_free(k, &open[i]->goal)) break;
     st = bound_target(k, open[i], left, &used);
     k->res->nodes += used;
     left -= used < left ? used : left;
@@ -570,6 +579,7 @@ static qv_status engines(query *k) {
   if (!open_left(k)) return QV_OK;
   QV_TRY(root_bounds(k));
   for (uint32_t i = 0; i < res->n_target; i++) QV_TRY(make_goal(k, res->target[i].target, &res->target[i].goal));
+  k->bounded = true;
   bool attack = !k->o.no_attack && k->r->can_run;
   if (attack) QV_TRY(run_attack(k, 3));
   if (res->verdict != QV_UNKNOWN) return QV_OK;
@@ -608,7 +618,11 @@ static void conclude(query *k) {
   if (k->r->may_trap && res->engine != QV_BY_ENUMERATION) res->verdict = QV_UNKNOWN;
   if (res->verdict == QV_VERIFIED) return;
   res->engine = QV_BY_NOTHING;
+  bool tail = false;
+  for (uint32_t i = 0; k->bounded && i < res->n_target; i++)
+    tail |= res->target[i].engine == QV_BY_NOTHING && only_free(k, &res->target[i].goal);
   res->reason = k->r->may_trap ? "an accumulator may reach undefined behaviour"
+                : tail         ? "the output is known by its range only: a tail, a maximum, a product or an accumulator that may overflow"
                 : late(k)      ? "time limit"
                                : "bounds too loose within the node limit";
 }
