@@ -154,19 +154,10 @@ static bool judge(prover *p) {
 }
 
 /* See qv_proof.n_own. */
-static qv_status behind_overflow(prover *p) {
-  const qv_net *net = p->net;
-  bool *behind = QV_NEW(&p->out->arena, net->n_tensors, bool);
-  if (behind == NULL) return QV_FAIL(p->err, QV_E_NOMEM, "overflow proof");
-  for (uint32_t k = 0; p->out->acc_bits != 0 && k < net->n_nodes; k++) {
-    const qv_node *n = &net->node[k];
-    const qv_acc *a = qv_node_acc(n);
-    bool in = false, open = a != NULL && !p->harmless[k];
-    for (uint32_t i = 0; i < n->n_in; i++) in = in || behind[n->in[i]];
-    p->out->n_own += (in && (a != NULL || n->kind == QV_STEP)) || (open && a->mode == QV_ACC_TRAP);
-    behind[n->out] = in || open;
-  }
-  return QV_OK;
+static uint32_t open_at_own_width(const prover *p) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; p->out->acc_bits != 0 && i < p->out->range.n_acc; i++) n += !p->harmless[p->out->range.acc[i].node];
+  return n;
 }
 
 qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property *prop, const qv_prove_opts *opts, qv_err *err) {
@@ -187,7 +178,7 @@ qv_status qv_prove_overflow(qv_proof *out, const qv_net *net, const qv_property 
     (void)judge(&p);
   }
   QV_TRY(qv_obligations(&out->obligation, &out->n_obligation, net, &out->range, &out->arena, err));
-  QV_TRY(behind_overflow(&p));
+  out->n_own = open_at_own_width(&p);
   out->verdict = out->n_own > 0 ? QV_UNKNOWN : qv_overflow_verdict(net, out->item, out->range.n_acc, out->obligation, out->n_obligation);
 done:
   return st;

@@ -24,9 +24,8 @@ typedef struct {
   uint32_t n_linear;
   int acc_bits;
   bool tight;               /* as asked */
-  uint32_t n_own;           /* acc_bits != 0: accumulators and steps behind a node that may overflow at its own width, whose ranges
-                               are then not those of a net with acc_bits-wide accumulators; and traps that may be sprung.
-                               Not 0: not VERIFIED */
+  uint32_t n_own;           /* acc_bits != 0: accumulators that may overflow at their own width; the ranges behind them are not
+                               those of a net with acc_bits-wide accumulators. Not 0: not VERIFIED */
   qv_verdict verdict;       /* VERIFIED or UNKNOWN */
   qv_arena arena;
 } qv_proof;

@@ -93,8 +93,8 @@ static void text(qv_buf *out, const cli_report *r, const cli_model *m, const qv_
     if (m->net->node[i].kind == QV_OPAQUE)
       qv_buf_printf(out, "  layer %" PRIu32 " %s: opaque, not proved\n", m->net->node[i].layer, cli_safe(&a, m->net->node[i].op));
   if (o->proof.n_own > 0)
-    qv_buf_printf(out, "  not judged at %d bits, because accumulators before them may overflow at their own width: %" PRIu32 " nodes\n", o->acc_bits,
-                  o->proof.n_own);
+    qv_buf_printf(out, "  accumulators that may overflow at their own width: %" PRIu32 "; behind them the ranges at %d bits are others\n", o->proof.n_own,
+                  o->acc_bits);
   cli_text_obligations(out, m->net, o, verbose, &a);
   cli_text_assumptions(out, r, m->net, o, &a);
   conclusion(out, m->net, o, &a);
