@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "analysis/witness.h"
+#include "cli/ovcheck.h"
 #include "tests/cert_env.h"
 #include "tests/cert_forge.h"
 #include "tests/extreme.h"
@@ -192,6 +193,12 @@ static const gen_opts TINY[] = {
 #define N_TINY (sizeof TINY / sizeof TINY[0])
 #define ALL_INPUTS 4096
 
+/* Interval of element e of input i. */
+static qv_itv box(const one *o, uint32_t i, size_t e) {
+  const qv_tensor *x = &o->net->tensor[o->net->in[i].tensor];
+  return o->prop.in[i].n == 0 ? (qv_itv){x->lo, x->hi} : o->prop.in[i].itv[o->prop.in[i].n == 1 ? 0 : e];
+}
+
 /* A witness is an input of the domain, and misbehaves when replayed; exhausted means that none does. */
 static void search(const one *o, const ce_truth *t, uint32_t i, int *reached, int *exhausted) {
   qv_witness w;
@@ -199,11 +206,8 @@ static void search(const one *o, const ce_truth *t, uint32_t i, int *reached, in
   assert_int_equal(qv_witness_search(&w, o->net, &o->prop, &o->proof, i, NULL, NULL), QV_OK);
   if (w.state == QV_WIT_REACHED) {
     for (uint32_t k = 0; k < o->net->n_in; k++)
-      for (size_t e = 0; e < qv_elems(&o->net->tensor[o->net->in[k].tensor]); e++) {
-        const qv_tensor *x = &o->net->tensor[o->net->in[k].tensor];
-        qv_itv d = o->prop.in[k].n == 0 ? (qv_itv){x->lo, x->hi} : o->prop.in[k].itv[o->prop.in[k].n == 1 ? 0 : e];
-        assert_true(w.input[k][e] >= d.lo && w.input[k][e] <= d.hi);
-      }
+      for (size_t e = 0; e < qv_elems(&o->net->tensor[o->net->in[k].tensor]); e++)
+        assert_true(w.input[k][e] >= box(o, k, e).lo && w.input[k][e] <= box(o, k, e).hi);
     assert_int_equal(qv_witness_replay(&bad, &w, o->net, o->prop.acc_bits, NULL), QV_OK);
     if (!bad || !t->overflows[w.node]) fail_msg("seed %llu node %u: a witness that shows nothing", (unsigned long long)o->seed, w.node);
     (*reached)++;
@@ -222,10 +226,47 @@ static void search(const one *o, const ce_truth *t, uint32_t i, int *reached, in
   qv_witness_clear(&w);
 }
 
+/* What VERIFIED means in the end: the net whose accumulators all have the width asked about computes, on every input, what the
+ * net of unbounded accumulators computes. */
+static void same_as_exact(const one *o) {
+  qv_net *net[2] = {ce_copy(&o->ev.qir), ce_copy(&o->ev.qir)};
+  qv_values v[2];
+  for (int i = 0; i < 2; i++) {
+    for (uint32_t k = 0; k < net[i]->n_nodes; k++) {
+      qv_node *n = &net[i]->node[k];
+      qv_acc *a = n->kind == QV_AFFINE ? &n->u.affine.acc : n->kind == QV_SUM ? &n->u.sum.acc : n->kind == QV_PRODUCT ? &n->u.product.acc : NULL;
+      if (a != NULL) *a = i == 0 ? qv_acc_judged(a, o->prop.acc_bits) : (qv_acc){.mode = QV_ACC_EXACT};
+    }
+    assert_int_equal(qv_values_init(&v[i], net[i], NULL), QV_OK);
+  }
+  for (uint32_t i = 0; i < o->net->n_in; i++)
+    for (size_t e = 0; e < qv_elems(&o->net->tensor[o->net->in[i].tensor]); e++) v[0].v[o->net->in[i].tensor][e] = box(o, i, e).lo;
+  bool more = true;
+  while (more) {
+    for (uint32_t i = 0; i < o->net->n_in; i++) {
+      uint32_t t = o->net->in[i].tensor;
+      memcpy(v[1].v[t], v[0].v[t], qv_elems(&o->net->tensor[t]) * sizeof(int64_t));
+    }
+    for (int i = 0; i < 2; i++)
+      if (qv_ref_run(net[i], &v[i], NULL) != QV_OK) fail_msg("seed %llu: verified, but the net cannot be executed", (unsigned long long)o->seed);
+    for (uint32_t t = 0; t < o->net->n_tensors; t++)
+      if (memcmp(v[0].v[t], v[1].v[t], qv_elems(&o->net->tensor[t]) * sizeof(int64_t)) != 0)
+        fail_msg("seed %llu: verified, but tensor %u is not what exact arithmetic gives", (unsigned long long)o->seed, t);
+    more = false;
+    for (uint32_t i = 0; !more && i < o->net->n_in; i++)
+      for (size_t e = 0; !more && e < qv_elems(&o->net->tensor[o->net->in[i].tensor]); e++) {
+        int64_t *x = &v[0].v[o->net->in[i].tensor][e];
+        more = ++*x <= box(o, i, e).hi;
+        if (!more) *x = box(o, i, e).lo;
+      }
+  }
+  for (int i = 0; i < 2; i++) qv_values_clear(&v[i]), qv_net_free(net[i]);
+}
+
 static void enumerated(void **state) {
   (void)state;
   uint64_t seed = base_seed(800000);
-  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(400), reached = 0, exhausted = 0, proved = 0, nets = 0;
+  int n = getenv("QV_TEST_SEED") != NULL ? 1 : effort(400), reached = 0, exhausted = 0, proved = 0, nets = 0, whole = 0;
   print_message("seeds %llu..\n", (unsigned long long)seed);
   for (int i = 0; i < n; i++, seed++) {
     one o;
@@ -242,13 +283,15 @@ static void enumerated(void **state) {
         if (o.proof.item[k].verdict != QV_VERIFIED) search(&o, &t, k, &reached, &exhausted);
         else proved++;
       }
+      if (o.proof.verdict == QV_VERIFIED) same_as_exact(&o), whole++;
       nets++;
     }
     ce_truth_clear(&t);
     clear(&o);
   }
-  print_message("%d nets with all inputs executed: %d accumulators proved, %d reached, %d exhausted\n", nets, proved, reached, exhausted);
-  assert_true(n == 1 || (proved > n / 2 && reached > n / 20 && exhausted > 0));
+  print_message("%d nets with all inputs executed: %d verified and equal to exact arithmetic; %d accumulators proved, %d reached, %d exhausted\n", nets,
+                whole, proved, reached, exhausted);
+  assert_true(n == 1 || (whole > n / 10 && proved > n / 2 && reached > n / 20 && exhausted > 0));
 }
 
 /* ---- 3. forgeries ------------------------------------------------------------------------------------------------------ */
