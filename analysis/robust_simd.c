@@ -26,23 +26,26 @@ CLONES void qv_rob_axpyf(float *y, const float *w, float s, size_t n) {
   for (; i < n; i++) y[i] += s * w[i];
 }
 
+/* t += a[0..8) * b[0..8). A macro, because it has to be part of every clone. */
+#define DOT8(t, a, b)                                                                                                                      \
+  do {                                                                                                                                     \
+    f8 p_, q_;                                                                                                                             \
+    memcpy(&p_, (a), sizeof p_);                                                                                                           \
+    memcpy(&q_, (b), sizeof q_);                                                                                                           \
+    (t) += p_ * q_;                                                                                                                        \
+  } while (0)
+
 CLONES float qv_rob_dotf(const float *w, const float *x, size_t n) {
-  f8 t[4] = {{0}, {0}, {0}, {0}};
+  f8 t0 = {0}, t1 = {0}, t2 = {0}, t3 = {0}; /* named: an array would live in memory */
   size_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    for (size_t k = 0; k < 4; k++) {
-      f8 a, b;
-      memcpy(&a, x + i + 8 * k, sizeof a);
-      memcpy(&b, w + i + 8 * k, sizeof b);
-      t[k] += a * b;
-    }
-  for (; i + 8 <= n; i += 8) {
-    f8 a, b;
-    memcpy(&a, x + i, sizeof a);
-    memcpy(&b, w + i, sizeof b);
-    t[0] += a * b;
+  for (; i + 32 <= n; i += 32) {
+    DOT8(t0, w + i, x + i);
+    DOT8(t1, w + i + 8, x + i + 8);
+    DOT8(t2, w + i + 16, x + i + 16);
+    DOT8(t3, w + i + 24, x + i + 24);
   }
-  f8 v = (t[0] + t[1]) + (t[2] + t[3]);
+  for (; i + 8 <= n; i += 8) DOT8(t0, w + i, x + i);
+  f8 v = (t0 + t1) + (t2 + t3);
   float sum = 0;
   for (int k = 0; k < 8; k++) sum += v[k];
   for (; i < n; i++) sum += w[i] * x[i];
