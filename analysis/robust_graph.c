@@ -7,6 +7,7 @@
 #include "ir/index.h"
 #include "kernels/step.h"
 
+#define GAP 8       /* so many zero weights are stored rather than ending a segment: long loops are fast */
 #define LEVELS 4096 /* output values of a step whose thresholds are stored */
 
 /* Terms of the row being built; constants are folded into b, a variable that occurs twice is merged. */
@@ -126,11 +127,12 @@ static qv_status row_unit(builder *b, qv_unit u, uint32_t *var) {
     for (uint32_t i = 0; i < r->n; i++) r->at[r->var[i]] = i + 1;
   }
   void *ps = g->seg;
+  size_t room = (size_t)r->n * (GAP + 1);
   if (g->n_w + r->n > QV_GRAPH_TERMS) return QV_FAIL(b->err, QV_E_LIMIT, "robustness graph: more than 2^25 terms");
   bool ok = grow(&ps, &g->cap_seg, g->n_seg + r->n, sizeof *g->seg);
   g->seg = ps;
-  if (ok && g->n_w + r->n > g->cap_w) {
-    size_t cap = 2 * (g->n_w + r->n);
+  if (ok && g->n_w + room > g->cap_w) {
+    size_t cap = 2 * (g->n_w + room);
     int32_t *w = realloc(g->w, cap * sizeof *w);
     if (w != NULL) g->w = w;
     float *wf = realloc(g->wf, cap * sizeof *wf);
@@ -143,8 +145,16 @@ static qv_status row_unit(builder *b, qv_unit u, uint32_t *var) {
   u.seg = (uint32_t)g->n_seg;
   for (uint32_t i = 0; i < r->n; i++) {
     qv_segment *last = g->n_seg > u.seg ? &g->seg[g->n_seg - 1] : NULL;
-    if (last != NULL && last->var + last->len == r->var[i]) last->len++;
-    else g->seg[g->n_seg++] = (qv_segment){r->var[i], 1, (uint32_t)g->n_w};
+    uint32_t end = last != NULL ? last->var + last->len : 0;
+    if (last != NULL && r->var[i] - end <= GAP && (r->var[i] < g->n_in || last->var >= g->n_in)) {
+      for (; end < r->var[i]; end++) { /* zeros over the gap */
+        g->w[g->n_w] = 0;
+        g->wf[g->n_w++] = 0;
+      }
+      last->len = end - last->var + 1;
+    } else {
+      g->seg[g->n_seg++] = (qv_segment){r->var[i], 1, (uint32_t)g->n_w};
+    }
     g->w[g->n_w] = (int32_t)r->w[i];
     g->wf[g->n_w++] = (float)r->w[i];
     double m = (double)(r->w[i] < 0 ? -r->w[i] : r->w[i]);
