@@ -33,6 +33,13 @@ static char *field(char **p) {
   return f;
 }
 
+static int by_net_radius(const void *p, const void *q) {
+  const row *a = p, *b = q;
+  int c = strcmp(a->net, b->net);
+  if (c == 0) c = (a->radius > b->radius) - (a->radius < b->radius);
+  return c != 0 ? c : (a->id > b->id) - (a->id < b->id);
+}
+
 /* Rows of `set`, skipping misclassified samples. */
 static size_t read_rows(row **out, const char *data, const char *set) {
   char path[4096], line[65536];
@@ -67,6 +74,7 @@ static size_t read_rows(row **out, const char *data, const char *set) {
     (*out)[n++] = r;
   }
   gzclose(f);
+  if (n > 0) qsort(*out, n, sizeof **out, by_net_radius);
   return n;
 }
 
