@@ -574,8 +574,9 @@ qv_status qv_witness_search(qv_witness *out, const qv_net *net, const qv_propert
   s.rng.s = s.opts->seed;
   s.cost = execution_cost(net, it->node);
   uint64_t by_work = (s.opts->max_work != 0 ? s.opts->max_work : (uint64_t)1 << 31) / s.cost;
+  if (by_work < 3 && s.cost < (uint64_t)1 << 26) by_work = 3; /* a start, a corner, and one more: enough for a first layer */
   s.left = s.opts->max_inputs != 0 ? s.opts->max_inputs : 400;
-  if (by_work + 8 < s.left) s.left = by_work + 8;
+  if (by_work < s.left) s.left = by_work;
   qv_status st = QV_OK;
   if (!prepare(&s)) st = QV_FAIL(err, QV_E_NOMEM, "witness search");
   if (st == QV_OK) st = qv_values_init(&s.v, net, err);
@@ -619,4 +620,52 @@ done:
   qv_arena_clear(&tmp);
   qv_values_clear(&v);
   return st;
+}
+
+/* ---- the bound's own witness ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+  const qv_node *n;
+  const qv_ranges *r;
+  int64_t *x; /* or NULL: only the sum */
+  bool hi;
+} corner;
+
+/* Extreme sum at output element e; the corner itself into x. */
+static int64_t corner_sum(const corner *k, size_t e) {
+  const qv_affine *a = &k->n->u.affine;
+  const qv_window *g = &a->win;
+  uint32_t o = (uint32_t)(e % g->oc), ox = (uint32_t)(e / g->oc % g->ow), oy = (uint32_t)(e / g->oc / g->ow % g->oh);
+  size_t b = e / g->oc / g->ow / g->oh;
+  uint32_t gic = g->ic / g->groups, c0 = o / (g->oc / g->groups) * gic;
+  const int32_t *w = a->w + (size_t)o * g->kh * g->kw * gic;
+  int64_t sum = a->b[o], wz = a->w_zp[a->n_w_zp == 1 ? 0 : o];
+  for (uint32_t ky = 0; ky < g->kh; ky++)
+    for (uint32_t kx = 0; kx < g->kw; kx++, w += gic) {
+      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
+      if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
+      size_t at = ((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0;
+      for (uint32_t c = 0; c < gic; c++) {
+        int64_t d = w[c] - wz;
+        qv_itv v = qv_ranges_at(k->r, at + c);
+        int64_t x = (d >= 0) == k->hi ? v.hi : v.lo;
+        sum += d * (x - a->x_zp); /* a partial sum in the sense of qv_ir_check: within 2^62 */
+        if (k->x != NULL) k->x[at + c] = x;
+      }
+    }
+  return sum;
+}
+
+void qv_witness_node_input(int64_t *x, size_t *element, int64_t *value, const qv_net *net, const qv_range_result *r, uint32_t node,
+                           uint32_t channel, bool hi) {
+  const qv_node *n = &net->node[node];
+  corner k = {n, &r->tensor[n->in[0]], NULL, hi};
+  size_t ne = qv_elems(&net->tensor[n->out]), oc = n->u.affine.win.oc, seen = 0;
+  for (size_t e = channel; e < ne && seen < 4096; e += oc, seen++) {
+    int64_t v = corner_sum(&k, e);
+    if (e == channel || (hi ? v > *value : v < *value)) *value = v, *element = e;
+  }
+  for (size_t e = 0, m = qv_elems(&net->tensor[n->in[0]]); e < m; e++) x[e] = qv_ranges_at(k.r, e).lo;
+  k.x = x;
+  (void)corner_sum(&k, *element);
 }

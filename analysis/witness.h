@@ -47,4 +47,11 @@ void qv_witness_clear(qv_witness *w);
  * Nodes before `node` that trap make it return false. Used to re-check stored witnesses. Errors leave *bad false. */
 QV_NODISCARD qv_status qv_witness_replay(bool *bad, qv_witness *w, const qv_net *net, int bits, qv_err *err);
 
+/* The input of an affine node itself that attains an end of `final` of one channel, within the proved ranges of its input
+ * tensor: every term at the end that helps (Lemma B1). x has room for the elements of the input tensor; those outside the
+ * window at hand get their lower end. *element: output element; *value: the exact sum there, equal to the end of the bound
+ * unless a linear bound or the effort limit (4096 positions) has made the bound another one. */
+void qv_witness_node_input(int64_t *x, size_t *element, int64_t *value, const qv_net *net, const qv_range_result *r, uint32_t node,
+                           uint32_t channel, bool hi);
+
 #endif

@@ -160,7 +160,7 @@ static const cli_opt opts[] = {
     {"calibrate", 0, "FILE", true, "the claim is about the element-wise ranges that these samples span, once per model input (an assumption)"},
     {"tight", 0, NULL, false, "linear bounds on every channel, not only where the verdict needs them; prints both widths"},
     {"certificate", 'C', "FILE", false, "write the certificate, and beside it the net as .qir and the property as .qvp"},
-    {"witness", 'w', "DIR", false, "write each found overflow as .npy inputs and as C arrays with every layer's expected integers"},
+    {"witness", 'w', "DIR", false, "write each found overflow as .npy inputs and C arrays with every layer's expected integers, and inputs that attain each bound"},
     {"no-check", 0, NULL, false, "do not run the independent checker; the verdict line says so"},
     {"cex", 'c', "FILE", true, "where a counterexample goes (.npy), once per model input; 'qverify run --input' reads it"},
     {"opaque", 0, NULL, false, "let an unsupported operator stand for any value; never a clean pass (exit 5)"},

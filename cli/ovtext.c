@@ -69,6 +69,7 @@ qv_status cli_results(const cli_cmd *cmd, const cli_val *val, cli_report *r, con
   qv_status st;
   QV_TRY(cli_witness_cex(cli_all(cmd, val, "cex"), net, o, err));
   if (dir != NULL) QV_TRY(cli_witness_files(&written, dir, net, o, err));
+  if (dir != NULL) QV_TRY(cli_bound_files(dir, net, &o->proof, err));
   if (cert != NULL) QV_TRY(cli_evidence_save(&o->evidence, cert, err));
   if (o->falsified > 0) r->cex_path = cli_get(cmd, val, "cex");
   r->cert_path = cert;

@@ -10,18 +10,61 @@
 #include "cli/storage.h"
 #include "frontend/array.h"
 
-qv_status cli_witness_npy(const char *path, const qv_net *net, const qv_witness *w, uint32_t input, qv_err *err) {
-  const qv_tensor *t = &net->tensor[net->in[input].tensor];
+/* Elements of tensor t as .npy; the storage type of an accumulator may be too narrow for a corner, so int64 unless it fits. */
+static qv_status tensor_npy(const char *path, const qv_tensor *t, const int64_t *v, qv_err *err) {
   size_t dim[QV_MAX_RANK], n = qv_elems(t);
+  qv_itv type = qv_dtype_range(t->type);
+  qv_dtype as = t->type;
   qv_buf b = {0};
-  void *data = calloc(n, qv_dtype_bytes(t->type));
-  if (data == NULL) return QV_FAIL(err, QV_E_INTERNAL, "out of memory while writing the counterexample");
+  for (size_t e = 0; e < n; e++)
+    if (v[e] < type.lo || v[e] > type.hi) as = QV_I64;
+  void *data = calloc(n, qv_dtype_bytes(as));
+  if (data == NULL) return QV_FAIL(err, QV_E_INTERNAL, "out of memory while writing %s", path);
   for (uint32_t d = 0; d < t->rank; d++) dim[d] = t->dim[d];
-  qv_store(data, t->type, w->input[input], n);
-  qv_npy_write(&b, qv_storage_elem(t->type), t->rank, dim, data);
+  qv_store(data, as, v, n);
+  qv_npy_write(&b, qv_storage_elem(as), t->rank, dim, data);
   qv_status st = cli_emit(path, &b, err);
   qv_buf_free(&b);
   free(data);
+  return st;
+}
+
+qv_status cli_witness_npy(const char *path, const qv_net *net, const qv_witness *w, uint32_t input, qv_err *err) {
+  return tensor_npy(path, &net->tensor[net->in[input].tensor], w->input[input], err);
+}
+
+static qv_status make_dir(const char *dir, qv_err *err) {
+  return mkdir(dir, 0777) == 0 || errno == EEXIST ? QV_OK : QV_FAIL(err, QV_E_INTERNAL, "%s: %s", dir, strerror(errno));
+}
+
+static qv_status bound_file(const char *dir, const qv_net *net, const qv_range_result *r, const qv_acc_bound *b, bool hi, qv_buf *list,
+                            qv_arena *a, qv_err *err) {
+  const qv_node *n = &net->node[b->node];
+  const qv_tensor *t = &net->tensor[n->in[0]];
+  int64_t *x = QV_NEW(a, qv_elems(t), int64_t), value = 0;
+  const char *path = qv_arena_printf(a, "%s/node%" PRIu32 "_%s.npy", dir, b->node, hi ? "max" : "min");
+  size_t e = 0;
+  if (x == NULL || path == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  qv_witness_node_input(x, &e, &value, net, r, b->node, b->worst_final, hi);
+  qv_buf_printf(list, "node %" PRIu32 " layer %" PRIu32 " channel %" PRIu32 " element %zu %s %" PRId64 "\n", b->node, n->layer, b->worst_final, e,
+                hi ? "max" : "min", value);
+  return tensor_npy(path, t, x, err);
+}
+
+qv_status cli_bound_files(const char *dir, const qv_net *net, const qv_proof *proof, qv_err *err) {
+  qv_buf list = {0};
+  qv_arena a = {0};
+  qv_status st = make_dir(dir, err);
+  for (uint32_t i = 0; st == QV_OK && i < proof->range.n_acc; i++) {
+    const qv_acc_bound *b = &proof->range.acc[i];
+    if (net->node[b->node].kind != QV_AFFINE) continue;
+    for (int hi = 0; st == QV_OK && hi <= 1; hi++) st = bound_file(dir, net, &proof->range, b, hi != 0, &list, &a, err);
+    qv_arena_clear(&a);
+  }
+  const char *path = qv_arena_printf(&a, "%s/bounds.txt", dir);
+  if (st == QV_OK) st = path != NULL ? cli_emit(path, &list, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  qv_buf_free(&list);
+  qv_arena_clear(&a);
   return st;
 }
 
@@ -91,9 +134,8 @@ static qv_status header(const char *path, const qv_net *net, const qv_witness *w
 
 qv_status cli_witness_files(uint32_t *count, const char *dir, const qv_net *net, const qv_ovcheck *o, qv_err *err) {
   qv_arena a = {0};
-  qv_status st = QV_OK;
+  qv_status st = make_dir(dir, err);
   *count = 0;
-  if (mkdir(dir, 0777) != 0 && errno != EEXIST) return QV_FAIL(err, QV_E_INTERNAL, "%s: %s", dir, strerror(errno));
   for (uint32_t i = 0; st == QV_OK && i < o->n; i++) {
     const qv_witness *w = &o->wit[i];
     if (w->state != QV_WIT_REACHED) continue;

@@ -13,6 +13,10 @@ QV_NODISCARD qv_status cli_witness_files(uint32_t *count, const char *dir, const
 /* The first counterexample, if there is one, as files that `qverify run --input` reads: one name per model input. */
 QV_NODISCARD qv_status cli_witness_cex(const cli_val *to, const qv_net *net, const qv_ovcheck *o, qv_err *err);
 
+/* For every affine node DIR/nodeN_min.npy and DIR/nodeN_max.npy: inputs of that node itself, within their proved ranges, that
+ * attain the ends of the proved range of its widest channel; DIR/bounds.txt says which channel, element and sum. */
+QV_NODISCARD qv_status cli_bound_files(const char *dir, const qv_net *net, const qv_proof *proof, qv_err *err);
+
 /* One witness input as a .npy file. */
 QV_NODISCARD qv_status cli_witness_npy(const char *path, const qv_net *net, const qv_witness *w, uint32_t input, qv_err *err);
 

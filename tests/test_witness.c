@@ -117,7 +117,47 @@ static void first_layers(void **state) {
   assert_true(reached > 20);
 }
 
+/* The node input that is said to attain a bound does, by the reference kernel; and no bound is left out. */
+static void node_inputs(void **state) {
+  (void)state;
+  int seen = 0;
+  for (int it = effort(150); it > 0; it--) {
+    qv_rng r = {130000 + (uint64_t)it};
+    qv_net *net = gen_net(&r, &(gen_opts){.max_in = 40, .in_bits = 8, .max_nodes = 6, .max_elems = 200, .modes = 1u << QV_ACC_EXACT});
+    assert_non_null(net);
+    qv_err err = {0};
+    qv_proof p;
+    assert_int_equal(qv_prove_overflow(&p, net, NULL, NULL, &err), QV_OK);
+    for (uint32_t i = 0; i < p.range.n_acc; i++) {
+      const qv_acc_bound *b = &p.range.acc[i];
+      const qv_node *n = &net->node[b->node];
+      if (n->kind != QV_AFFINE || !b->attained) continue;
+      qv_values v;
+      assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
+      for (uint32_t c = 0; c < b->n; c++)
+        for (int hi = 0; hi <= 1; hi++) {
+          size_t e = 0;
+          int64_t value = 0;
+          qv_witness_node_input(v.v[n->in[0]], &e, &value, net, &p.range, b->node, c, hi != 0);
+          for (size_t q = 0; q < qv_elems(&net->tensor[n->in[0]]); q++) {
+            qv_itv t = qv_ranges_at(&p.range.tensor[n->in[0]], q);
+            assert_true(v.v[n->in[0]][q] >= t.lo && v.v[n->in[0]][q] <= t.hi);
+          }
+          assert_int_equal(value, hi ? b->final[c].hi : b->final[c].lo);
+          assert_int_equal(qv_ref_node(net, b->node, &v, &err), QV_OK);
+          assert_int_equal(v.v[n->out][e], value);
+          seen++;
+        }
+      qv_values_clear(&v);
+    }
+    qv_proof_clear(&p);
+    qv_net_free(net);
+  }
+  print_message("%d bounds attained\n", seen);
+  assert_true(seen > 200);
+}
+
 int main(void) {
-  const struct CMUnitTest t[] = {cmocka_unit_test(tiny_nets), cmocka_unit_test(first_layers)};
+  const struct CMUnitTest t[] = {cmocka_unit_test(tiny_nets), cmocka_unit_test(first_layers), cmocka_unit_test(node_inputs)};
   return cmocka_run_group_tests(t, NULL, NULL);
 }
