@@ -28,6 +28,7 @@ for what in "${@:-build}"; do
     need_tool gcc "${CC:-gcc}"
     need_tool binutils ar
     need_tool make make
+    need_tool patch patch
     need_lib libc6-dev stdio.h
     need_lib libgmp-dev gmp.h -lgmp
     need_lib libcjson-dev cjson/cJSON.h -lcjson
