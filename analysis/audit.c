@@ -298,9 +298,9 @@ static void load_element(element *e, const qv_affine *a, const qv_ranges *x, uin
   size_t i = 0;
   for (uint32_t ky = 0; ky < g->kh; ky++)
     for (uint32_t kx = 0; kx < g->kw; kx++) {
-      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-      bool in = iy >= 0 && iy < g->ih && ix >= 0 && ix < g->iw;
-      size_t at = in ? (((size_t)b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0 : 0;
+      size_t at;
+      bool in = qv_window_tap(&at, g, b, oy, ox, ky, kx);
+      at += c0;
       for (uint32_t c = 0; c < gic; c++, i++) set_term(e, a, o, i, in, in ? qv_ranges_at(x, at + c) : (qv_itv){0, 0});
     }
 }

@@ -140,9 +140,9 @@ static qv_status through_affine(qv_linear *l, const qv_node *n, size_t e, int64_
   qv_status st = spend(l, (uint64_t)g->kh * g->kw * gic);
   for (uint32_t ky = 0; st == QV_OK && ky < g->kh; ky++)
     for (uint32_t kx = 0; st == QV_OK && kx < g->kw; kx++, w += gic) {
-      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-      if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
-      size_t at = ((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0;
+      size_t at;
+      if (!qv_window_tap(&at, g, b, oy, ox, ky, kx)) continue;
+      at += c0;
       for (uint32_t c = 0; st == QV_OK && c < gic; c++) {
         int64_t d = w[c] - wz, ad;
         sum += d;

@@ -179,9 +179,9 @@ static qv_status affine_row(builder *b, const qv_node *n, size_t e) {
   int64_t sum = 0;
   for (uint32_t ky = 0; ky < g->kh; ky++)
     for (uint32_t kx = 0; kx < g->kw; kx++, w += gic) {
-      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-      if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
-      const qv_element *x = in + ((image * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0;
+      size_t at;
+      if (!qv_window_tap(&at, g, image, oy, ox, ky, kx)) continue;
+      const qv_element *x = in + at + c0;
       for (uint32_t c = 0; c < gic; c++) {
         row_add(b, x[c], w[c] - wz);
         sum += w[c] - wz;

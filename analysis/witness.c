@@ -39,12 +39,12 @@ static void affine_terms(terms *t, const qv_node *n, size_t e) {
   uint32_t gic = g->ic / g->groups, c0 = o / (g->oc / g->groups) * gic;
   for (uint32_t ky = 0; ky < g->kh; ky++)
     for (uint32_t kx = 0; kx < g->kw; kx++) {
-      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-      bool in = iy >= 0 && iy < g->ih && ix >= 0 && ix < g->iw;
+      size_t at;
+      bool in = qv_window_tap(&at, g, b, oy, ox, ky, kx);
       for (uint32_t c = 0; c < gic; c++, i++) {
         t->inside[i] = in;
         t->tensor[i] = n->in[0];
-        t->src[i] = in ? (uint32_t)(((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0 + c) : QV_NONE;
+        t->src[i] = in ? (uint32_t)(at + c0 + c) : QV_NONE;
         t->w[i] = a->w[(size_t)o * t->k + i];
       }
     }
@@ -261,9 +261,9 @@ static void back_affine(const qv_node *n, const double *gy, double *gx, size_t n
     double wz = a->w_zp[a->n_w_zp == 1 ? 0 : o];
     for (uint32_t ky = 0; ky < g->kh; ky++)
       for (uint32_t kx = 0; kx < g->kw; kx++, w += gic) {
-        int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-        if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
-        double *x = gx + ((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0;
+        size_t at;
+        if (!qv_window_tap(&at, g, b, oy, ox, ky, kx)) continue;
+        double *x = gx + at + c0;
         for (uint32_t c = 0; c < gic; c++) x[c] += gy[e] * (w[c] - wz);
       }
   }
@@ -279,9 +279,9 @@ static void back_max(const search *s, const qv_node *n, const double *gy, double
     bool done = false;
     for (uint32_t ky = 0; ky < g->kh && !done; ky++)
       for (uint32_t kx = 0; kx < g->kw && !done; kx++) {
-        int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-        if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
-        size_t at = ((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c;
+        size_t at;
+        if (!qv_window_tap(&at, g, b, oy, ox, ky, kx)) continue;
+        at += c;
         if (x[at] == y[e]) gx[at] += gy[e], done = true;
       }
   }
@@ -642,9 +642,9 @@ static int64_t corner_sum(const corner *k, size_t e) {
   int64_t sum = a->b[o], wz = a->w_zp[a->n_w_zp == 1 ? 0 : o];
   for (uint32_t ky = 0; ky < g->kh; ky++)
     for (uint32_t kx = 0; kx < g->kw; kx++, w += gic) {
-      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-      if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
-      size_t at = ((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0;
+      size_t at;
+      if (!qv_window_tap(&at, g, b, oy, ox, ky, kx)) continue;
+      at += c0;
       for (uint32_t c = 0; c < gic; c++) {
         int64_t d = w[c] - wz;
         qv_itv v = qv_ranges_at(k->r, at + c);

@@ -76,6 +76,15 @@ typedef struct {
   uint32_t groups;                 /* divides ic and oc                                                              */
 } qv_window;
 
+/* Where tap (ky,kx) of output position (oy,ox) of image b reads: *at = number of channel 0 of that pixel in the input, or 0.
+ * False if the tap falls into the padding. */
+static inline bool qv_window_tap(size_t *at, const qv_window *g, size_t b, uint32_t oy, uint32_t ox, uint32_t ky, uint32_t kx) {
+  int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
+  bool in = iy >= 0 && iy < g->ih && ix >= 0 && ix < g->iw;
+  *at = in ? ((b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic : 0;
+  return in;
+}
+
 /* acc[o] = b[o] + sum over taps inside the image of (w - w_zp[o]) * (x - x_zp). */
 typedef struct {
   qv_window win;

@@ -141,9 +141,9 @@ static void gather(scratch *s, const qv_affine *a, const int64_t *x, uint32_t n,
   size_t i = 0;
   for (uint32_t ky = 0; ky < g->kh; ky++)
     for (uint32_t kx = 0; kx < g->kw; kx++) {
-      int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh, ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-      bool in = iy >= 0 && iy < g->ih && ix >= 0 && ix < g->iw;
-      size_t at = in ? (((size_t)n * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c0 : 0;
+      size_t at;
+      bool in = qv_window_tap(&at, g, n, oy, ox, ky, kx);
+      at += c0;
       for (uint32_t c = 0; c < gic; c++, i++) {
         s->inside[i] = in;
         s->x[i] = in ? x[at + c] : 0;
@@ -193,10 +193,9 @@ static void run_max(const qv_node *n, int64_t *y, const int64_t *x) {
           int64_t m = INT64_MIN;
           for (uint32_t ky = 0; ky < g->kh; ky++)
             for (uint32_t kx = 0; kx < g->kw; kx++) {
-              int64_t iy = (int64_t)oy * g->sh - g->pt + (int64_t)ky * g->dh;
-              int64_t ix = (int64_t)ox * g->sw - g->pl + (int64_t)kx * g->dw;
-              if (iy < 0 || iy >= g->ih || ix < 0 || ix >= g->iw) continue;
-              m = qv_max64(m, x[(((size_t)b * g->ih + (size_t)iy) * g->iw + (size_t)ix) * g->ic + c]);
+              size_t at;
+              if (!qv_window_tap(&at, g, b, oy, ox, ky, kx)) continue;
+              m = qv_max64(m, x[at + c]);
             }
           y[e] = m;
         }
