@@ -8,10 +8,49 @@
 typedef struct {
   size_t n;     /* 0: the declared range; 1: one interval for all elements; else one per element */
   qv_itv *itv;  /* [n] */
+  int64_t *point; /* ROBUST with points: [n_points][elements], else NULL */
 } qv_prop_input;
 
+/* ---- output conditions (docs/property.md section 3): what must not happen ------------------------------------------------ */
+
 typedef struct {
-  int acc_bits;          /* 0 = every accumulator as its own attribute says, else 2..64 */
+  uint32_t out; /* number of the net output */
+  uint32_t el;  /* element, row-major       */
+  int64_t c;    /* not 0, |c| <= 2^62       */
+} qv_term;
+
+typedef struct { /* sum of c * element >= d */
+  uint32_t n;
+  const qv_term *term; /* [n] ascending in (out, el) */
+  int64_t d;           /* |d| <= 2^62 */
+} qv_ineq;
+
+typedef struct { /* satisfied if all inequalities hold */
+  uint32_t n;
+  const qv_ineq *ineq;
+} qv_violation;
+
+typedef enum {
+  QV_KEEP_FIRST, /* the first argmax of output `out` stays `cls`: violated by j iff o_j >= o_cls (j < cls), o_j > o_cls (j > cls) */
+  QV_KEEP_LAST,  /* the last argmax: the other way round                                                                        */
+  QV_AVOID       /* none of the violations is satisfied                                                                         */
+} qv_cond_kind;
+
+/* Targets: for the KEEP kinds the elements j != cls of output `out`, by their numbers; for AVOID the violations. */
+typedef struct {
+  qv_cond_kind kind;
+  uint32_t out, cls;
+  uint32_t n;              /* AVOID */
+  const qv_violation *bad; /* [n] */
+} qv_condition;
+
+typedef enum { QV_CLAIM_OVERFLOW, QV_CLAIM_ROBUST } qv_claim;
+
+typedef struct {
+  qv_claim claim;
+  int acc_bits;          /* OVERFLOW: 0 = every accumulator as its own attribute says, else 2..64 */
+  size_t n_points;       /* ROBUST: 0 = boxes, else the listed inputs */
+  qv_condition cond;     /* ROBUST */
   uint32_t n_in;         /* number of net inputs */
   qv_prop_input *in;     /* [n_in] */
   qv_arena arena;        /* owns in and all itv */
