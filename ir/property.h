@@ -17,11 +17,11 @@ typedef struct {
   uint32_t out; /* number of the net output */
   uint32_t el;  /* element, row-major       */
   int64_t c;    /* not 0, |c| <= 2^62       */
-} qv_term;
+} qv_out_term;
 
 typedef struct { /* sum of c * element >= d */
   uint32_t n;
-  const qv_term *term; /* [n] ascending in (out, el) */
+  const qv_out_term *term; /* [n] ascending in (out, el) */
   int64_t d;           /* |d| <= 2^62 */
 } qv_ineq;
 
