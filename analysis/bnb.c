@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "kernels/threshold.h"
+
 #define HELD_LIMIT ((size_t)1 << 30) /* bytes of multipliers that open nodes may hold */
 #define ENOUGH 0.05                  /* a bound in doubles above this is worth an exact evaluation */
 
@@ -210,6 +212,11 @@ static void best_unit(const search *b, split *best) {
       int64_t down = y > l->lo ? l->at[y - l->lo] - 1 : INT64_MIN, up = y - l->lo + 1 < l->n ? l->at[y - l->lo + 1] - 1 : INT64_MAX;
       at = m > 0 ? down : up;
       if (at < d->acc[v].lo || at >= d->acc[v].hi) at = m > 0 ? up : down;
+    }
+    if (u->fn == QV_UNIT_THRESHOLD) { /* between two pieces, at the end of this one where they rise (fall) into it */
+      qv_itv run = qv_pieces_run(qv_unit_pieces(g, v), x);
+      at = m > 0 ? run.lo - 1 : run.hi; /* run.lo >= -2^62, or INT64_MIN + 1 */
+      if (at < d->acc[v].lo || at >= d->acc[v].hi) at = m > 0 ? run.hi : run.lo - 1;
     }
     if (at >= d->acc[v].hi) at = d->acc[v].hi - 1;
     if (at < d->acc[v].lo) at = d->acc[v].lo;

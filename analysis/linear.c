@@ -5,6 +5,7 @@
 
 #include "ir/index.h"
 #include "kernels/step.h"
+#include "kernels/threshold.h"
 
 #define SCALE 16
 #define ONE ((int64_t)1 << SCALE)
@@ -178,11 +179,16 @@ static qv_status through_index(qv_linear *l, uint32_t node, size_t e, int64_t a)
   return add_coef(l, n->in[s.src], (size_t)s.off, a);
 }
 
-/* f of a step, table or clamp node at channel c. */
+/* f of a step, table, threshold or clamp node at channel c. */
 static int64_t value(const qv_node *n, uint32_t c, int64_t x) {
   if (n->kind == QV_STEP) return qv_step_eval(&n->u.step, c, x);
   if (n->kind == QV_TABLE) return n->u.table.t[x - n->u.table.lo];
+  if (n->kind == QV_THRESHOLD) return qv_pieces_eval(&n->u.threshold.par[c], x);
   return qv_clamp64(x, n->u.clamp.lo, n->u.clamp.hi);
+}
+
+static uint32_t channel(const qv_node *n, size_t e) {
+  return n->kind == QV_STEP ? qv_step_channel(&n->u.step, e) : n->kind == QV_THRESHOLD ? qv_threshold_channel(&n->u.threshold, e) : 0;
 }
 
 static bool add_corner(qv_linear *l, int64_t x, int64_t y) {
@@ -197,7 +203,8 @@ static bool add_corner(qv_linear *l, int64_t x, int64_t y) {
   return true;
 }
 
-/* Both ends of every run on which f is constant (gallop, then bisect: steps are monotone; tables run point by point), or the
+/* Both ends of every run on which f is constant (gallop, then bisect: steps are monotone; tables run point by point, thresholds piece by
+ * piece), or the
  * ends and kinks of a clamp. In ascending order. */
 static bool find_corners(qv_linear *l, const qv_node *n, const lines *v) {
   bool ok = true;
@@ -214,6 +221,7 @@ static bool find_corners(qv_linear *l, const qv_node *n, const lines *v) {
       for (; step > 0; step /= 2)
         if (good + step <= v->u && value(n, v->channel, good + step) == y) good += step;
     }
+    if (n->kind == QV_THRESHOLD) good = qv_min64(v->u, qv_pieces_run(&n->u.threshold.par[v->channel], x).hi);
     ok = add_corner(l, x, y) && (good == x || add_corner(l, good, y));
     x = good + 1;
   }
@@ -285,7 +293,7 @@ static bool scaled(qv_i128 *out, int64_t a, qv_i128 t) {
 static qv_status through_function(qv_linear *l, uint32_t node, size_t e, int64_t a) {
   const qv_node *n = &l->net->node[node];
   qv_itv x = qv_ranges_at(&l->r->tensor[n->in[0]], e);
-  uint32_t c = n->kind == QV_STEP ? qv_step_channel(&n->u.step, e) : 0;
+  uint32_t c = channel(n, e);
   if (spend(l, 4) != QV_OK) return QV_E_LIMIT; /* about what a line costs, in multiply-adds */
   if (x.lo == x.hi) {
     int64_t y = value(n, c, x.lo);
@@ -317,6 +325,7 @@ static qv_status through(qv_linear *l, uint32_t node, size_t e, int64_t a) {
   case QV_INDEX: return through_index(l, node, e, a);
   case QV_STEP:
   case QV_TABLE:
+  case QV_THRESHOLD:
   case QV_CLAMP: return through_function(l, node, e, a);
   case QV_PRODUCT:
   case QV_MAX:

@@ -11,6 +11,7 @@ const qv_acc *qv_node_acc(const qv_node *n) {
   case QV_PRODUCT: return &n->u.product.acc;
   case QV_STEP:
   case QV_TABLE:
+  case QV_THRESHOLD:
   case QV_MAX:
   case QV_INDEX:
   case QV_CLAMP:

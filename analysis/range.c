@@ -6,6 +6,7 @@
 #include "analysis/range_int.h"
 #include "ir/index.h"
 #include "kernels/step.h"
+#include "kernels/threshold.h"
 
 typedef qv_range_ctx ctx;
 
@@ -87,6 +88,25 @@ static qv_status run_table(ctx *c, const qv_node *n) {
   for (uint32_t q = 0; q < x->n; q++) y->itv[q] = table_scan(&ti, (uint32_t)(x->itv[q].lo - t->lo), (uint32_t)(x->itv[q].hi - t->lo));
   /* the extremes may lie inside the interval, so corners do not suffice */
   c->out->reach[n->out] = in_reach(c, n, 0) == QV_REACH_ALL ? QV_REACH_CORNERS : QV_REACH_HULL;
+  return QV_OK;
+}
+
+/* Exact per channel. Where the pieces met by an interval are monotone, corners go to corners; else the extremes may lie inside. */
+static qv_status run_threshold(ctx *c, const qv_node *n) {
+  const qv_threshold *h = &n->u.threshold;
+  const qv_ranges *x = in_range(c, n, 0);
+  qv_ranges *y = &c->out->tensor[n->out];
+  qv_form f = qv_form_common((qv_form){x->n, x->inner}, (qv_form){h->n_par, h->inner}, out_elems(c, n));
+  if (!alloc_form(c, y, f)) return no_memory(c, n);
+  bool monotone = true;
+  for (uint32_t q = 0; q < f.n; q++) {
+    size_t e = (size_t)q * f.inner;
+    const qv_pieces *p = qv_threshold_pieces(h, e);
+    y->itv[q] = qv_pieces_image(p, qv_ranges_at(x, e));
+    monotone = monotone && qv_pieces_monotone(p, qv_ranges_at(x, e)) != 0;
+  }
+  qv_reach r = in_reach(c, n, 0);
+  c->out->reach[n->out] = r == QV_REACH_ALL || (r == QV_REACH_CORNERS && monotone) ? QV_REACH_CORNERS : QV_REACH_HULL;
   return QV_OK;
 }
 
@@ -380,6 +400,7 @@ static qv_status run_node(ctx *c, const qv_node *n, qv_acc_bound *b) {
   case QV_AFFINE: return qv_range_affine(c, n, b);
   case QV_STEP: return run_step(c, n);
   case QV_TABLE: return run_table(c, n);
+  case QV_THRESHOLD: return run_threshold(c, n);
   case QV_SUM:
   case QV_PRODUCT: return run_pointwise(c, n, b);
   case QV_MAX: return run_max(c, n);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/robust_simd.h"
+#include "kernels/threshold.h"
 
 #define CHUNKS 256  /* pieces that enclose a function with too many values */
 #define POINTS 2048 /* a table on at most so many points is taken point by point */
@@ -128,6 +129,15 @@ static bool unit_points(qv_dual *d, uint32_t v, qv_itv a, size_t *n) {
     return ok && add_point(d, n, a.hi, y1);
   }
   if (u->fn == QV_UNIT_ID) return add_point(d, n, a.lo, a.lo) && add_point(d, n, a.hi, a.hi);
+  if (u->fn == QV_UNIT_THRESHOLD) { /* both ends of every piece */
+    bool ok = true;
+    for (int64_t x = a.lo; ok; x++) {
+      int64_t y = qv_unit_eval(g, v, x), end = qv_min64(a.hi, qv_pieces_run(qv_unit_pieces(g, v), x).hi);
+      ok = add_point(d, n, x, y) && (end == x || add_point(d, n, end, y));
+      if ((x = end) == a.hi) break;
+    }
+    return ok;
+  }
   if (u->fn == QV_UNIT_CLAMP) {
     qv_itv c = {d->g->net->node[u->node].u.clamp.lo, d->g->net->node[u->node].u.clamp.hi};
     const int64_t x[4] = {a.lo, qv_clamp64(c.lo, a.lo, a.hi), qv_clamp64(c.hi, a.lo, a.hi), a.hi};

@@ -6,6 +6,7 @@
 #include "analysis/overflow.h"
 #include "ir/index.h"
 #include "kernels/step.h"
+#include "kernels/threshold.h"
 
 #define GAP 8       /* so many zero weights are stored rather than ending a segment: long loops are fast */
 #define LEVELS 4096 /* output values of a step whose thresholds are stored */
@@ -203,9 +204,11 @@ static qv_status any_row(builder *b, const qv_node *n, size_t e) {
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------------ */
 
-static bool is_function(qv_kind k) { return k == QV_STEP || k == QV_TABLE || k == QV_CLAMP; }
+static bool is_function(qv_kind k) { return k == QV_STEP || k == QV_TABLE || k == QV_THRESHOLD || k == QV_CLAMP; }
 
-static qv_unit_fn function_of(qv_kind k) { return k == QV_STEP ? QV_UNIT_STEP : k == QV_TABLE ? QV_UNIT_TABLE : QV_UNIT_CLAMP; }
+static qv_unit_fn function_of(qv_kind k) {
+  return k == QV_STEP ? QV_UNIT_STEP : k == QV_TABLE ? QV_UNIT_TABLE : k == QV_THRESHOLD ? QV_UNIT_THRESHOLD : QV_UNIT_CLAMP;
+}
 
 /* Elements of a node's output, as units: rows of `src` (the node itself, or the affine or sum node in front of it). */
 static qv_status add_units(builder *b, uint32_t k, const qv_node *src) {
@@ -216,6 +219,7 @@ static qv_status add_units(builder *b, uint32_t k, const qv_node *src) {
     qv_status st = QV_OK;
     u.fn = is_function(n->kind) ? function_of(n->kind) : QV_UNIT_ID;
     if (n->kind == QV_STEP) u.channel = qv_step_channel(&n->u.step, e);
+    if (n->kind == QV_THRESHOLD) u.channel = qv_threshold_channel(&n->u.threshold, e);
     if (src != NULL) st = any_row(b, src, e);
     else if ((st = row_start(b, 1)) == QV_OK) row_add(b, b->g->element[n->in[0]][e], 1);
     uint32_t var;
@@ -265,6 +269,7 @@ static qv_status add_node(builder *b, uint32_t k) {
   case QV_SUM: return b->exact[k] ? add_units(b, k, n) : add_free(b, k);
   case QV_STEP:
   case QV_TABLE:
+  case QV_THRESHOLD:
   case QV_CLAMP: return add_units(b, k, b->fuse[n->in[0]] == k ? producer(b, n->in[0]) : NULL);
   case QV_INDEX: return add_index(b, n);
   case QV_PRODUCT:
@@ -401,11 +406,17 @@ done:
   return st;
 }
 
+const qv_pieces *qv_unit_pieces(const qv_graph *g, uint32_t v) {
+  const qv_unit *u = &g->unit[v];
+  return &g->net->node[u->node].u.threshold.par[u->channel];
+}
+
 int64_t qv_unit_eval(const qv_graph *g, uint32_t v, int64_t acc) {
   const qv_unit *u = &g->unit[v];
   switch (u->fn) {
   case QV_UNIT_STEP: return qv_step_eval(&g->net->node[u->node].u.step, u->channel, acc);
   case QV_UNIT_TABLE: return g->net->node[u->node].u.table.t[acc - g->net->node[u->node].u.table.lo];
+  case QV_UNIT_THRESHOLD: return qv_pieces_eval(qv_unit_pieces(g, v), acc);
   case QV_UNIT_CLAMP: return qv_clamp64(acc, g->net->node[u->node].u.clamp.lo, g->net->node[u->node].u.clamp.hi);
   case QV_UNIT_FREE:
   case QV_UNIT_ID: break;
@@ -414,6 +425,7 @@ int64_t qv_unit_eval(const qv_graph *g, uint32_t v, int64_t acc) {
 }
 
 qv_itv qv_unit_image(const qv_graph *g, uint32_t v, qv_itv acc) {
+  if (g->unit[v].fn == QV_UNIT_THRESHOLD) return qv_pieces_image(qv_unit_pieces(g, v), acc);
   int64_t p = qv_unit_eval(g, v, acc.lo), q = qv_unit_eval(g, v, acc.hi);
   qv_itv y = {qv_min64(p, q), qv_max64(p, q)};
   if (g->unit[v].fn == QV_UNIT_TABLE)
@@ -430,6 +442,7 @@ bool qv_unit_increasing(const qv_graph *g, uint32_t v) {
   case QV_UNIT_STEP: return !decreasing(&g->net->node[u->node].u.step.par[u->channel]);
   case QV_UNIT_CLAMP:
   case QV_UNIT_ID: return true;
+  case QV_UNIT_THRESHOLD: return qv_pieces_monotone(qv_unit_pieces(g, v), (qv_itv){INT64_MIN, INT64_MAX}) > 0;
   case QV_UNIT_TABLE:
   case QV_UNIT_FREE: break;
   }

@@ -2,7 +2,7 @@
  *
  *   variable v < n_in:  an element of a net input
  *   variable v >= n_in: a unit, x_v = f_v(acc_v), acc_v = b_v + sum of w * (earlier variables),
- *                       f_v a step, table or clamp of the net, or the identity; or a free unit, of which only an interval
+ *                       f_v a step, table, threshold or clamp of the net, or the identity; or a free unit, of which only an interval
  *                       is known (maxima, products, tails, opaque nodes, accumulators that may overflow).
  *
  * Zero points are folded into b and w, data movement into the numbering. Equality with the net holds for every input in the
@@ -13,7 +13,7 @@
 
 #include "analysis/range.h"
 
-typedef enum { QV_UNIT_FREE, QV_UNIT_ID, QV_UNIT_STEP, QV_UNIT_TABLE, QV_UNIT_CLAMP } qv_unit_fn;
+typedef enum { QV_UNIT_FREE, QV_UNIT_ID, QV_UNIT_STEP, QV_UNIT_TABLE, QV_UNIT_THRESHOLD, QV_UNIT_CLAMP } qv_unit_fn;
 
 typedef struct {
   uint32_t var, len; /* variables var .. var+len-1 */
@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
   qv_unit_fn fn;
   uint32_t node;       /* of f; the producing node of a free or identity unit */
-  uint32_t channel;    /* parameter set of a step */
+  uint32_t channel;    /* parameter set of a step or threshold */
   uint32_t tensor, el; /* where its value stands in the net */
   int64_t b;
   uint32_t seg, n_seg;
@@ -64,9 +64,11 @@ typedef struct {
 QV_NODISCARD qv_status qv_graph_new(qv_graph **out, const qv_net *net, qv_err *err);
 void qv_graph_free(qv_graph *g);
 
-/* Value and image of f_v. Pre: not a free unit. image is exact for monotone f and the hull for tables. */
+/* Value and image of f_v. Pre: not a free unit. image is exact for monotone f and the hull for tables and thresholds. */
 int64_t qv_unit_eval(const qv_graph *g, uint32_t v, int64_t acc);
 qv_itv qv_unit_image(const qv_graph *g, uint32_t v, qv_itv acc);
+/* Of a threshold unit. */
+const qv_pieces *qv_unit_pieces(const qv_graph *g, uint32_t v);
 /* True if f_v never decreases (decided from its definition, not by sampling). */
 bool qv_unit_increasing(const qv_graph *g, uint32_t v);
 

@@ -7,6 +7,7 @@
 #include "ir/base/rng.h"
 #include "ir/index.h"
 #include "kernels/step.h"
+#include "kernels/threshold.h"
 
 /* ---- one accumulator: its terms, and what the machine makes of them ------------------------------------------------------ */
 
@@ -296,6 +297,13 @@ static double local_slope(const search *s, const qv_node *n, size_t e) {
     int64_t a = qv_max64(x - 4, r.lo), b = qv_min64(x + 4, r.hi);
     return slope_of(a, b, t->t[a - t->lo], t->t[b - t->lo]) + 0.1 * slope_of(r.lo, r.hi, t->t[r.lo - t->lo], t->t[r.hi - t->lo]);
   }
+  if (n->kind == QV_THRESHOLD) { /* from the piece below to the piece above, and the long way */
+    const qv_pieces *p = qv_threshold_pieces(&n->u.threshold, e);
+    qv_itv run = qv_pieces_run(p, x);
+    int64_t a = run.lo > r.lo ? run.lo - 1 : r.lo, b = run.hi < r.hi ? run.hi + 1 : r.hi;
+    return slope_of(a, b, qv_pieces_eval(p, a), qv_pieces_eval(p, b)) +
+           0.1 * slope_of(r.lo, r.hi, qv_pieces_eval(p, r.lo), qv_pieces_eval(p, r.hi));
+  }
   const qv_step *p = &n->u.step;
   uint32_t c = qv_step_channel(p, e);
   double all = slope_of(r.lo, r.hi, qv_step_eval(p, c, r.lo), qv_step_eval(p, c, r.hi));
@@ -325,6 +333,7 @@ static qv_status back_node(const search *s, const qv_node *n, qv_err *err) {
   case QV_INDEX: return back_index(s, n, gy, err);
   case QV_STEP:
   case QV_TABLE:
+  case QV_THRESHOLD:
   case QV_CLAMP:
     for (size_t e = 0; e < ne; e++)
       if (gy[e] != 0) gx[e] += gy[e] * local_slope(s, n, e);

@@ -254,6 +254,30 @@ static qv_status check_table(const ctx *c) {
   return QV_OK;
 }
 
+static qv_status check_threshold(const ctx *c) {
+  const qv_threshold *h = &c->n->u.threshold;
+  const qv_tensor *x = in(c, 0);
+  if (!same_shape(x, out(c))) return BAD(c, QV_E_PARSE, "input and output shapes differ");
+  if (h->n_par == 0 || h->par == NULL || h->inner == 0) return BAD(c, QV_E_PARSE, "bad threshold attributes");
+  if (h->n_par > 1 && qv_elems(x) % ((size_t)h->n_par * h->inner) != 0) return BAD(c, QV_E_PARSE, "channels do not tile the tensor");
+  size_t values = 0;
+  qv_itv y = {INT64_MAX, INT64_MIN};
+  for (uint32_t i = 0; i < h->n_par; i++) {
+    const qv_pieces *p = &h->par[i];
+    if (p->v == NULL || (p->t == NULL && p->k > 0)) return BAD(c, QV_E_PARSE, "channel %u: thresholds or values are missing", i);
+    if (p->k > QV_MAX_THRESHOLDS || (values += (size_t)p->k + 1) > QV_MAX_PIECES)
+      return BAD(c, QV_E_RANGE, "more than %u thresholds of a channel or %zu values", QV_MAX_THRESHOLDS, QV_MAX_PIECES);
+    for (uint32_t k = 0; k < p->k; k++)
+      if (abs128(p->t[k]) > LIMIT || (k > 0 && p->t[k] <= p->t[k - 1]))
+        return BAD(c, QV_E_PARSE, "channel %u: threshold %u leaves 62 bits or does not increase", i, k);
+    for (uint32_t k = 0; k <= p->k; k++) /* pieces that the declared range meets */
+      if ((k == p->k || x->lo < p->t[k]) && (k == 0 || p->t[k - 1] <= x->hi)) y = qv_itv_hull(y, (qv_itv){p->v[k], p->v[k]});
+  }
+  out(c)->lo = y.lo;
+  out(c)->hi = y.hi;
+  return QV_OK;
+}
+
 static qv_status check_sum(const ctx *c) {
   const qv_sum *s = &c->n->u.sum;
   qv_status st = check_acc(c, &s->acc);
@@ -433,6 +457,7 @@ static qv_status check_node(const ctx *c) {
   case QV_AFFINE: return check_affine(c);
   case QV_STEP: return check_step(c);
   case QV_TABLE: return check_table(c);
+  case QV_THRESHOLD: return check_threshold(c);
   case QV_SUM: return check_sum(c);
   case QV_PRODUCT: return check_product(c);
   case QV_MAX: return check_max(c);

@@ -146,6 +146,22 @@ typedef struct {
   const int32_t *t;
 } qv_table;
 
+/* Piecewise constant: y = v[number of i < k with t[i] <= x], t strictly increasing within 2^62, values in any order. */
+typedef struct {
+  uint32_t k;       /* <= QV_MAX_THRESHOLDS */
+  const int64_t *t; /* [k] */
+  const int32_t *v; /* [k + 1] */
+} qv_pieces;
+
+/* Pieces of channel floor(e / inner) mod n_par; x of any width. */
+typedef struct {
+  uint32_t inner; /* >= 1; 1 for a channel-last tensor */
+  uint32_t n_par; /* >= 1 */
+  const qv_pieces *par;
+} qv_threshold;
+#define QV_MAX_THRESHOLDS 65535u
+#define QV_MAX_PIECES ((size_t)1 << 24) /* values of all channels of a node */
+
 /* y[e] = sum_k c[k] * (x_k[e] - z[k]); all inputs have the output's element count. */
 typedef struct {
   const int64_t *c; /* [n_in], |c| < 2^31 */
@@ -218,6 +234,7 @@ typedef struct {
     qv_affine affine;
     qv_step step;
     qv_table table;
+    qv_threshold threshold;
     qv_sum sum;
     qv_product product;
     qv_window max; /* y = maximum of the taps inside the image, channel by channel; groups = ic = oc */

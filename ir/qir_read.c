@@ -514,6 +514,22 @@ static void read_table(reader *r, qv_table *t) {
   eol(r);
 }
 
+static void read_threshold(reader *r, qv_threshold *h) {
+  h->inner = key_u32(r, "threshold inner ");
+  h->n_par = key_u32(r, " par ");
+  eol(r);
+  qv_pieces *par = array(r, h->n_par, sizeof *par, "channels");
+  for (uint32_t c = 0; c < h->n_par && r->st == QV_OK; c++) {
+    par[c].k = (uint32_t)key_number(r, "t ", 0, QV_MAX_THRESHOLDS);
+    par[c].t = i64s(r, par[c].k, "thresholds");
+    eol(r);
+    lit(r, "v");
+    par[c].v = i32s(r, (size_t)par[c].k + 1, "values");
+    eol(r);
+  }
+  h->par = par;
+}
+
 static void read_sum(reader *r, qv_sum *s, uint32_t n_in) {
   read_acc(r, &s->acc);
   lit(r, "terms");
@@ -595,6 +611,7 @@ static void read_attributes(reader *r, qv_node *n) {
   case QV_AFFINE: read_affine(r, &n->u.affine); break;
   case QV_STEP: read_step(r, &n->u.step); break;
   case QV_TABLE: read_table(r, &n->u.table); break;
+  case QV_THRESHOLD: read_threshold(r, &n->u.threshold); break;
   case QV_SUM: read_sum(r, &n->u.sum, n->n_in); break;
   case QV_PRODUCT:
     read_acc(r, &n->u.product.acc);

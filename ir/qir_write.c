@@ -173,6 +173,20 @@ static void write_step(qv_buf *o, const qv_step *s) {
   }
 }
 
+static void write_threshold(qv_buf *o, const qv_threshold *h) {
+  put(o, "threshold inner ", h->inner);
+  put(o, " par ", h->n_par);
+  eol(o);
+  for (uint32_t c = 0; c < h->n_par; c++) {
+    const qv_pieces *p = &h->par[c];
+    put(o, "t ", p->k);
+    for (uint32_t i = 0; i < p->k; i++) put(o, " ", p->t[i]);
+    qv_buf_str(o, "\nv");
+    put_i32s(o, p->v, (size_t)p->k + 1);
+    eol(o);
+  }
+}
+
 static void write_sum(qv_buf *o, const qv_sum *s, uint32_t n_in) {
   write_acc(o, &s->acc);
   qv_buf_str(o, "terms\n");
@@ -259,6 +273,7 @@ static void write_node(qv_buf *o, uint32_t i, const qv_node *n, const qv_net *ne
     put_i32s(o, n->u.table.t, n->u.table.n);
     eol(o);
     break;
+  case QV_THRESHOLD: write_threshold(o, &n->u.threshold); break;
   case QV_SUM: write_sum(o, &n->u.sum, n->n_in); break;
   case QV_PRODUCT:
     write_acc(o, &n->u.product.acc);

@@ -7,6 +7,7 @@
 
 #include "kernels/exec_int.h"
 #include "kernels/step.h"
+#include "kernels/threshold.h"
 
 #define ALIGN 64
 #define MAX_THREADS 256u
@@ -74,6 +75,12 @@ static qv_itv step_range(const qv_step *s, qv_itv x) {
   return y;
 }
 
+static qv_itv threshold_range(const qv_threshold *h, qv_itv x) {
+  qv_itv y = qv_pieces_image(&h->par[0], x);
+  for (uint32_t c = 1; c < h->n_par; c++) y = qv_itv_hull(y, qv_pieces_image(&h->par[c], x));
+  return y;
+}
+
 static qv_itv sum_range(const qv_plan *p, const qv_node *d, qv_itv declared) {
   const qv_sum *s = &d->u.sum;
   qv_i128 lo = 0, hi = 0, any = 0, top = s->acc.mode == QV_ACC_EXACT ? (qv_i128)INT64_MAX : qv_smax(s->acc.bits);
@@ -100,6 +107,7 @@ static void plan_ranges(qv_plan *p) {
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     const qv_node *d = &net->node[k];
     if (d->kind == QV_STEP) p->range[d->out] = step_range(&d->u.step, p->range[d->in[0]]);
+    if (d->kind == QV_THRESHOLD) p->range[d->out] = threshold_range(&d->u.threshold, p->range[d->in[0]]);
     if (d->kind == QV_SUM) p->range[d->out] = sum_range(p, d, p->range[d->out]);
     if (d->kind == QV_MAX) p->range[d->out] = p->range[d->in[0]];
     if (d->kind == QV_INDEX) p->range[d->out] = index_range(p, d);
@@ -236,6 +244,7 @@ static qv_status plan_node(qv_plan *p, uint32_t k, qv_err *err) {
   case QV_AFFINE: done = qv_plan_affine(p, k, &st); break;
   case QV_STEP:
   case QV_TABLE:
+  case QV_THRESHOLD:
   case QV_SUM:
   case QV_PRODUCT:
   case QV_CLAMP:

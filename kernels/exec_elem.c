@@ -5,6 +5,7 @@
 #include "ir/index.h"
 #include "kernels/exec_int.h"
 #include "kernels/step.h"
+#include "kernels/threshold.h"
 
 uint32_t qv_sole_step(const qv_plan *p, uint32_t t) {
   uint32_t j = p->consumer[t];
@@ -249,6 +250,7 @@ static int64_t unary(const qv_node *d, int64_t x) {
   switch (d->kind) {
   case QV_STEP: return qv_step_eval(&d->u.step, qv_step_channel(&d->u.step, 0), x);
   case QV_TABLE: return d->u.table.t[x - d->u.table.lo];
+  case QV_THRESHOLD: return qv_pieces_eval(&d->u.threshold.par[0], x);
   case QV_CLAMP: return qv_clamp64(x, d->u.clamp.lo, d->u.clamp.hi);
   case QV_WRAP: return qv_wrap(x, d->u.wrap.bits);
   case QV_AFFINE:
@@ -270,6 +272,7 @@ static bool plan_lut(qv_plan *p, uint32_t node, qv_status *st) {
   qv_op *op = &p->op[node];
   const qv_step *s = &d->u.step;
   if (d->kind == QV_STEP && (s->idx != NULL ? s->n_idx : s->n_par) != 1) return false;
+  if (d->kind == QV_THRESHOLD && d->u.threshold.n_par != 1) return false;
   if (p->x[d->in[0]].type != QV_XU8 && p->x[d->in[0]].type != QV_XI16) return false;
   lut_op *f = QV_NEW(&p->arena, 1, lut_op);
   bool bytes = p->x[d->in[0]].type == QV_XU8; /* then entry b belongs to byte b */
@@ -286,12 +289,68 @@ static bool plan_lut(qv_plan *p, uint32_t node, qv_status *st) {
   return true;
 }
 
+/* ---- thresholds: per channel a table where the input is narrow, else a search ----------------------------------------------- */
+
+enum { LUT_ENTRIES = 1 << 20 }; /* of all channels of a node */
+
+typedef struct {
+  const qv_threshold *h;
+  int64_t lo;       /* input value of entry 0 of each channel */
+  size_t span;      /* entries of a channel; 0 = no table */
+  unsigned char *t; /* entries in the output's form, channel by channel */
+} threshold_op;
+
+static qv_status run_threshold(qv_worker *w, const qv_op *op) {
+  const threshold_op *f = op->data;
+  const qv_threshold *h = f->h;
+  const qv_xtensor *x = &w->p->x[op->in[0]], *y = &w->p->x[op->out];
+  const unsigned char *src = w->at[op->in[0]];
+  unsigned char *dst = w->at[op->out];
+  uint32_t c = 0, left = h->inner;
+  for (size_t e = 0; e < y->n; e++) {
+    int64_t v = qv_xget(x, src, e);
+    if (f->span == 0) qv_xput(y, dst, e, qv_pieces_eval(&h->par[c], v));
+    else qv_xput(y, dst, e, qv_xget(y, f->t, c * f->span + (size_t)(v - f->lo)));
+    if (--left == 0) {
+      left = h->inner;
+      c = c + 1 == h->n_par ? 0 : c + 1;
+    }
+  }
+  return QV_OK;
+}
+
+static bool plan_threshold(qv_plan *p, uint32_t node, qv_status *st) {
+  const qv_node *d = &p->net->node[node];
+  const qv_threshold *h = &d->u.threshold;
+  const qv_xtensor *y = &p->x[d->out];
+  qv_itv x = p->range[d->in[0]];
+  qv_op *op = &p->op[node];
+  threshold_op *f = QV_NEW(&p->arena, 1, threshold_op);
+  if (f == NULL || !op_inputs(p, op, d)) goto nomem;
+  *f = (threshold_op){.h = h, .lo = x.lo};
+  if (((qv_i128)x.hi - x.lo + 1) * h->n_par <= LUT_ENTRIES) {
+    f->span = (size_t)(x.hi - x.lo) + 1;
+    if ((f->t = qv_arena_alloc(&p->arena, f->span * h->n_par, qv_xsize(y->type))) == NULL) goto nomem;
+    for (uint32_t c = 0; c < h->n_par; c++)
+      for (size_t i = 0; i < f->span; i++) qv_xput(y, f->t, c * f->span + i, qv_pieces_eval(&h->par[c], x.lo + (int64_t)i));
+  }
+  op->data = f;
+  op->run = run_threshold;
+  op->name = f->span != 0 ? "table per channel" : "search of thresholds";
+  return true;
+nomem:
+  *st = QV_E_NOMEM;
+  return false;
+}
+
 bool qv_plan_elementwise(qv_plan *p, uint32_t node, qv_status *st) {
   qv_kind k = p->net->node[node].kind;
   if (k == QV_SUM || k == QV_PRODUCT) return plan_join(p, node, st);
   if (k == QV_STEP && plan_step(p, node, st)) return true;
   if (*st != QV_OK) return false;
-  if ((k == QV_STEP || k == QV_TABLE || k == QV_CLAMP || k == QV_WRAP) && plan_lut(p, node, st)) return true;
+  if (plan_lut(p, node, st)) return true;
+  if (*st != QV_OK) return false;
+  if (k == QV_THRESHOLD) return plan_threshold(p, node, st);
   p->op[node].name = "reference: wide values";
   return false;
 }

@@ -5,6 +5,7 @@
 #include "ir/index.h"
 #include "kernels/step.h"
 #include "kernels/tail.h"
+#include "kernels/threshold.h"
 
 /* ---- machine accumulators (docs/semantics.md section 4) --------------------------------------------------------------- */
 
@@ -254,6 +255,9 @@ qv_status qv_ref_node(const qv_net *net, uint32_t node, qv_values *vals, qv_err 
     return QV_OK;
   case QV_TABLE:
     for (size_t e = 0; e < ne; e++) y[e] = n->u.table.t[x[e] - n->u.table.lo];
+    return QV_OK;
+  case QV_THRESHOLD:
+    for (size_t e = 0; e < ne; e++) y[e] = qv_pieces_eval(qv_threshold_pieces(&n->u.threshold, e), x[e]);
     return QV_OK;
   case QV_SUM: return run_sum(net, n, vals, err);
   case QV_PRODUCT: return run_product(net, n, vals, err);

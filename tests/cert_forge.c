@@ -331,6 +331,18 @@ static bool poke_step(qv_step *s, qv_rng *r, const char **what) {
   return true;
 }
 
+static bool poke_threshold(const qv_threshold *h, qv_rng *r, const char **what) {
+  const qv_pieces *p = &h->par[qv_rng_range(r, 0, h->n_par - 1)];
+  if (p->k == 0 || qv_rng_range(r, 0, 1) == 0) {
+    *what = "threshold value";
+    poke32(&p->v[qv_rng_range(r, 0, p->k)], qv_rng_range(r, -40, 40));
+  } else {
+    *what = "threshold";
+    *(int64_t *)(uintptr_t)&p->t[qv_rng_range(r, 0, p->k - 1)] += qv_rng_range(r, -40, 40);
+  }
+  return true;
+}
+
 static bool poke_acc(qv_acc *a, qv_rng *r, const char **what) {
   *what = "width";
   if (a->mode == QV_ACC_EXACT || a->bits <= 2) return false;
@@ -347,6 +359,7 @@ bool forge_net(qv_net *net, qv_rng *r, char *what, size_t room) {
   else if (n->kind == QV_AFFINE) ok = poke_affine(&n->u.affine, r, &w);
   else if (n->kind == QV_STEP) ok = poke_step(&n->u.step, r, &w);
   else if (n->kind == QV_TABLE) w = "table entry", poke32(&n->u.table.t[qv_rng_range(r, 0, n->u.table.n - 1)], qv_rng_range(r, -40, 40)), ok = true;
+  else if (n->kind == QV_THRESHOLD) ok = poke_threshold(&n->u.threshold, r, &w);
   else if (n->kind == QV_CLAMP) w = "clamp", n->u.clamp.hi += 1, n->u.clamp.lo -= 1, ok = true;
   else if (n->kind == QV_SUM) w = "coefficient", *(int64_t *)(uintptr_t)&n->u.sum.c[0] += qv_rng_range(r, -2, 2), ok = true;
   else if (n->kind == QV_PRODUCT) w = "factor zero point", n->u.product.z0 += 1, ok = true;

@@ -98,6 +98,15 @@ qv_net *extreme_net(qv_rng *r, qv_kind kind) {
                          .hi = v[3]};
     break;
   case QV_TABLE: n.u.table = (qv_table){.lo = extreme_int(r, -lim, x.lo), .n = (uint32_t)extreme_int(r, 1, 16), .t = w}; break;
+  case QV_THRESHOLD: {
+    qv_pieces *p = QV_NEW(&net->arena, 1, qv_pieces);
+    if (p == NULL) goto fail;
+    *p = (qv_pieces){.k = (uint32_t)extreme_int(r, 0, 4), .t = v, .v = w};
+    for (int i = 1; i < 4; i++)
+      if (v[i] <= v[i - 1]) v[i] = v[i - 1] + 1;
+    n.u.threshold = (qv_threshold){.inner = (uint32_t)extreme_int(r, 1, UINT32_MAX), .n_par = 1, .par = p};
+    break;
+  }
   case QV_SUM:
     v[0] = w[0];
     n.u.sum = (qv_sum){.c = v, .z = v + 1, .acc = extreme_acc(r)};

@@ -335,6 +335,40 @@ static bool make_table(gen *g, qv_node *d, qv_tensor *t) {
   return true;
 }
 
+/* Thresholds about the input's range, now and then far outside; values in order, constant, or any. */
+static bool make_threshold(gen *g, qv_node *d, qv_tensor *t) {
+  qv_rng *r = g->r;
+  const qv_tensor *x = &g->net->tensor[d->in[0]];
+  qv_threshold *h = &d->u.threshold;
+  uint32_t n = (uint32_t)qv_elems(x), last = x->rank > 0 ? x->dim[x->rank - 1] : 1;
+  *t = *x;
+  h->inner = chance(r, 80) ? 1 : factor(r, n);
+  h->n_par = chance(r, 30) ? 1 : chance(r, 80) ? last : factor(r, n / h->inner);
+  qv_pieces *p = QV_NEW(&g->net->arena, h->n_par, qv_pieces);
+  if (p == NULL) return false;
+  int64_t lim = (int64_t)1 << (chance(r, 70) ? 7 : upto(r, 1, 31));
+  for (uint32_t c = 0; c < h->n_par; c++) {
+    uint32_t want = chance(r, 10) ? 0 : upto(r, 1, chance(r, 70) ? 3 : 20), order = upto(r, 0, 2);
+    int64_t *at = QV_NEW(&g->net->arena, want + 1, int64_t), lo = x->lo, hi = x->hi, v = -lim;
+    int32_t *y = QV_NEW(&g->net->arena, want + 1, int32_t);
+    if (at == NULL || y == NULL) return false;
+    if (chance(r, 10)) lo = -((int64_t)1 << 61), hi = -lo;
+    for (uint32_t i = 0; i < want && lo <= hi; i++) {
+      int64_t to = lo + (hi - lo) / (want - i);
+      at[p[c].k++] = chance(r, 5) ? lo : qv_rng_range(r, lo, to);
+      lo = at[i] + 1;
+    }
+    for (uint32_t i = 0; i <= p[c].k; i++) {
+      v = order == 0 ? edgy(r, -lim, lim - 1) : qv_min64(v + qv_rng_range(r, 0, 2 * lim / (p[c].k + 1)), lim - 1);
+      y[i] = (int32_t)(order == 2 ? -1 - v : v);
+    }
+    p[c].t = at;
+    p[c].v = y;
+  }
+  h->par = p;
+  return true;
+}
+
 /* Another tensor with n elements (perhaps a new constant), or QV_NONE. */
 static uint32_t partner(gen *g, uint32_t n) {
   uint32_t first = upto(g->r, 0, g->net->n_tensors - 1), total = g->net->n_tensors;
@@ -488,6 +522,7 @@ static bool make_node(gen *g, qv_node *d, uint32_t *in, qv_tensor *t) {
   case QV_AFFINE: return make_affine(g, d, t);
   case QV_STEP: return make_step(g, d, t);
   case QV_TABLE: return make_table(g, d, t);
+  case QV_THRESHOLD: return make_threshold(g, d, t);
   case QV_SUM: return make_sum(g, d, in, t);
   case QV_PRODUCT: return make_product(g, d, in, t);
   case QV_MAX: return make_max(g, d, t);
@@ -507,7 +542,7 @@ static bool make_node(gen *g, qv_node *d, uint32_t *in, qv_tensor *t) {
 /* ---- growth ----------------------------------------------------------------------------------------------------------- */
 
 static qv_kind random_kind(gen *g, const qv_tensor *x) {
-  static const qv_kind common[] = {QV_AFFINE, QV_AFFINE, QV_AFFINE, QV_STEP, QV_STEP, QV_SUM, QV_MAX, QV_INDEX, QV_TABLE};
+  static const qv_kind common[] = {QV_AFFINE, QV_AFFINE, QV_AFFINE, QV_STEP, QV_STEP, QV_SUM, QV_MAX, QV_INDEX, QV_TABLE, QV_THRESHOLD};
   bool wide = x->hi - x->lo >= (int64_t)1 << 17;
   for (;;) {
     qv_kind k = (qv_kind)qv_rng_range(g->r, 0, QV_KINDS - 1);

