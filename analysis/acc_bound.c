@@ -15,8 +15,9 @@ bool qv_acc_one_harmless(const qv_acc *a, int bits, const qv_acc_one *one) {
   case QV_ACC_WRAP: return fits(one->final, bits); /* a ring: also for uncorrected sums, whatever wraps on the way */
   case QV_ACC_SAT:
   case QV_ACC_TRAP: return fits(a->order == QV_ORDER_KERNEL ? one->prefix : one->any, bits);
-  case QV_ACC_PAIR16: return fits(one->stage.itv, 16) && fits(one->final, bits);
-  case QV_ACC_LANES: return fits(one->stage.itv, a->lane_bits) && fits(one->final, bits);
+  case QV_ACC_PAIR16:
+  case QV_ACC_LANES:
+  case QV_ACC_PAIRLANES: return fits(one->stage.itv, qv_acc_stage_bits(a)) && fits(one->final, bits);
   }
   return false;
 }
@@ -36,7 +37,7 @@ bool qv_acc_bound_alloc(qv_acc_bound *b, qv_arena *arena, const qv_acc *a, uint3
   b->final = QV_NEW(arena, n, qv_itv);
   b->prefix = QV_NEW(arena, n, qv_itv);
   b->any = QV_NEW(arena, n, qv_itv);
-  bool staged = a->mode == QV_ACC_PAIR16 || a->mode == QV_ACC_LANES;
+  bool staged = qv_acc_staged(a);
   b->stage = staged ? QV_NEW(arena, n, qv_stage_bound) : NULL;
   b->raw = a->raw ? QV_NEW(arena, n, qv_raw_bound) : NULL;
   return b->final != NULL && b->prefix != NULL && b->any != NULL && (!staged || b->stage != NULL) && (!a->raw || b->raw != NULL);

@@ -27,6 +27,10 @@ static const qv_kernel kernels[] = {
      .evidence = "source of MNN; not executed",
      .x_signed = true,
      .acc = {.mode = QV_ACC_LANES, WIDE, .lane_bits = 16, .lanes = 8, .spill = 0}},
+    {.name = "fbgemm-acc16",
+     .summary = "FBGEMM's 16-bit accumulation: vpmaddubsw pairs added by vpaddsw into one saturating int16 lane, emptied every 128 pairs",
+     .evidence = "source of FBGEMM (K blocks of 256); the instructions, measured",
+     .acc = {.mode = QV_ACC_PAIRLANES, WIDE, .pairing = QV_PAIR_ADJACENT, .lane_bits = 16, .lanes = 1, .lane_sat = true, .spill = 128}},
 };
 
 const qv_kernel *qv_kernel_at(size_t i) { return i < sizeof kernels / sizeof *kernels ? &kernels[i] : NULL; }
@@ -172,9 +176,6 @@ done:
 
 /* ---- groups ----------------------------------------------------------------------------------------------------------------- */
 
-static bool staged(const qv_acc *a) { return a->mode == QV_ACC_PAIR16 || a->mode == QV_ACC_LANES; }
-static int stage_bits(const qv_acc *a) { return a->mode == QV_ACC_PAIR16 ? 16 : a->lane_bits; }
-
 /* Distance from leaving the stage; negative if it does. */
 static int64_t room(qv_itv v, int bits) { return qv_min64(v.lo - qv_smin(bits), qv_smax(bits) - v.hi); }
 
@@ -185,37 +186,46 @@ typedef struct {
   int32_t *w;
 } element;
 
-typedef void (*visitor)(void *ctx, const element *e, qv_itv sum, size_t first, size_t step, size_t n);
+/* g: first, step, n, pairs and sum are set. */
+typedef void (*visitor)(void *ctx, const element *e, const qv_audit_group *g);
+
+static qv_itv pair_sum(const qv_acc *a, const element *e, size_t p) {
+  size_t i = qv_pair_at(a, p), j = i + qv_pair_distance(a);
+  qv_itv u = j < e->k ? e->t[j] : (qv_itv){0, 0};
+  return (qv_itv){e->t[i].lo + u.lo, e->t[i].hi + u.hi};
+}
 
 static void each_pair(const qv_acc *a, const element *e, visitor see, void *ctx) {
-  size_t d = a->pairing == QV_PAIR_ADJACENT ? 1 : 8;
-  for (size_t i = 0; i < e->k; i++) {
-    if (i / d % 2 != 0) continue;
-    bool two = i + d < e->k;
-    qv_itv u = two ? e->t[i + d] : (qv_itv){0, 0};
-    see(ctx, e, (qv_itv){e->t[i].lo + u.lo, e->t[i].hi + u.hi}, i, d, two ? 2 : 1);
+  size_t d = qv_pair_distance(a);
+  for (size_t p = 0; p < qv_pair_count(a, e->k); p++) {
+    size_t i = qv_pair_at(a, p);
+    see(ctx, e, &(qv_audit_group){.first = (uint32_t)i, .step = (uint32_t)d, .n = i + d < e->k ? 2 : 1, .sum = pair_sum(a, e, p)});
   }
 }
 
+/* Windows of terms, or of pairs. */
 static void each_window(const qv_acc *a, const element *e, visitor see, void *ctx) {
-  for (size_t j = 0; j < a->lanes && j < e->k; j++) {
+  bool pairs = qv_acc_pairs(a);
+  size_t all = pairs ? qv_pair_count(a, e->k) : e->k;
+  for (size_t j = 0; j < a->lanes && j < all; j++) {
     qv_seg s = {0};
-    size_t first = j, n = 0;
-    for (size_t i = j; i < e->k; i += a->lanes) {
-      qv_seg_add(&s, e->t[i]);
-      n++;
-      if (n != a->spill && i + a->lanes < e->k) continue;
-      see(ctx, e, a->lane_sat ? (qv_itv){s.pmin, s.pmax} : (qv_itv){s.lo, s.hi}, first, a->lanes, n);
+    qv_audit_group g = {.first = (uint32_t)j, .step = a->lanes, .pairs = pairs};
+    for (size_t i = j; i < all; i += a->lanes) {
+      qv_seg_add(&s, pairs ? pair_sum(a, e, i) : e->t[i]);
+      g.n++;
+      if (g.n != a->spill && i + a->lanes < all) continue;
+      g.sum = a->lane_sat ? (qv_itv){s.pmin, s.pmax} : (qv_itv){s.lo, s.hi};
+      see(ctx, e, &g);
       s = (qv_seg){0};
-      first = i + a->lanes;
-      n = 0;
+      g.first = (uint32_t)(i + a->lanes);
+      g.n = 0;
     }
   }
 }
 
 static void each_group(const qv_acc *a, const element *e, visitor see, void *ctx) {
-  if (a->mode == QV_ACC_PAIR16) each_pair(a, e, see, ctx);
-  else each_window(a, e, see, ctx);
+  if (qv_acc_pairs(a)) each_pair(a, e, see, ctx);
+  if (qv_acc_lanes(a)) each_window(a, e, see, ctx);
 }
 
 static void set_term(element *e, const qv_affine *a, uint32_t o, size_t i, bool inside, qv_itv x) {
@@ -238,16 +248,16 @@ typedef struct {
   uint64_t unsafe;
 } counter;
 
-static void count(void *ctx, const element *e, qv_itv sum, size_t first, size_t step, size_t n) {
+static void count(void *ctx, const element *e, const qv_audit_group *g) {
   counter *c = ctx;
-  (void)e, (void)first, (void)step, (void)n;
-  c->unsafe += room(sum, c->bits) < 0;
+  (void)e;
+  c->unsafe += room(g->sum, c->bits) < 0;
 }
 
 static uint64_t unsafe_any(const qv_net *net, const qv_node *n, element *e) {
   const qv_affine *a = &n->u.affine;
   qv_itv x = qv_dtype_range(net->tensor[n->in[0]].type);
-  counter c = {.bits = stage_bits(&a->acc)};
+  counter c = {.bits = qv_acc_stage_bits(&a->acc)};
   for (uint32_t o = 0; o < a->win.oc; o++) {
     for (size_t i = 0; i < e->k; i++) set_term(e, a, o, i, true, x);
     each_group(&a->acc, e, count, &c);
@@ -259,18 +269,21 @@ static uint64_t unsafe_any(const qv_net *net, const qv_node *n, element *e) {
 
 typedef struct {
   int bits;
+  const qv_acc *acc;
   uint32_t channel; /* being looked at */
   size_t element;
   qv_audit_group best; /* n = 0: none yet */
 } worst;
 
-static void keep_worst(void *ctx, const element *e, qv_itv sum, size_t first, size_t step, size_t n) {
+static void keep_worst(void *ctx, const element *e, const qv_audit_group *g) {
   worst *w = ctx;
-  if (w->best.n != 0 && room(sum, w->bits) >= room(w->best.sum, w->bits)) return;
-  qv_audit_group g = {.channel = w->channel, .element = w->element, .first = (uint32_t)first, .step = (uint32_t)step,
-                      .n = (uint32_t)n, .sum = sum};
-  for (size_t i = 0; i < 2 && i < n; i++) g.w[i] = e->w[first + i * step], g.x[i] = e->x[first + i * step];
-  w->best = g;
+  if (w->best.n != 0 && room(g->sum, w->bits) >= room(w->best.sum, w->bits)) return;
+  size_t first = g->pairs ? qv_pair_at(w->acc, g->first) : g->first, step = g->pairs ? qv_pair_distance(w->acc) : g->step;
+  w->best = *g;
+  w->best.channel = w->channel;
+  w->best.element = w->element;
+  for (size_t i = 0; i < 2 && first + i * step < e->k && (i < g->n || g->pairs); i++)
+    w->best.w[i] = e->w[first + i * step], w->best.x[i] = e->x[first + i * step];
 }
 
 /* Channel whose stage has the least room among those not `taken` (NULL: all); QV_NONE if there is none. */
@@ -309,7 +322,7 @@ static void load_element(element *e, const qv_affine *a, const qv_ranges *x, uin
 static qv_audit_group find_worst(const qv_node *n, const qv_ranges *x, const qv_acc_bound *b, element *e) {
   const qv_affine *a = &n->u.affine;
   const qv_window *g = &a->win;
-  worst w = {.bits = stage_bits(&a->acc)};
+  worst w = {.bits = qv_acc_stage_bits(&a->acc), .acc = &a->acc};
   w.channel = least_room(b, w.bits, NULL);
   bool alike = x->n == 1 || (x->inner == 1 && g->ic % x->n == 0);
   for (uint32_t m = 0; m < (alike ? 1 : g->n); m++)
@@ -333,8 +346,8 @@ static bool row(qv_audit_row *r, const qv_net *net, const qv_proof *p) {
   const qv_acc *a = qv_node_acc(n);
   qv_arena tmp = {0};
   element e;
-  if (b->stage == NULL || !staged(a)) return true;
-  r->bits = stage_bits(a);
+  if (b->stage == NULL || !qv_acc_staged(a)) return true;
+  r->bits = qv_acc_stage_bits(a);
   for (uint32_t c = 0; c < b->n; c++) r->n += b->stage[c].n, r->unsafe += b->stage[c].unsafe;
   if (a->order != QV_ORDER_KERNEL) return true;
   bool ok = element_alloc(&e, &tmp, terms_per_output(&n->u.affine.win));
@@ -374,7 +387,7 @@ qv_status qv_audit_witness(qv_witness *out, const qv_net *net, const qv_property
   qv_arena tmp = {0};
   bool *taken = QV_NEW(&tmp, b->n, bool);
   qv_status st = taken != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "witness search");
-  int bits = b->stage != NULL ? stage_bits(qv_node_acc(&net->node[b->node])) : 0;
+  int bits = b->stage != NULL ? qv_acc_stage_bits(qv_node_acc(&net->node[b->node])) : 0;
   while (st == QV_OK && bits != 0 && n < CHANNELS) {
     uint32_t c = least_room(b, bits, taken);
     if (c == QV_NONE || room(b->stage[c].itv, bits) >= 0) break;

@@ -30,11 +30,12 @@ QV_NODISCARD qv_status qv_kernel_assume(qv_net *net, const qv_kernel *k, bool de
 
 /* ---- groups: pairs and lane windows ------------------------------------------------------------------------------------- */
 
-/* Terms first, first + step, .. (n of them) of one output element share a stage. */
+/* Terms first, first + step, .. (n of them) of one output element share a stage. A lane window of pairs: pairs with these numbers. */
 typedef struct {
   uint32_t channel;
   size_t element;     /* of the node's output tensor */
   uint32_t first, step, n;
+  bool pairs;         /* first, step and n count pairs */
   qv_itv sum;         /* what has to fit the stage; a saturating lane: hull of its prefixes */
   int32_t w[2];       /* factors of the first two terms (n = 1: of the first): stored bytes if the kernel is uncorrected, else */
   qv_itv x[2];        /*   with the zero points subtracted; x of a padded tap is what the kernel reads there                   */

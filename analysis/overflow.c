@@ -42,8 +42,7 @@ static bool fits(qv_itv v, int bits) { return qv_itv_in(v, width(bits)); }
 static qv_ov_class classify(const qv_acc *a, int bits, const qv_acc_one *one) {
   if (a->mode == QV_ACC_EXACT) return QV_OV_SAFE_ANY;
   if (!fits(one->final, bits)) return QV_OV_UNSAFE;
-  if (a->mode == QV_ACC_PAIR16 && !fits(one->stage.itv, 16)) return QV_OV_STAGE;
-  if (a->mode == QV_ACC_LANES && !fits(one->stage.itv, a->lane_bits)) return QV_OV_STAGE;
+  if (qv_acc_staged(a) && !fits(one->stage.itv, qv_acc_stage_bits(a))) return QV_OV_STAGE;
   bool sums = !a->raw || (fits(one->raw.row, bits) && fits((qv_itv){one->raw.col, one->raw.col}, bits));
   if (sums && fits(one->any, bits) && (!a->raw || fits(one->raw.all, bits))) return QV_OV_SAFE_ANY;
   bool order = a->raw ? sums && fits(one->raw.prefix, bits) && fits(one->raw.fix, bits) : fits(one->prefix, bits);

@@ -25,13 +25,13 @@ typedef enum {
   QV_REACH_ALL      /* every integer vector of the box is                               */
 } qv_reach;
 
-/* Stages before the final accumulator, of one channel: saturating pairs (PAIR16) or narrow lanes (LANES). */
+/* Stages before the final accumulator, of one channel: saturating pairs (PAIR16), narrow lanes (LANES), both (PAIRLANES). */
 typedef struct {
   qv_itv itv;      /* hull of what has to fit the stage: pair sums; per lane and spill window the final (wrapping lanes) or
                       every prefix (saturating lanes); with unknown order, every pair or every subset of the terms         */
-  uint32_t n;      /* pairs or (lane, window) combinations; 1 with unknown order of lanes                                 */
+  uint32_t n;      /* pairs and (lane, window) combinations; 1 with unknown order of lanes                                */
   uint32_t unsafe; /* how many of them leave int16 or the lane width at some output position                              */
-  qv_itv machine;  /* PAIR16: final value with saturated pairs, before it wraps; LANES: unused                             */
+  qv_itv machine;  /* PAIR16: final value with saturated pairs, before it wraps; else unused                               */
 } qv_stage_bound;
 
 /* Quantities that only an uncorrected (acc.raw) kernel forms, of one channel. */
@@ -53,7 +53,7 @@ typedef struct {
   qv_itv *final;     /* bound 1: [b + sum tl, b + sum th] */
   qv_itv *prefix;    /* bound 2: every prefix in stored order, the bias where acc.bias says, the final value included */
   qv_itv *any;       /* bound 3: any order, every subset sum */
-  qv_stage_bound *stage; /* bound 4: [n], PAIR16 and LANES only, else NULL */
+  qv_stage_bound *stage; /* bound 4: [n], PAIR16, LANES and PAIRLANES only, else NULL */
   qv_raw_bound *raw;     /* [n], acc.raw only, else NULL */
   int bits_final, bits_prefix, bits_any;          /* smallest signed widths that hold all channels */
   uint32_t worst_final, worst_prefix, worst_any;  /* channels that need them */

@@ -50,7 +50,8 @@ typedef struct {
   qv_seg *tap, *padded, *part; /* scratch: [kh*kw], [kh*kw], [kh*(n_col+1)] */
   qv_seg *seg, *seg_raw, *seg_sum; /* [n_row*n_col] per class */
   qv_itv *term;       /* [k] terms in order, for pairs and lanes */
-  bool *bad;          /* [k] stage s of this channel is unsafe somewhere */
+  bool *bad;          /* [n_bad] stage s of this channel is unsafe somewhere */
+  size_t n_bad;       /* most pairs and lane windows that k terms can form: k of each */
 } affine;
 
 static int32_t w_zp(const qv_affine *a, uint32_t o) { return a->w_zp[a->n_w_zp == 1 ? 0 : o]; }
@@ -119,24 +120,31 @@ static void fill_terms(const affine *f, uint32_t o, const qv_axis *r, const qv_a
 }
 
 static void stage_add(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv v) {
-  int bits = a->mode == QV_ACC_PAIR16 ? 16 : a->lane_bits;
+  int bits = qv_acc_stage_bits(a);
   s->itv = s->n == 0 ? v : qv_itv_hull(s->itv, v);
   if (!qv_itv_in(v, (qv_itv){qv_smin(bits), qv_smax(bits)})) f->bad[s->n] = true;
   s->n++;
 }
 
+static qv_itv pair_sum(const affine *f, const qv_acc *a, size_t p) {
+  size_t i = qv_pair_at(a, p), j = i + qv_pair_distance(a);
+  qv_itv u = j < f->k ? f->term[j] : (qv_itv){0, 0};
+  return (qv_itv){f->term[i].lo + u.lo, f->term[i].hi + u.hi};
+}
+
 /* Pair sums, and the total with saturated pairs (Lemma O5): the exact total moved by sat16(s) - s, which for s in [lo,hi]
  * lies in [min(0, 32767 - hi), max(0, -32768 - lo)]. */
 static void pairs(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv final) {
-  size_t step = a->pairing == QV_PAIR_ADJACENT ? 1 : 8, k = f->k;
+  size_t k = f->k;
   qv_i128 lo = final.lo, hi = final.hi;
   int64_t top[2] = {0, 0}, bottom[2] = {0, 0}; /* two largest and two smallest terms, or 0 */
   for (size_t i = 0; i < k; i++) {
     qv_itv t = f->term[i];
     if (t.hi > top[1]) top[1] = qv_min64(t.hi, top[0]), top[0] = qv_max64(t.hi, top[0]);
     if (t.lo < bottom[1]) bottom[1] = qv_max64(t.lo, bottom[0]), bottom[0] = qv_min64(t.lo, bottom[0]);
-    if ((i / step) % 2 != 0) continue;
-    qv_itv v = i + step < k ? (qv_itv){t.lo + f->term[i + step].lo, t.hi + f->term[i + step].hi} : t;
+  }
+  for (size_t p = 0; p < qv_pair_count(a, k); p++) {
+    qv_itv v = pair_sum(f, a, p);
     lo += qv_min64(0, INT16_MAX - v.hi);
     hi += qv_max64(0, INT16_MIN - v.lo);
     stage_add(f, a, s, v);
@@ -147,14 +155,24 @@ static void pairs(affine *f, const qv_acc *a, qv_stage_bound *s, qv_itv final) {
   if (!qv_itv_in(s->itv, (qv_itv){INT16_MIN, INT16_MAX})) s->machine = (qv_itv){INT64_MIN, INT64_MAX};
 }
 
-/* Every lane and spill window. A wrapping lane needs its final value only, a saturating one every prefix. */
-static void lanes(affine *f, const qv_acc *a, qv_stage_bound *s) {
-  for (size_t j = 0; j < a->lanes && j < f->k; j++) {
+/* Put the pairs' sums in the place of the terms; returns their number. */
+static size_t pair_terms(affine *f, const qv_acc *a, qv_stage_bound *s) {
+  size_t n = qv_pair_count(a, f->k);
+  for (size_t p = 0; p < n; p++) { /* p <= its first term, and first terms ascend: what is still needed is not overwritten */
+    f->term[p] = pair_sum(f, a, p);
+    stage_add(f, a, s, f->term[p]);
+  }
+  return n;
+}
+
+/* Every lane and spill window of n terms. A wrapping lane needs its final value only, a saturating one every prefix. */
+static void lanes(affine *f, const qv_acc *a, qv_stage_bound *s, size_t n) {
+  for (size_t j = 0; j < a->lanes && j < n; j++) {
     qv_seg win = {0};
     uint32_t steps = 0;
-    for (size_t i = j; i < f->k; i += a->lanes) {
+    for (size_t i = j; i < n; i += a->lanes) {
       qv_seg_add(&win, f->term[i]);
-      if (i + a->lanes < f->k && (a->spill == 0 || ++steps < a->spill)) continue;
+      if (i + a->lanes < n && (a->spill == 0 || ++steps < a->spill)) continue;
       stage_add(f, a, s, a->lane_sat ? (qv_itv){win.pmin, win.pmax} : (qv_itv){win.lo, win.hi});
       win = (qv_seg){0};
       steps = 0;
@@ -164,14 +182,14 @@ static void lanes(affine *f, const qv_acc *a, qv_stage_bound *s) {
 
 static void set_stage(affine *f, qv_acc_one *one, uint32_t o, const qv_axis *r, const qv_axis *c) {
   const qv_acc *a = &f->a->acc;
-  if (a->mode != QV_ACC_PAIR16 && a->mode != QV_ACC_LANES) return;
+  if (!qv_acc_staged(a)) return;
   fill_terms(f, o, r, c);
   one->stage = (qv_stage_bound){0};
   if (a->mode == QV_ACC_PAIR16) {
     pairs(f, a, &one->stage, one->final);
   } else if (a->order == QV_ORDER_KERNEL) {
-    lanes(f, a, &one->stage);
-  } else { /* any subset of the terms may share a lane */
+    lanes(f, a, &one->stage, a->mode == QV_ACC_PAIRLANES ? pair_terms(f, a, &one->stage) : f->k);
+  } else { /* any subset of the terms may share a lane, or a pair */
     qv_seg all = {0};
     for (size_t i = 0; i < f->k; i++) qv_seg_add(&all, f->term[i]);
     stage_add(f, a, &one->stage, (qv_itv){all.amin, all.amax});
@@ -293,14 +311,15 @@ static bool load_input(qv_range_ctx *c, affine *f, const qv_node *n, bool *tight
 
 static bool alloc_scratch(qv_range_ctx *c, affine *f) {
   const qv_window *g = &f->a->win;
-  bool staged = f->a->acc.mode == QV_ACC_PAIR16 || f->a->acc.mode == QV_ACC_LANES;
   size_t taps = (size_t)g->kh * g->kw, classes = (size_t)f->n_row * f->n_col;
   f->tap = QV_NEW(&c->tmp, taps, qv_seg);
   f->padded = QV_NEW(&c->tmp, taps, qv_seg);
   f->part = QV_NEW(&c->tmp, (size_t)g->kh * (f->n_col + 1), qv_seg);
   f->seg = QV_NEW(&c->tmp, classes, qv_seg);
   if (f->tap == NULL || f->padded == NULL || f->part == NULL || f->seg == NULL) return false;
-  if (staged && ((f->term = QV_NEW(&c->tmp, f->k, qv_itv)) == NULL || (f->bad = QV_NEW(&c->tmp, f->k, bool)) == NULL)) return false;
+  f->n_bad = 2 * f->k;
+  if (qv_acc_staged(&f->a->acc) && ((f->term = QV_NEW(&c->tmp, f->k, qv_itv)) == NULL || (f->bad = QV_NEW(&c->tmp, f->n_bad, bool)) == NULL))
+    return false;
   if (!f->a->acc.raw) return true;
   f->seg_raw = QV_NEW(&c->tmp, classes, qv_seg);
   f->seg_sum = QV_NEW(&c->tmp, classes, qv_seg);
@@ -315,7 +334,7 @@ static bool alloc_scratch(qv_range_ctx *c, affine *f) {
 }
 
 static void clear_bad(affine *f, const qv_acc_bound *b) {
-  for (size_t i = 0; b->stage != NULL && i < f->k; i++) f->bad[i] = false;
+  for (size_t i = 0; b->stage != NULL && i < f->n_bad; i++) f->bad[i] = false;
 }
 
 /* Output per channel. */

@@ -158,36 +158,44 @@ static qv_itv term_itv(const search *s, size_t i) {
 /* A group of terms whose sum can leave its stage: from, from+step, ... below to, driven in direction dir by `excess`. */
 typedef struct {
   size_t from, to, step;
+  bool pairs; /* these are numbers of pairs, not of terms */
   int dir;
   qv_i128 excess; /* 0 = nothing leaves */
 } group;
 
-static void consider(group *g, qv_i128 lo, qv_i128 hi, int bits, size_t from, size_t to, size_t step) {
+static void consider(group *g, qv_i128 lo, qv_i128 hi, int bits, size_t from, size_t to, size_t step, bool pairs) {
   qv_i128 up = hi - qv_smax(bits), down = qv_smin(bits) - lo;
-  if (up > g->excess) *g = (group){from, to, step, 1, up};
-  if (down > g->excess) *g = (group){from, to, step, -1, down};
+  if (up > g->excess) *g = (group){from, to, step, pairs, 1, up};
+  if (down > g->excess) *g = (group){from, to, step, pairs, -1, down};
+}
+
+static qv_itv pair_itv(const search *s, size_t p) {
+  size_t i = qv_pair_at(&s->acc, p), j = i + qv_pair_distance(&s->acc);
+  qv_itv t = term_itv(s, i), u = j < s->t.k ? term_itv(s, j) : (qv_itv){0, 0};
+  return (qv_itv){t.lo + u.lo, t.hi + u.hi};
 }
 
 static void consider_pairs(const search *s, group *g) {
-  size_t d = s->acc.pairing == QV_PAIR_ADJACENT ? 1 : 8, k = s->t.k;
-  for (size_t i = 0; i < k; i++) {
-    if (i / d % 2 != 0) continue;
-    qv_itv t = term_itv(s, i), u = i + d < k ? term_itv(s, i + d) : (qv_itv){0, 0};
-    consider(g, t.lo + u.lo, t.hi + u.hi, 16, i, i + d < k ? i + d + 1 : k, d);
+  for (size_t p = 0; p < qv_pair_count(&s->acc, s->t.k); p++) {
+    qv_itv v = pair_itv(s, p);
+    consider(g, v.lo, v.hi, 16, p, p + 1, 1, true);
   }
 }
 
+/* Lanes of terms, or of pairs. */
 static void consider_lanes(const search *s, group *g) {
   const qv_acc *a = &s->acc;
-  for (size_t j = 0; j < a->lanes && j < s->t.k; j++) {
+  bool pairs = qv_acc_pairs(a);
+  size_t all = pairs ? qv_pair_count(a, s->t.k) : s->t.k;
+  for (size_t j = 0; j < a->lanes && j < all; j++) {
     qv_i128 lo = 0, hi = 0;
     size_t first = j, n = 0;
-    for (size_t i = j; i < s->t.k; i += a->lanes) {
-      qv_itv t = term_itv(s, i);
+    for (size_t i = j; i < all; i += a->lanes) {
+      qv_itv t = pairs ? pair_itv(s, i) : term_itv(s, i);
       lo += t.lo;
       hi += t.hi;
       bool spill = a->spill != 0 && ++n == a->spill;
-      if (a->lane_sat || spill || i + a->lanes >= s->t.k) consider(g, lo, hi, a->lane_bits, first, i + 1, a->lanes);
+      if (a->lane_sat || spill || i + a->lanes >= all) consider(g, lo, hi, a->lane_bits, first, i + 1, a->lanes, pairs);
       if (spill) lo = hi = 0, n = 0, first = i + a->lanes;
     }
   }
@@ -203,9 +211,9 @@ static void consider_sums(const search *s, group *g) {
     qv_itv t = term_itv(s, i);
     lo += t.lo;
     hi += t.hi;
-    if (prefixes) consider(g, lo + early, hi + early, bits, 0, i + 1, 1);
+    if (prefixes) consider(g, lo + early, hi + early, bits, 0, i + 1, 1, false);
   }
-  consider(g, lo + s->t.b, hi + s->t.b, bits, 0, s->t.k, 1);
+  consider(g, lo + s->t.b, hi + s->t.b, bits, 0, s->t.k, 1, false);
 }
 
 /* The group of the terms at hand that leaves furthest: among pairs or lanes, or among sums. A lane that overflows need not
@@ -213,8 +221,8 @@ static void consider_sums(const search *s, group *g) {
 static group choose_group(const search *s) {
   group g = {.step = 1};
   if (!s->stage) consider_sums(s, &g);
-  else if (s->acc.mode == QV_ACC_PAIR16) consider_pairs(s, &g);
-  else if (s->acc.mode == QV_ACC_LANES) consider_lanes(s, &g);
+  if (s->stage && qv_acc_pairs(&s->acc)) consider_pairs(s, &g);
+  if (s->stage && qv_acc_lanes(&s->acc)) consider_lanes(s, &g);
   return g;
 }
 
@@ -524,7 +532,11 @@ static bool choose_element(search *s, uint32_t channel) {
   if (best.excess == 0) return false;
   find_terms(&s->t, s->n, s->out->element);
   memset(s->in_group, 0, s->t.k * sizeof *s->in_group);
-  for (size_t i = best.from; i < best.to; i += best.step) s->in_group[i] = true;
+  for (size_t u = best.from; u < best.to; u += best.step) {
+    size_t i = best.pairs ? qv_pair_at(&s->acc, u) : u, j = i + qv_pair_distance(&s->acc);
+    s->in_group[i] = true;
+    if (best.pairs && j < s->t.k) s->in_group[j] = true;
+  }
   s->dir = best.dir;
   return true;
 }

@@ -1,7 +1,7 @@
 /* Witnesses: inputs of the net for which an accumulator really overflows, found by search and replayed on the reference.
  *
  * A target is a group of terms of one accumulator whose sum must be driven up or down: all terms (WRAP), a prefix (SAT, TRAP),
- * a pair (PAIR16), a lane window (LANES). On the first layer the sum is linear in the input box, so its maximum is a corner and
+ * a pair (PAIR16, PAIRLANES), a lane window (LANES, PAIRLANES). On the first layer the sum is linear in the input box, so its maximum is a corner and
  * the search is exact; deeper, straight-through gradients and local moves look for one, and finding none proves nothing. */
 #ifndef QV_ANALYSIS_WITNESS_H
 #define QV_ANALYSIS_WITNESS_H

@@ -30,6 +30,9 @@ static const char *kernel_text(qv_arena *a, const qv_acc *acc) {
   case QV_ACC_LANES:
     s = acc->spill != 0 ? qv_arena_printf(a, "%d-bit lanes of %" PRIu32, acc->lane_bits, acc->spill) : qv_arena_printf(a, "%d-bit lanes", acc->lane_bits);
     break;
+  case QV_ACC_PAIRLANES:
+    s = acc->spill != 0 ? qv_arena_printf(a, "16-bit lanes of %" PRIu32 " pairs", acc->spill) : qv_arena_printf(a, "16-bit lanes of pairs");
+    break;
   }
   return s != NULL ? s : "?";
 }
@@ -76,10 +79,16 @@ static void table(qv_buf *out, const qv_net *net, const qv_ovcheck *o, const qv_
   cli_table_print(out, &t);
 }
 
-static void worst_text(qv_buf *out, const qv_audit_row *r, bool pair) {
+static void worst_text(qv_buf *out, const qv_audit_row *r, const qv_acc *acc) {
   const qv_audit_group *g = &r->worst;
   if (g->n == 0) return;
+  bool pair = qv_acc_pairs(acc) && !g->pairs;
   qv_buf_printf(out, "    worst %s: channel %" PRIu32 ", ", pair ? "pair" : "lane window", g->channel);
+  if (g->pairs) {
+    qv_buf_printf(out, "%" PRIu32 " pairs from pair %" PRIu32 " in steps of %" PRIu32 ": sum in [%" PRId64 ",%" PRId64 "], stage holds [%" PRId64 ",%" PRId64 "]\n",
+                  g->n, g->first, g->step, g->sum.lo, g->sum.hi, qv_smin(r->bits), qv_smax(r->bits));
+    return;
+  }
   if (g->n > 2) qv_buf_printf(out, "%" PRIu32 " terms from %" PRIu32 " in steps of %" PRIu32 ", first ", g->n, g->first, g->step);
   for (uint32_t i = 0; i < 2 && i < g->n; i++)
     qv_buf_printf(out, "%s%" PRId32 " * [%" PRId64 ",%" PRId64 "]", i > 0 ? (g->n > 2 ? ", " : " + ") : "", g->w[i], g->x[i].lo, g->x[i].hi);
@@ -99,7 +108,7 @@ static void details(qv_buf *out, const qv_net *net, const qv_ovcheck *o, const q
     if (first) qv_buf_str(out, "\n");
     first = false;
     qv_buf_printf(out, "  layer %" PRIu32 " %s: %s\n", n->layer, cli_safe(a, n->op), cli_item_reason(a, net, o, i));
-    worst_text(out, &au->row[i], qv_node_acc(n)->mode == QV_ACC_PAIR16);
+    worst_text(out, &au->row[i], qv_node_acc(n));
   }
 }
 
@@ -278,7 +287,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
 
 static const cli_opt opts[] = {
     {"profile", 'p', "NAME", false, "runtime whose arithmetic is meant (see 'qverify profiles')"},
-    {"kernel", 'k', "NAME", false, "judge the same integers as if on this kernel: avx2-u8s8, vnni-u8s8, neon-s8, mnn-oaq (docs/audit.md)"},
+    {"kernel", 'k', "NAME", false, "judge the same integers as if on this kernel: avx2-u8s8, vnni-u8s8, neon-s8, mnn-oaq, fbgemm-acc16 (docs/audit.md)"},
     {"depthwise", 0, NULL, false, "with --kernel: depthwise convolutions run on it too (ONNX Runtime has exact kernels for them)"},
     {"json", 'j', "FILE", false, "write a report (docs/report.md); '-' writes it to standard output in place of the text"},
     {"domain", 'D', "FILE", false, "inputs that the claim is about (docs/property.md); default: every value of the input types"},

@@ -172,6 +172,7 @@ static cJSON *worst_group(const qv_audit_group *g) {
   ok = qv_json_add_int(o, "first", g->first) && ok;
   ok = qv_json_add_int(o, "step", g->step) && ok;
   ok = qv_json_add_int(o, "count", g->n) && ok;
+  ok = qv_json_add_bool(o, "pairs", g->pairs) && ok;
   ok = qv_json_add(o, "sum", interval(g->sum)) && ok;
   for (uint32_t i = 0; i < 2 && i < g->n; i++) {
     cJSON *t = cJSON_CreateObject();

@@ -170,8 +170,7 @@ static qv_status pick_acc(ox *L, const gemm *g, bool weights_first, qv_acc *acc)
   if (acc->bits == 0)
     return OX_UNSUP(L, g->x, "activations %s with weights %s: the arithmetic under profile %s is not known (or that runtime does not have it)",
                     onx_type_name(xt), onx_type_name(g->w_type), L->prof->name);
-  bool staged = acc->mode == QV_ACC_PAIR16 || acc->mode == QV_ACC_LANES;
-  if (weights_first && staged && g->win.kh * (uint64_t)g->win.kw > 1 && g->win.ic / g->win.groups > 1)
+  if (weights_first && qv_acc_staged(acc) && g->win.kh * (uint64_t)g->win.kw > 1 && g->win.ic / g->win.groups > 1)
     return OX_UNSUP(L, g->x, "profile %s adds the products in another order (channel by channel), which is not modelled", L->prof->name);
   bool depthwise = g->conv && !weights_first && g->win.groups == g->win.ic && g->win.oc == g->win.ic && same_w_zps(g);
   if (depthwise && L->prof->dw_exact)
@@ -200,7 +199,7 @@ static qv_status sums(ox *L, gemm *g, const qv_acc *acc, ox_value *y, const char
   uint32_t in;
   qv_affine a = {.win = g->win, .x_zp = g->x_zp, .w = g->w, .n_w_zp = g->n_w_zp, .w_zp = g->w_zp, .b = g->b, .acc = *acc};
   QV_TRY(ox_net_of(L, g->x, g->conv, &in));
-  if (g->as_u8 && acc->mode == QV_ACC_PAIR16) { /* otherwise the shift changes nothing */
+  if (g->as_u8 && qv_acc_pairs(acc)) { /* otherwise the shift changes nothing */
     QV_TRY(shift_to_u8(L, g, g->conv, &in));
     a.x_zp += 128;
   }

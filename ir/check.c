@@ -72,18 +72,18 @@ static qv_status check_names(const qv_net *net, qv_err *err) {
 
 static qv_status check_acc(const ctx *c, const qv_acc *a) {
   bool affine = c->n->kind == QV_AFFINE;
-  if ((unsigned)a->mode > QV_ACC_LANES || (unsigned)a->order > QV_ORDER_ANY || (unsigned)a->bias > QV_BIAS_FIRST ||
+  if ((unsigned)a->mode > QV_ACC_PAIRLANES || (unsigned)a->order > QV_ORDER_ANY || (unsigned)a->bias > QV_BIAS_FIRST ||
       (unsigned)a->pairing > QV_PAIR_K8)
     return BAD(c, QV_E_PARSE, "unknown accumulator attribute");
   if (a->mode == QV_ACC_EXACT ? a->bits != 0 : a->bits < 2 || a->bits > 64)
     return BAD(c, QV_E_PARSE, "accumulator mode %s with %d bits", qv_acc_name(a->mode), a->bits);
-  bool staged = a->mode == QV_ACC_PAIR16 || a->mode == QV_ACC_LANES;
-  if (staged && (!affine || a->bits > 62)) return BAD(c, QV_E_PARSE, "pairs and lanes belong to affine nodes of at most 62 bits");
+  if (qv_acc_staged(a) && (!affine || a->bits > 62)) return BAD(c, QV_E_PARSE, "pairs and lanes belong to affine nodes of at most 62 bits");
   if (a->raw && (!affine || a->mode == QV_ACC_SAT || a->mode == QV_ACC_TRAP))
-    return BAD(c, QV_E_PARSE, "raw (uncorrected) sums need an affine node with exact, wrap, pair16 or lanes");
-  if (a->mode != QV_ACC_PAIR16 && a->pairing != QV_PAIR_ADJACENT) return BAD(c, QV_E_PARSE, "a pairing without pair16");
-  if (a->mode == QV_ACC_LANES) {
-    if (a->lane_bits < 8 || a->lane_bits > 32 || a->lanes < 1 || a->lanes > 64)
+    return BAD(c, QV_E_PARSE, "raw (uncorrected) sums need an affine node with exact, wrap, pairs or lanes");
+  if (!qv_acc_pairs(a) && a->pairing != QV_PAIR_ADJACENT) return BAD(c, QV_E_PARSE, "a pairing without pairs");
+  if (qv_acc_lanes(a)) {
+    bool width = a->mode == QV_ACC_LANES ? a->lane_bits >= 8 && a->lane_bits <= 32 : a->lane_bits == 16;
+    if (!width || a->lanes < 1 || a->lanes > 64)
       return BAD(c, QV_E_PARSE, "%u lanes of %u bits", a->lanes, a->lane_bits);
   } else if (a->lane_bits != 0 || a->lanes != 0 || a->spill != 0 || a->lane_sat)
     return BAD(c, QV_E_PARSE, "lane attributes without mode lanes");
@@ -92,8 +92,7 @@ static qv_status check_acc(const ctx *c, const qv_acc *a) {
 
 /* Output range of an accumulating node: `fin` encloses the exact value, `any` every partial sum. */
 static void set_acc_range(const ctx *c, const qv_acc *a, qv_i128 fin_lo, qv_i128 fin_hi, qv_i128 any_lo, qv_i128 any_hi) {
-  bool staged = a->mode == QV_ACC_PAIR16 || a->mode == QV_ACC_LANES;
-  bool fits = a->mode == QV_ACC_EXACT || (!staged && any_lo >= qv_smin(a->bits) && any_hi <= qv_smax(a->bits));
+  bool fits = a->mode == QV_ACC_EXACT || (!qv_acc_staged(a) && any_lo >= qv_smin(a->bits) && any_hi <= qv_smax(a->bits));
   out(c)->lo = fits ? (int64_t)fin_lo : qv_smin(a->bits);
   out(c)->hi = fits ? (int64_t)fin_hi : qv_smax(a->bits);
 }

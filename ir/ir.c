@@ -68,6 +68,7 @@ const char *qv_acc_name(qv_acc_mode m) {
   case QV_ACC_TRAP: return "trap";
   case QV_ACC_PAIR16: return "pair16";
   case QV_ACC_LANES: return "lanes";
+  case QV_ACC_PAIRLANES: return "pairlanes";
   }
   return "?";
 }

@@ -44,8 +44,9 @@ typedef enum {
   QV_ACC_SAT,    /* a = sat(a + t), step by step, in order                                                           */
   QV_ACC_TRAP,   /* any prefix outside `bits` is undefined behaviour                                                 */
   QV_ACC_PAIR16, /* sum of sat16(t_i + t_i') over pairs, then wrap to `bits`                                         */
-  QV_ACC_LANES   /* `lanes` lanes of `lane_bits`, lane j takes terms i = j (mod lanes), spilled to the wider stage
+  QV_ACC_LANES,  /* `lanes` lanes of `lane_bits`, lane j takes terms i = j (mod lanes), spilled to the wider stage
                     every `spill` terms per lane (0 = never), then wrap to `bits`                                    */
+  QV_ACC_PAIRLANES /* the same with the pairs sat16(t_i + t_i') of PAIR16 in place of the terms, in lanes of 16 bits */
 } qv_acc_mode;
 typedef enum { QV_ORDER_KERNEL, QV_ORDER_ANY } qv_order;            /* stored weight order, or unknown                */
 typedef enum { QV_BIAS_LAST, QV_BIAS_FIRST } qv_bias_place;         /* where b enters the running sum                 */
@@ -53,17 +54,31 @@ typedef enum { QV_PAIR_ADJACENT, QV_PAIR_K8 } qv_pairing;           /* (2i,2i+1)
 
 typedef struct {
   qv_acc_mode mode;
-  uint8_t bits;            /* width of the final accumulator, 2..64 (PAIR16, LANES: 2..62); 0 iff EXACT              */
+  uint8_t bits;            /* width of the final accumulator, 2..64 (PAIR16, LANES, PAIRLANES: 2..62); 0 iff EXACT   */
   qv_order order;
   qv_bias_place bias;
-  bool raw;                /* EXACT, WRAP, PAIR16, LANES of an AFFINE only: products of uncorrected bytes x*w; zero points are corrected by row and column sums;
+  bool raw;                /* AFFINE only, not SAT or TRAP: products of uncorrected bytes x*w; zero points are corrected by row and column sums;
                               padded taps contribute the byte x_zp. False: products (x-x_zp)*(w-w_zp), padded taps 0 */
-  qv_pairing pairing;      /* PAIR16 only                                                                            */
-  uint8_t lane_bits;       /* LANES only: 8..32                                                                      */
-  bool lane_sat;           /* LANES only: lanes saturate (else wrap)                                                 */
-  uint16_t lanes;          /* LANES only: 1..64                                                                      */
-  uint32_t spill;          /* LANES only                                                                             */
+  qv_pairing pairing;      /* PAIR16, PAIRLANES only                                                                 */
+  uint8_t lane_bits;       /* LANES: 8..32; PAIRLANES: 16; else 0                                                    */
+  bool lane_sat;           /* LANES, PAIRLANES only: lanes saturate (else wrap)                                      */
+  uint16_t lanes;          /* LANES, PAIRLANES only: 1..64                                                           */
+  uint32_t spill;          /* LANES, PAIRLANES only                                                                  */
 } qv_acc;
+
+/* Which narrow stages come before the wide sum. */
+static inline bool qv_acc_pairs(const qv_acc *a) { return a->mode == QV_ACC_PAIR16 || a->mode == QV_ACC_PAIRLANES; }
+static inline bool qv_acc_lanes(const qv_acc *a) { return a->mode == QV_ACC_LANES || a->mode == QV_ACC_PAIRLANES; }
+static inline bool qv_acc_staged(const qv_acc *a) { return qv_acc_pairs(a) || qv_acc_lanes(a); }
+/* Width of the stage in bits. Pre: staged. */
+static inline int qv_acc_stage_bits(const qv_acc *a) { return a->mode == QV_ACC_LANES ? a->lane_bits : 16; }
+/* Pairs of k terms: their number; first term of pair p; how much further its second one is (which may be missing: >= k). */
+static inline size_t qv_pair_distance(const qv_acc *a) { return a->pairing == QV_PAIR_ADJACENT ? 1 : 8; }
+static inline size_t qv_pair_at(const qv_acc *a, size_t p) { return a->pairing == QV_PAIR_ADJACENT ? 2 * p : p / 8 * 16 + p % 8; }
+static inline size_t qv_pair_count(const qv_acc *a, size_t k) {
+  if (a->pairing == QV_PAIR_ADJACENT) return k / 2 + k % 2;
+  return k / 16 * 8 + (k % 16 < 8 ? k % 16 : 8);
+}
 
 /* ---- sliding window, shared by AFFINE and MAX ------------------------------------------------------------------------
  * The input tensor is read as [n][ih][iw][ic], the output as [n][oh][ow][oc]. Tap (y,x) of output position (oy,ox) reads

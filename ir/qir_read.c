@@ -437,10 +437,10 @@ static void read_acc(reader *r, qv_acc *a) {
   a->order = (qv_order)word(r, " order ", qv_qir_order, "'kernel' or 'any'");
   a->bias = (qv_bias_place)word(r, " bias ", qv_qir_bias, "'last' or 'first'");
   a->raw = word(r, " form ", qv_qir_form, "'corrected' or 'raw'") != 0;
-  if (a->mode == QV_ACC_PAIR16) a->pairing = (qv_pairing)word(r, " pairing ", qv_qir_pairing, "'adjacent' or 'k8'");
-  if (a->mode == QV_ACC_LANES) {
+  if (qv_acc_pairs(a)) a->pairing = (qv_pairing)word(r, " pairing ", qv_qir_pairing, "'adjacent' or 'k8'");
+  if (qv_acc_lanes(a)) {
     a->lanes = (uint16_t)key_number(r, " lanes ", 1, 64);
-    a->lane_bits = (uint8_t)key_number(r, " lane_bits ", 8, 32);
+    a->lane_bits = a->mode == QV_ACC_LANES ? (uint8_t)key_number(r, " lane_bits ", 8, 32) : 16;
     a->lane_sat = word(r, " lane ", qv_qir_lane, "'wrap' or 'sat'") != 0;
     a->spill = key_u32(r, " spill ");
   }

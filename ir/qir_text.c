@@ -78,7 +78,7 @@ const char *qv_qir_yes(unsigned i) { return flag(i, "no", "yes"); }
 const char *qv_qir_kind(unsigned i) { return i < QV_KINDS ? qv_kind_name((qv_kind)i) : NULL; }
 const char *qv_qir_dtype(unsigned i) { return i < QV_DTYPES ? qv_dtype_name((qv_dtype)i) : NULL; }
 const char *qv_qir_rq(unsigned i) { return i <= QV_RQ_MEANF ? qv_rq_name((qv_rq)i) : NULL; }
-const char *qv_qir_acc(unsigned i) { return i <= QV_ACC_LANES ? qv_acc_name((qv_acc_mode)i) : NULL; }
+const char *qv_qir_acc(unsigned i) { return i <= QV_ACC_PAIRLANES ? qv_acc_name((qv_acc_mode)i) : NULL; }
 
 unsigned qv_qir_rq_fields(qv_rq fn) {
   switch (fn) {

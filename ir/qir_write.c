@@ -118,10 +118,10 @@ static void write_acc(qv_buf *o, const qv_acc *a) {
   put_word(o, " order ", qv_qir_order(a->order));
   put_word(o, " bias ", qv_qir_bias(a->bias));
   put_word(o, " form ", qv_qir_form(a->raw));
-  if (a->mode == QV_ACC_PAIR16) put_word(o, " pairing ", qv_qir_pairing(a->pairing));
-  if (a->mode == QV_ACC_LANES) {
+  if (qv_acc_pairs(a)) put_word(o, " pairing ", qv_qir_pairing(a->pairing));
+  if (qv_acc_lanes(a)) {
     put(o, " lanes ", a->lanes);
-    put(o, " lane_bits ", a->lane_bits);
+    if (a->mode == QV_ACC_LANES) put(o, " lane_bits ", a->lane_bits);
     put_word(o, " lane ", qv_qir_lane(a->lane_sat));
     put(o, " spill ", a->spill);
   }

@@ -75,7 +75,8 @@ static bool is_modular(const qv_affine *a, const bounds *b) {
   case QV_ACC_SAT:
   case QV_ACC_TRAP: return b->any <= top;                                                /* no prefix in any order leaves the range */
   case QV_ACC_PAIR16: return 2 * b->term <= INT16_MAX;                                   /* no pair saturates */
-  case QV_ACC_LANES: return (a->acc.raw ? b->raw : b->any) <= qv_smax(a->acc.lane_bits); /* no lane leaves its range */
+  case QV_ACC_LANES:
+  case QV_ACC_PAIRLANES: return (a->acc.raw ? b->raw : b->any) <= qv_smax(a->acc.lane_bits); /* no pair or lane leaves its range */
   }
   return false;
 }

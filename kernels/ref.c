@@ -54,28 +54,32 @@ static bool run_trap(int64_t *out, const qv_acc *a, const terms *t, int64_t b) {
   return ok && s >= lo && s <= hi;
 }
 
-/* Partner of term i in its pair, or t->k when it has none (the missing product is 0). Only the first of a pair asks. */
-static size_t partner(const qv_acc *a, size_t i) { return a->pairing == QV_PAIR_ADJACENT ? i + 1 : i + 8; }
-static bool pair_first(const qv_acc *a, size_t i) { return a->pairing == QV_PAIR_ADJACENT ? i % 2 == 0 : i % 16 < 8; }
+/* Pair p; a missing second term is 0. */
+static int64_t pair(const qv_acc *a, const terms *t, size_t p) {
+  size_t i = qv_pair_at(a, p), j = i + qv_pair_distance(a);
+  return qv_clamp64(term(t, i) + (j < t->k ? term(t, j) : 0), INT16_MIN, INT16_MAX);
+}
 
 static int64_t run_pair16(const qv_acc *a, const terms *t) {
   int64_t s = 0;
-  for (size_t i = 0; i < t->k; i++) {
-    if (!pair_first(a, i)) continue;
-    size_t j = partner(a, i);
-    s += qv_clamp64(term(t, i) + (j < t->k ? term(t, j) : 0), INT16_MIN, INT16_MAX);
-  }
+  for (size_t p = 0, n = qv_pair_count(a, t->k); p < n; p++) s += pair(a, t, p);
   return s;
 }
 
+static int64_t lane_add(const qv_acc *a, int64_t lane, int64_t v) {
+  return a->lane_sat ? qv_clamp64(lane + v, qv_smin(a->lane_bits), qv_smax(a->lane_bits)) : qv_wrap(lane + v, a->lane_bits);
+}
+
+/* Lanes of terms, or of pairs. */
 static int64_t run_lanes(const qv_acc *a, const terms *t) {
+  bool pairs = a->mode == QV_ACC_PAIRLANES;
+  size_t n = pairs ? qv_pair_count(a, t->k) : t->k;
   int64_t wide = 0;
   for (size_t j = 0; j < a->lanes; j++) {
     int64_t lane = 0;
     uint32_t steps = 0;
-    for (size_t i = j; i < t->k; i += a->lanes) {
-      int64_t v = lane + term(t, i);
-      lane = a->lane_sat ? qv_clamp64(v, qv_smin(a->lane_bits), qv_smax(a->lane_bits)) : qv_wrap(v, a->lane_bits);
+    for (size_t i = j; i < n; i += a->lanes) {
+      lane = lane_add(a, lane, pairs ? pair(a, t, i) : term(t, i));
       if (a->spill != 0 && ++steps == a->spill) {
         wide += lane;
         lane = 0;
@@ -99,7 +103,8 @@ bool qv_acc_run(int64_t *out, const qv_acc *a, size_t k, const int64_t *x, const
   case QV_ACC_SAT: *out = run_sat(a, &t, b); return true;
   case QV_ACC_TRAP: return run_trap(out, a, &t, b);
   case QV_ACC_PAIR16: s = run_pair16(a, &t); break;
-  case QV_ACC_LANES: s = run_lanes(a, &t); break;
+  case QV_ACC_LANES:
+  case QV_ACC_PAIRLANES: s = run_lanes(a, &t); break;
   }
   s += correction(&t) + b;
   *out = a->mode == QV_ACC_EXACT ? s : qv_wrap(s, a->bits);

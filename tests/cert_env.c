@@ -129,6 +129,7 @@ static bool stays(const qv_acc *a, int bits, const oracle_bound *b) {
   case QV_ACC_TRAP: return fits(a->order == QV_ORDER_ANY ? b->any : b->prefix, bits);
   case QV_ACC_PAIR16: return fits(b->stage, 16) && fits(b->final, bits);
   case QV_ACC_LANES: return fits(b->stage, a->lane_bits) && fits(b->final, bits);
+  case QV_ACC_PAIRLANES: return fits(b->stage, 16) && fits(b->final, bits);
   }
   return false;
 }

@@ -311,7 +311,7 @@ static bool poke_affine(qv_affine *a, qv_rng *r, const char **what) {
     *what = "mode";
     if (a->acc.mode == QV_ACC_WRAP) a->acc.mode = QV_ACC_SAT, a->acc.raw = false;
     else if (a->acc.mode == QV_ACC_SAT) a->acc.mode = QV_ACC_TRAP;
-    else if (a->acc.mode == QV_ACC_PAIR16) a->acc.pairing = a->acc.pairing == QV_PAIR_K8 ? QV_PAIR_ADJACENT : QV_PAIR_K8;
+    else if (qv_acc_pairs(&a->acc)) a->acc.pairing = a->acc.pairing == QV_PAIR_K8 ? QV_PAIR_ADJACENT : QV_PAIR_K8;
     else if (a->acc.mode == QV_ACC_LANES) a->acc.lane_bits--;
     else return false;
   }

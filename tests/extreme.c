@@ -44,9 +44,9 @@ static qv_acc extreme_acc(qv_rng *r) {
   a.bias = (qv_bias_place)qv_rng_range(r, 0, QV_BIAS_FIRST);
   a.raw = qv_rng_range(r, 0, 2) == 0;
   if (a.mode != QV_ACC_EXACT) a.bits = (uint8_t)qv_rng_range(r, 2, 64);
-  if (a.mode == QV_ACC_PAIR16) a.pairing = (qv_pairing)qv_rng_range(r, 0, QV_PAIR_K8);
-  if (a.mode == QV_ACC_LANES) {
-    a.lane_bits = (uint8_t)qv_rng_range(r, 8, 32);
+  if (qv_acc_pairs(&a)) a.pairing = (qv_pairing)qv_rng_range(r, 0, QV_PAIR_K8);
+  if (qv_acc_lanes(&a)) {
+    a.lane_bits = a.mode == QV_ACC_LANES ? (uint8_t)qv_rng_range(r, 8, 32) : 16;
     a.lanes = (uint16_t)qv_rng_range(r, 1, 64);
     a.lane_sat = qv_rng_range(r, 0, 1);
     a.spill = (uint32_t)extreme_int(r, 0, UINT32_MAX);

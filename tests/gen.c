@@ -154,20 +154,19 @@ static qv_acc random_acc(gen *g, uint32_t allowed_here) {
   uint32_t ok = g->o.modes & allowed_here;
   a.mode = QV_ACC_EXACT;
   if (ok != 0) {
-    do a.mode = (qv_acc_mode)qv_rng_range(r, 0, QV_ACC_LANES);
+    do a.mode = (qv_acc_mode)qv_rng_range(r, 0, QV_ACC_PAIRLANES);
     while (((ok >> a.mode) & 1u) == 0);
   }
   if (g->o.layers && chance(r, 85) && mode_allowed(g, QV_ACC_WRAP)) a.mode = QV_ACC_WRAP;
   if (a.mode == QV_ACC_EXACT) return a;
   a.bits = (uint8_t)(g->o.layers || chance(r, 50) ? 32 : upto(r, a.mode == QV_ACC_TRAP ? 20 : 8, 64));
-  if ((a.mode == QV_ACC_PAIR16 || a.mode == QV_ACC_LANES) && a.bits > 62) a.bits = 62;
+  if (qv_acc_staged(&a) && a.bits > 62) a.bits = 62;
   a.order = chance(r, 80) ? QV_ORDER_KERNEL : QV_ORDER_ANY;
   a.bias = chance(r, 50) ? QV_BIAS_LAST : QV_BIAS_FIRST;
   a.raw = a.mode != QV_ACC_SAT && a.mode != QV_ACC_TRAP && chance(r, 30);
-  if (a.mode == QV_ACC_PAIR16) {
-    a.pairing = chance(r, 50) ? QV_PAIR_ADJACENT : QV_PAIR_K8;
-  } else if (a.mode == QV_ACC_LANES) {
-    a.lane_bits = (uint8_t)upto(r, 8, 32);
+  if (qv_acc_pairs(&a)) a.pairing = chance(r, 50) ? QV_PAIR_ADJACENT : QV_PAIR_K8;
+  if (qv_acc_lanes(&a)) {
+    a.lane_bits = a.mode == QV_ACC_LANES ? (uint8_t)upto(r, 8, 32) : 16;
     a.lane_sat = chance(r, 50);
     a.lanes = (uint16_t)upto(r, 1, chance(r, 50) ? 8 : 64);
     a.spill = chance(r, 50) ? 0 : upto(r, 1, 20);

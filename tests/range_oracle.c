@@ -88,7 +88,9 @@ static bool paired(const qv_acc *a, size_t i, size_t j) {
   return a->pairing == QV_PAIR_ADJACENT ? i / 2 == j / 2 : i / 16 == j / 16 && i % 8 == j % 8;
 }
 
-static void pair_stage(oracle_bound *r, const qv_acc *a, const qv_itv *t, size_t k) {
+/* The sums of the pairs in order of their first terms, also into sums[] if that is given; returns their number. */
+static size_t pair_stage(oracle_bound *r, const qv_acc *a, const qv_itv *t, size_t k, qv_itv *sums) {
+  size_t n = 0;
   if (a->order == QV_ORDER_ANY) {
     qv_itv any = point(0);
     for (size_t i = 0; i < k; i++) {
@@ -96,15 +98,19 @@ static void pair_stage(oracle_bound *r, const qv_acc *a, const qv_itv *t, size_t
       for (size_t j = 0; j < i; j++) any = hull(any, plus(t[i], t[j]));
     }
     stage(r, any, 16);
-    return;
+    return 0;
   }
   for (size_t i = 0; i < k; i++) {
     size_t j = i + 1;
     bool second = false;
     for (size_t p = 0; p < i; p++) second = second || paired(a, p, i);
     while (j < k && !paired(a, i, j)) j++;
-    if (!second) stage(r, j < k ? plus(t[i], t[j]) : t[i], 16);
+    if (second) continue;
+    qv_itv v = j < k ? plus(t[i], t[j]) : t[i];
+    stage(r, v, 16);
+    if (sums != NULL) sums[n++] = v;
   }
+  return n;
 }
 
 static void lane_stage(oracle_bound *r, const qv_acc *a, const qv_itv *t, size_t k) {
@@ -131,8 +137,10 @@ void oracle_run(oracle_bound *r, const oracle_terms *o) {
   *r = (oracle_bound){.final = plus(sum_all(o->t, o->k), b), .any = plus(subsets(o->t, o->k), with_zero(b))};
   r->prefix = hull(prefixes(o->t, o->k, a->bias == QV_BIAS_FIRST ? o->b : 0), r->final);
   const qv_itv *staged = a->raw ? o->byte : o->t;
-  if (a->mode == QV_ACC_PAIR16) pair_stage(r, a, staged, o->k);
-  if (a->mode == QV_ACC_LANES) lane_stage(r, a, staged, o->k);
+  static qv_itv sums[ORACLE_TERMS];
+  if (a->mode == QV_ACC_PAIR16) (void)pair_stage(r, a, staged, o->k, NULL);
+  if (a->mode == QV_ACC_LANES || (a->mode == QV_ACC_PAIRLANES && a->order == QV_ORDER_ANY)) lane_stage(r, a, staged, o->k);
+  else if (a->mode == QV_ACC_PAIRLANES) lane_stage(r, a, sums, pair_stage(r, a, staged, o->k, sums));
   if (!a->raw) return;
   r->raw_sum = sum_all(o->byte, o->k);
   r->raw_prefix = prefixes(o->byte, o->k, 0);

@@ -21,7 +21,7 @@ typedef struct {
   qv_itv final, prefix, any;
   qv_itv stage;               /* PAIR16, LANES */
   uint32_t n_stage;
-  bool bad[ORACLE_TERMS];
+  bool bad[2 * ORACLE_TERMS];
   qv_itv raw_sum, raw_prefix, row, fix, all;
   int64_t col;
 } oracle_bound;

@@ -264,6 +264,8 @@ static const qv_kernel more[] = {
     {.name = "k8", .summary = "", .acc = {.mode = QV_ACC_PAIR16, .bits = 32, .raw = true, .pairing = QV_PAIR_K8}},
     {.name = "sat", .summary = "", .x_signed = true, .acc = {.mode = QV_ACC_LANES, .bits = 32, .raw = true, .lane_bits = 16, .lanes = 3, .spill = 5, .lane_sat = true}},
     {.name = "wrap", .summary = "", .x_signed = true, .acc = {.mode = QV_ACC_LANES, .bits = 32, .raw = true, .lane_bits = 16, .lanes = 4, .spill = 3}},
+    {.name = "pairs in lanes, sat", .summary = "", .acc = {.mode = QV_ACC_PAIRLANES, .bits = 32, .raw = true, .lane_bits = 16, .lanes = 2, .spill = 2, .lane_sat = true}},
+    {.name = "k8 in lanes, wrap", .summary = "", .acc = {.mode = QV_ACC_PAIRLANES, .bits = 32, .raw = true, .lane_bits = 16, .lanes = 3, .pairing = QV_PAIR_K8}},
 };
 
 static const qv_kernel *nth_kernel(size_t i) {
@@ -285,35 +287,41 @@ static void test_enumerated(void **s) {
   }
 }
 
-/* Groups that leave their stage for some bytes, from the weights alone: rule P1 for u8 pairs; for s8 lanes every window's two
- * extreme sums, a saturating lane's after each term. */
-static uint64_t plain_any(const qv_affine *a) {
+/* Groups that leave their stage for some bytes, from the weights alone: rule P1 for u8 pairs; for lanes every window's two
+ * extreme sums, a saturating lane's after each term or pair. */
+static uint64_t plain_any(const qv_affine *a, bool x_signed) {
   size_t k = (size_t)a->win.kh * a->win.kw * (a->win.ic / a->win.groups);
   uint64_t bad = 0;
+  int32_t x0 = x_signed ? -128 : 0, x1 = x_signed ? 127 : 255;
   for (size_t o = 0; o < a->win.oc; o++) {
     const int32_t *w = a->w + o * k;
-    size_t d = a->acc.pairing == QV_PAIR_K8 ? 8 : 1;
-    for (size_t i = 0; a->acc.mode == QV_ACC_PAIR16 && i < k; i++) {
-      if (i % (2 * d) >= d) continue;
-      int32_t v = i + d < k ? w[i + d] : 0, up = (w[i] > 0 ? w[i] : 0) + (v > 0 ? v : 0), down = (w[i] < 0 ? w[i] : 0) + (v < 0 ? v : 0);
-      bad += up > 128 || down < -128;
+    size_t d = a->acc.pairing == QV_PAIR_K8 ? 8 : 1, n = 0;
+    int64_t *most = test_malloc(k * sizeof *most), *least = test_malloc(k * sizeof *least); /* of the terms, or of the pairs */
+    bool pairs = a->acc.mode != QV_ACC_LANES;
+    for (size_t i = 0; i < k; i++) {
+      if (pairs && i % (2 * d) >= d) continue;
+      int32_t v = pairs && i + d < k ? w[i + d] : 0, up = (w[i] > 0 ? w[i] : 0) + (v > 0 ? v : 0), down = (w[i] < 0 ? w[i] : 0) + (v < 0 ? v : 0);
+      bad += pairs && (up > 128 || down < -128);
+      most[n] = up * x1 + down * x0;
+      least[n++] = up * x0 + down * x1;
     }
     size_t lanes = a->acc.lanes;
-    for (size_t j = 0; a->acc.mode == QV_ACC_LANES && j < lanes; j++) {
-      size_t per = a->acc.spill != 0 ? a->acc.spill : k + 1;
-      for (size_t first = j; first < k; first += lanes * per) {
+    for (size_t j = 0; a->acc.mode != QV_ACC_PAIR16 && j < lanes; j++) {
+      size_t per = a->acc.spill != 0 ? a->acc.spill : n + 1;
+      for (size_t first = j; first < n; first += lanes * per) {
         int64_t lo = 0, hi = 0;
         bool any = false, last = false;
-        for (size_t m = 0; m < per && first + lanes * m < k; m++) {
-          int32_t x = w[first + lanes * m];
-          lo += x > 0 ? -128 * x : 127 * x;
-          hi += x > 0 ? 127 * x : -128 * x;
+        for (size_t m = 0; m < per && first + lanes * m < n; m++) {
+          lo += least[first + lanes * m];
+          hi += most[first + lanes * m];
           last = lo < -32768 || hi > 32767;
           any = any || last;
         }
         bad += a->acc.lane_sat ? any : last;
       }
     }
+    test_free(most);
+    test_free(least);
   }
   return bad;
 }
@@ -325,7 +333,7 @@ static void plain_count(uint64_t *n, uint64_t *unsafe, int64_t *least, const qv_
   *n = *unsafe = 0;
   *least = INT64_MAX;
   for (uint32_t o = 0; o < oc; o++) {
-    bool bad[ORACLE_TERMS] = {0};
+    bool bad[2 * ORACLE_TERMS] = {0};
     for (size_t e = o; e < qv_elems(&net->tensor[d->out]); e += oc) {
       oracle_at(b, net, d, e, NULL, r);
       for (uint32_t i = 0; i < b->n_stage; i++) bad[i] = bad[i] || b->bad[i];
@@ -343,12 +351,12 @@ static void check_row(const qv_net *net, const qv_proof *p, const qv_audit_row *
   uint64_t n, unsafe;
   int64_t least;
   plain_count(&n, &unsafe, &least, net, d, &p->range.tensor[d->in[0]], row->bits);
-  if (row->n != n || row->unsafe != unsafe || row->unsafe_any != plain_any(&d->u.affine) || room(g->sum, row->bits) != least)
+  if (row->n != n || row->unsafe != unsafe || row->unsafe_any != plain_any(&d->u.affine, net->tensor[d->in[0]].type == QV_I8) || room(g->sum, row->bits) != least)
     fail_msg("net %d: %llu groups, %llu unsafe, %llu for some bytes, room %lld; recount %llu, %llu, %llu, %lld", (int)seed, (unsigned long long)row->n,
              (unsigned long long)row->unsafe, (unsigned long long)row->unsafe_any, (long long)room(g->sum, row->bits), (unsigned long long)n,
-             (unsigned long long)unsafe, (unsigned long long)plain_any(&d->u.affine), (long long)least);
+             (unsigned long long)unsafe, (unsigned long long)plain_any(&d->u.affine, net->tensor[d->in[0]].type == QV_I8), (long long)least);
   assert_true(g->n >= 1 && g->element % d->u.affine.win.oc == g->channel && g->element < qv_elems(&net->tensor[d->out]));
-  if (g->n > 2 || d->u.affine.acc.lane_sat) return; /* one or two terms: the sum is theirs */
+  if (g->n > 2 || g->pairs || d->u.affine.acc.lane_sat) return; /* one or two terms: the sum is theirs */
   int64_t lo = 0, hi = 0;
   for (uint32_t i = 0; i < g->n; i++) {
     int64_t a = g->w[i] * g->x[i].lo, b = g->w[i] * g->x[i].hi;

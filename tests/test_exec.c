@@ -183,7 +183,7 @@ static void large_nets(void **state) {
 /* Only affine nodes and steps, in every accumulator mode. */
 static void accumulators(void **state) {
   (void)state;
-  for (unsigned mode = 0; mode <= QV_ACC_LANES; mode++)
+  for (unsigned mode = 0; mode <= QV_ACC_PAIRLANES; mode++)
     for (uint64_t i = 0; i < 60 * effort(); i++)
       check_net(
           "accumulator", i,
@@ -247,6 +247,10 @@ static void accumulators_at_the_edge(void **state) {
     check_edge("lanes, sat", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .lane_sat = true}, 400, 127, 1, 0,
                32767 + d);
     check_edge("lanes, raw", (qv_acc){.mode = QV_ACC_LANES, .bits = 32, .lanes = 1, .lane_bits = 16, .raw = true}, 400, 127, 128, 127,
+               255 + d);
+    check_edge("lanes of pairs", (qv_acc){.mode = QV_ACC_PAIRLANES, .bits = 32, .lanes = 1, .lane_bits = 16, .lane_sat = true}, 400, 127, 1, 0,
+               32767 + d);
+    check_edge("lanes of pairs, raw", (qv_acc){.mode = QV_ACC_PAIRLANES, .bits = 32, .lanes = 1, .lane_bits = 16, .raw = true}, 400, 127, 128, 127,
                255 + d);
     check_edge("exact, 32 bits", (qv_acc){.mode = QV_ACC_EXACT}, 600, 127, 32767, 0, (65537 + d) * 32767);
     check_edge("exact, 40 bits", (qv_acc){.mode = QV_ACC_EXACT}, 3000, 127, 32767, 0, (int64_t)3000 * 127 * 32767 + d * 32767);

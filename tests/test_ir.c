@@ -259,7 +259,7 @@ static void test_nodes(void **state) {
 
 static void test_acc(void **state) {
   (void)state;
-  BREAK(AFFINE, AF.acc.mode = (qv_acc_mode)6);
+  BREAK(AFFINE, AF.acc.mode = (qv_acc_mode)7);
   BREAK(AFFINE, AF.acc.order = (qv_order)2);
   BREAK(AFFINE, AF.acc.bias = (qv_bias_place)2);
   BREAK(AFFINE, AF.acc.bits = 8);
@@ -286,6 +286,15 @@ static void test_acc(void **state) {
   BREAK(AFFINE, LANES, AF.acc.lanes = 0);
   BREAK(AFFINE, LANES, AF.acc.lanes = 65);
   BREAK(AFFINE, LANES, AF.acc.pairing = QV_PAIR_K8);
+#define PAIRLANES LANES, AF.acc.mode = QV_ACC_PAIRLANES
+  FINE(AFFINE, INT32_MIN, INT32_MAX, PAIRLANES, AF.acc.pairing = QV_PAIR_K8, AF.acc.lane_sat = true, AF.acc.spill = 3);
+  BREAK(AFFINE, PAIRLANES, AF.acc.lane_bits = 15);
+  BREAK(AFFINE, PAIRLANES, AF.acc.lane_bits = 17);
+  BREAK(AFFINE, PAIRLANES, AF.acc.bits = 63);
+  BREAK(AFFINE, PAIRLANES, AF.acc.lanes = 0);
+  BREAK(AFFINE, PAIRLANES, AF.acc.lanes = 65);
+  BREAK(SUM, SM.acc = WRAP32, SM.acc.mode = QV_ACC_PAIRLANES, SM.acc.lanes = 8, SM.acc.lane_bits = 16);
+#undef PAIRLANES
 #undef LANES
 }
 

@@ -1,4 +1,5 @@
-/* The pair and lane accumulators against real hardware and against arithmetic: _mm256_maddubs_epi16 on this CPU, the closed
+/* The pair and lane accumulators against real hardware and against arithmetic: _mm256_maddubs_epi16 on this CPU, alone and added
+ * into int16 lanes by _mm256_adds_epi16 (FBGEMM's 16-bit accumulation) or _mm256_add_epi16, the closed
  * forms for pairs by enumeration, and the int16 lanes of smull/smlal written out in C. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,6 +53,46 @@ __attribute__((target("avx2"))) static bool can_saturate(int8_t b0, int8_t b1) {
   return !_mm256_testz_si256(differ, differ);
 }
 
+enum { K = 200 }; /* products of a row */
+
+/* One row a against 16 columns b[i][column] the way FBGEMM's 16-bit kernels do it: two bytes of a broadcast, vpmaddubsw, and a
+ * saturating (or plain) addition to an int16 lane per column, which is added to 32 bits and cleared every `spill` pairs. */
+__attribute__((target("avx2"))) static void acc16(int32_t *out, const uint8_t *a, const int8_t (*b)[16], int k, int spill, bool sat) {
+  __m256i lane = _mm256_setzero_si256(), wide[2] = {lane, lane};
+  for (int p = 0; 2 * p < k; p++) {
+    int8_t col[32];
+    uint8_t a1 = 2 * p + 1 < k ? a[2 * p + 1] : 0;
+    for (int j = 0; j < 16; j++) col[2 * j] = b[2 * p][j], col[2 * j + 1] = 2 * p + 1 < k ? b[2 * p + 1][j] : 0;
+    __m256i x = _mm256_set1_epi16((int16_t)(uint16_t)(a[2 * p] | a1 << 8));
+    __m256i v = _mm256_maddubs_epi16(x, _mm256_loadu_si256((const __m256i_u *)(const void *)col));
+    lane = sat ? _mm256_adds_epi16(lane, v) : _mm256_add_epi16(lane, v);
+    if ((p + 1) % spill != 0 && 2 * p + 2 < k) continue;
+    wide[0] = _mm256_add_epi32(wide[0], _mm256_cvtepi16_epi32(_mm256_castsi256_si128(lane)));
+    wide[1] = _mm256_add_epi32(wide[1], _mm256_cvtepi16_epi32(_mm256_extracti128_si256(lane, 1)));
+    lane = _mm256_setzero_si256();
+  }
+  _mm256_storeu_si256((__m256i_u *)(void *)out, wide[0]);
+  _mm256_storeu_si256((__m256i_u *)(void *)(out + 8), wide[1]);
+}
+
+/* One dot product with 16 lanes: pair p goes to lane p mod 16. Never spilled. */
+__attribute__((target("avx2"))) static int64_t dot16(const uint8_t *a, const int8_t *b, int k, bool sat) {
+  __m256i lane = _mm256_setzero_si256();
+  int16_t lanes[16];
+  int64_t s = 0;
+  for (int i = 0; i < k; i += 32) {
+    uint8_t x[32] = {0};
+    int8_t y[32] = {0};
+    memcpy(x, a + i, (size_t)(k - i < 32 ? k - i : 32));
+    memcpy(y, b + i, (size_t)(k - i < 32 ? k - i : 32));
+    __m256i v = _mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i_u *)(const void *)x), _mm256_loadu_si256((const __m256i_u *)(const void *)y));
+    lane = sat ? _mm256_adds_epi16(lane, v) : _mm256_add_epi16(lane, v);
+  }
+  _mm256_storeu_si256((__m256i_u *)(void *)lanes, lane);
+  for (int j = 0; j < 16; j++) s += lanes[j];
+  return s;
+}
+
 static bool have_avx2(void) {
   if (__builtin_cpu_supports("avx2")) return true;
   printf("SKIPPED: this CPU has no AVX2\n");
@@ -64,7 +105,51 @@ static bool have_avx2(void) {
 }
 static void maddubs(int16_t *out, const uint8_t *a, const int8_t *b) { (void)out, (void)a, (void)b; }
 static bool can_saturate(int8_t b0, int8_t b1) { return b0 > b1; }
+enum { K = 200 };
+static void acc16(int32_t *out, const uint8_t *a, const int8_t (*b)[16], int k, int spill, bool sat) { (void)out, (void)a, (void)b, (void)k, (void)spill, (void)sat; }
+static int64_t dot16(const uint8_t *a, const int8_t *b, int k, bool sat) { return (void)a, (void)b, k + sat; }
 #endif
+
+static int64_t row(const qv_acc *a, int k, const uint8_t *x, const int8_t *w, size_t stride) {
+  static int64_t xs[K], ws[K];
+  static bool inside[K];
+  int64_t y = 0;
+  for (int i = 0; i < k; i++) xs[i] = x[i], ws[i] = w[(size_t)i * stride], inside[i] = true;
+  assert_true(qv_acc_run(&y, a, (size_t)k, xs, ws, inside, 0, 0, 0));
+  return y;
+}
+
+/* Pairs in int16 lanes: the reference and the instructions, with lanes that saturate or wrap in some of the rows. */
+static void hardware_pairlanes(void **state) {
+  (void)state;
+  qv_rng r = {2611};
+  uint64_t moved = 0, n = 0;
+  if (!have_avx2()) skip();
+  for (unsigned it = 0; it < 2000 * rn_multiplier(); it++) {
+    uint8_t a[K];
+    int8_t b[K][16], t[16][K];
+    int32_t got[16];
+    bool sat = it % 2 == 0;
+    int k = (int)qv_rng_range(&r, 1, K), spill = (int)qv_rng_range(&r, 1, it % 3 == 0 ? 128 : 9), most = it % 5 == 0 ? 127 : 40;
+    for (int i = 0; i < k; i++) {
+      a[i] = (uint8_t)edge(&r, 0, 255);
+      for (int j = 0; j < 16; j++) b[i][j] = t[j][i] = (int8_t)edge(&r, -most - 1, most);
+    }
+    qv_acc acc = {.mode = QV_ACC_PAIRLANES, .bits = 32, .raw = true, .lane_bits = 16, .lanes = 1, .lane_sat = sat, .spill = (uint32_t)spill};
+    acc16(got, a, (const int8_t(*)[16])b, k, spill, sat);
+    for (int j = 0; j < 16; j++, n++) {
+      int64_t exact = 0, want = row(&acc, k, a, &b[0][j], 16);
+      for (int i = 0; i < k; i++) exact += a[i] * b[i][j];
+      if (got[j] != want) fail_msg("row %u column %d: the CPU says %d, the reference %lld", it, j, got[j], (long long)want);
+      moved += want != exact;
+    }
+    acc.lanes = 16;
+    acc.spill = 0;
+    assert_int_equal(dot16(a, t[3], k, sat), row(&acc, k, a, t[3], 1));
+  }
+  printf("%llu sums of pairs in int16 lanes on the CPU, %llu not exact\n", (unsigned long long)n, (unsigned long long)moved);
+  assert_true(moved > n / 20 && moved < n - n / 20);
+}
 
 static void hardware_pairs(void **state) {
   (void)state;
@@ -172,6 +257,6 @@ static void neon_lanes(void **state) {
 
 int main(void) {
   const struct CMUnitTest t[] = {cmocka_unit_test(hardware_pairs), cmocka_unit_test(rule_p1_hardware), cmocka_unit_test(rules_enumerated),
-                                 cmocka_unit_test(neon_lanes)};
+                                 cmocka_unit_test(neon_lanes), cmocka_unit_test(hardware_pairlanes)};
   return cmocka_run_group_tests(t, NULL, NULL);
 }

@@ -93,7 +93,7 @@ static void first_layers(void **state) {
   int reached = 0;
   for (int it = effort(300); it > 0; it--) {
     qv_rng r = {90000 + (uint64_t)it};
-    uint32_t modes = 1u << (it % 6);
+    uint32_t modes = 1u << (it % 7);
     qv_net *net = gen_net(&r, &(gen_opts){.max_in = 200, .in_bits = 8, .max_nodes = 1, .max_elems = 400, .modes = modes, .kinds = 1u << QV_AFFINE});
     assert_non_null(net);
     qv_err err = {0};

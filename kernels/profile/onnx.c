@@ -13,6 +13,10 @@
 /* Lane j of 8 takes products k = j mod 8. Spilled every two: k and k+8 of each block of 16 share an int16 lane, then widen. */
 #define LANES8(s)                                                                                                          \
   {.mode = QV_ACC_LANES, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST, .raw = true, .lane_bits = 16, .lanes = 8, .spill = (s)}
+/* vpmaddubsw, vpaddsw; the kernel is called for blocks of K = 256 products, and adds its int16 lanes to 32 bits after each. */
+#define ACC16                                                                                                              \
+  {.mode = QV_ACC_PAIRLANES, .bits = 32, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_LAST, .raw = true, .pairing = QV_PAIR_ADJACENT, \
+   .lane_bits = 16, .lanes = 1, .lane_sat = true, .spill = 128}
 #define ALL(a) .acc = {{a, a}, {a, a}}
 
 static const qv_onnx_profile profiles[] = {
@@ -49,6 +53,10 @@ static const qv_onnx_profile profiles[] = {
      .summary = "PyTorch on x86-64 with FBGEMM, 32-bit accumulation, AVX2 or AVX-512 without VNNI",
      .evidence = "source of FBGEMM; lane facts measured",
      .rq = QV_ORQ_F32, .qdq = QV_QDQ_REAL, .acc = {{{.bits = 0}, PAIR16}}, .qoperator = true},
+    {.name = "fbgemm-acc16",
+     .summary = "PyTorch on x86-64 with FBGEMM, 16-bit accumulation: saturating pairs added into a saturating int16 lane, emptied every 128 pairs",
+     .evidence = "source of FBGEMM (K blocks of 256, no outlier split); the instructions, measured",
+     .rq = QV_ORQ_F32, .qdq = QV_QDQ_REAL, .acc = {{{.bits = 0}, ACC16}}, .qoperator = true},
     {.name = "qnnpack",
      .summary = "PyTorch with QNNPACK: zero points subtracted first",
      .evidence = "source of QNNPACK (SSE2); its int16 saturation never shows in 8-bit results",

@@ -48,6 +48,7 @@ static ce_result one(uint64_t seed, char *text, size_t room) {
                    .rqs = 1u << QV_RQ_D | 1u << QV_RQ_U};
   if (g.kinds == 0) g.kinds = ((1u << QV_KINDS) - 1) & ~(1u << QV_OPAQUE);
   g.kinds &= ~(1u << QV_THRESHOLD); /* not yet known to the checker */
+  if (g.modes == 0) g.modes = ~(1u << QV_ACC_PAIRLANES); /* until the checker knows it */
   qv_net *net = gen_net(&r, &g);
   if (net == NULL) abort();
   if (seed % 16 == 5 || seed % 16 == 10) provoke(net, &r);
