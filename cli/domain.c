@@ -16,6 +16,7 @@ static qv_status read_domain(qv_property *p, const char *path, const qv_net *net
   bool canonical = b.n >= sizeof first - 1 && memcmp(b.p, first, sizeof first - 1) == 0;
   st = canonical ? qv_property_read(p, (char *)b.p, b.n, net, err) : qv_property_read_domain(p, (char *)b.p, b.n, net, err);
   qv_buf_free(&b);
+  if (st == QV_OK && p->claim != QV_CLAIM_OVERFLOW) st = QV_FAIL(err, QV_E_PARSE, "a claim about robustness; this command needs one about overflow");
   return st;
 }
 

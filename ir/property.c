@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/prop_scan.h"
+
 static const qv_tensor *input(const qv_net *net, uint32_t i) { return &net->tensor[net->in[i].tensor]; }
 
 qv_status qv_property_whole(qv_property *p, const qv_net *net, int acc_bits, qv_err *err) {
@@ -15,6 +17,7 @@ qv_status qv_property_whole(qv_property *p, const qv_net *net, int acc_bits, qv_
 }
 
 bool qv_property_is_default(const qv_property *p) {
+  if (p->claim != QV_CLAIM_OVERFLOW) return false;
   for (uint32_t i = 0; i < p->n_in; i++)
     if (p->in[i].n != 0) return false;
   return p->acc_bits == 0;
@@ -22,6 +25,12 @@ bool qv_property_is_default(const qv_property *p) {
 
 qv_itv qv_property_hull(const qv_property *p, uint32_t i, const qv_tensor *t) {
   const qv_prop_input *in = &p->in[i];
+  if (in->point != NULL) {
+    size_t n = p->n_points * qv_elems(t);
+    qv_itv h = {in->point[0], in->point[0]};
+    for (size_t e = 1; e < n; e++) h = qv_itv_hull(h, (qv_itv){in->point[e], in->point[e]});
+    return h;
+  }
   qv_itv v = in->n == 0 ? (qv_itv){t->lo, t->hi} : in->itv[0];
   for (size_t e = 1; e < in->n; e++) v = qv_itv_hull(v, in->itv[e]);
   return v;
@@ -29,12 +38,26 @@ qv_itv qv_property_hull(const qv_property *p, uint32_t i, const qv_tensor *t) {
 
 void qv_property_clear(qv_property *p) { qv_arena_clear(&p->arena); }
 
+static void write_points(qv_buf *out, const int64_t *point, size_t n, size_t elems) {
+  qv_buf_printf(out, "points %zu", n);
+  for (size_t k = 0; k < n; k++)
+    for (size_t e = 0; e < elems; e++) {
+      qv_buf_str(out, e == 0 ? "\n" : " ");
+      qv_buf_i64(out, point[k * elems + e]);
+    }
+}
+
 qv_status qv_property_write(qv_buf *out, const qv_property *p, qv_err *err) {
-  qv_buf_str(out, "qvp 1\nclaim overflow\nacc-bits ");
-  qv_buf_i64(out, p->acc_bits);
+  bool robust = p->claim == QV_CLAIM_ROBUST;
+  qv_buf_printf(out, "qvp 1\nclaim %s", robust ? "robust" : "overflow");
+  if (!robust) qv_buf_printf(out, "\nacc-bits %d", p->acc_bits);
   for (uint32_t i = 0; i < p->n_in; i++) {
     const qv_prop_input *in = &p->in[i];
     qv_buf_printf(out, "\ninput %u ", i);
+    if (p->n_points > 0) {
+      write_points(out, in->point, p->n_points, in->n);
+      continue;
+    }
     if (in->n == 0) qv_buf_str(out, "all");
     else if (in->n == 1) qv_buf_str(out, "range");
     else qv_buf_printf(out, "elements %zu", in->n);
@@ -45,100 +68,89 @@ qv_status qv_property_write(qv_buf *out, const qv_property *p, qv_err *err) {
       qv_buf_i64(out, in->itv[e].hi);
     }
   }
-  qv_buf_str(out, "\nend\n");
+  qv_buf_str(out, "\n");
+  if (robust) qv_condition_write(out, &p->cond);
+  qv_buf_str(out, "end\n");
   return out->failed ? QV_FAIL(err, QV_E_NOMEM, "property text") : QV_OK;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-  const char *p, *end;
-  int64_t line;
-  qv_err *err;
-} reader;
-
-#define BAD(r, ...) bad((r), QV_FAIL((r)->err, QV_E_PARSE, __VA_ARGS__))
-
-static qv_status bad(reader *r, qv_status st) {
-  if (r->err != NULL && r->err->line == 0) r->err->line = r->line;
-  return st;
-}
-
-/* Consume the literal, if it is next. */
-static bool eat(reader *r, const char *s) {
-  size_t n = strlen(s);
-  if ((size_t)(r->end - r->p) < n || memcmp(r->p, s, n) != 0) return false;
-  for (size_t i = 0; i < n; i++) r->line += s[i] == '\n';
-  r->p += n;
-  return true;
-}
-
-/* Canonical decimal: -?(0|[1-9][0-9]*), not -0. */
-static bool number(reader *r, int64_t *v) {
-  const char *p = r->p;
-  bool neg = p < r->end && *p == '-';
-  p += neg;
-  if (p == r->end || !isdigit((unsigned char)*p) || (*p == '0' && (neg || (p + 1 < r->end && isdigit((unsigned char)p[1]))))) return false;
-  qv_i128 x = 0;
-  for (; p < r->end && isdigit((unsigned char)*p); p++)
-    if ((x = x * 10 + (*p - '0')) > ((qv_i128)1 << 63)) return false;
-  if (neg) x = -x;
-  if (x > INT64_MAX) return false;
-  *v = (int64_t)x;
-  r->p = p;
-  return true;
-}
-
-static qv_status interval(reader *r, const qv_tensor *t, qv_itv *v) {
-  if (!number(r, &v->lo) || !eat(r, " ") || !number(r, &v->hi)) return BAD(r, "expected an interval LO HI");
-  if (v->lo > v->hi) return BAD(r, "empty interval [%lld,%lld]: a claim about no input at all is vacuous", (long long)v->lo, (long long)v->hi);
+static qv_status interval(qv_scan *r, const qv_tensor *t, qv_itv *v) {
+  if (!qv_scan_int(r, &v->lo) || !qv_scan_eat(r, " ") || !qv_scan_int(r, &v->hi)) return QV_SCAN_BAD(r, "expected an interval LO HI");
+  if (v->lo > v->hi) return QV_SCAN_BAD(r, "empty interval [%lld,%lld]: a claim about no input at all is vacuous", (long long)v->lo, (long long)v->hi);
   if (v->lo < t->lo || v->hi > t->hi)
-    return BAD(r, "[%lld,%lld] leaves the range [%lld,%lld] of input '%s'", (long long)v->lo, (long long)v->hi, (long long)t->lo,
+    return QV_SCAN_BAD(r, "[%lld,%lld] leaves the range [%lld,%lld] of input '%s'", (long long)v->lo, (long long)v->hi, (long long)t->lo,
                (long long)t->hi, t->name);
   return QV_OK;
 }
 
-static qv_status read_input(reader *r, qv_property *p, uint32_t i, const qv_tensor *t) {
+/* `points P` has been seen up to P. All inputs have the same P, or none has any. */
+static qv_status read_points(qv_scan *r, qv_property *p, uint32_t i, const qv_tensor *t) {
+  int64_t n;
+  size_t ne = qv_elems(t);
+  qv_prop_input *in = &p->in[i];
+  if (!qv_scan_in(r, &n, 1, QV_MAX_POINTS)) return QV_SCAN_BAD(r, "expected 'points P' with 1 <= P <= 2^24");
+  if (i > 0 && (size_t)n != p->n_points) return QV_SCAN_BAD(r, "input %u has %lld points, the first one %zu", i, (long long)n, p->n_points);
+  if (!qv_scan_room(r, (uint64_t)n * 2, ne)) return QV_SCAN_BAD(r, "expected %lld points of %zu elements", (long long)n, ne);
+  p->n_points = (size_t)n;
+  in->n = ne;
+  if ((in->point = QV_NEW(&p->arena, (size_t)n * ne, int64_t)) == NULL) return QV_FAIL(r->err, QV_E_NOMEM, "points");
+  if (!qv_scan_eat(r, "\n")) return QV_SCAN_BAD(r, "expected the end of the line");
+  for (size_t k = 0; k < (size_t)n * ne; k++) {
+    if (k % ne != 0 && !qv_scan_eat(r, " ")) return QV_SCAN_BAD(r, "expected %zu elements", ne);
+    if (!qv_scan_in(r, &in->point[k], t->lo, t->hi))
+      return QV_SCAN_BAD(r, "element %zu is not an integer in [%lld,%lld]", k % ne, (long long)t->lo, (long long)t->hi);
+    if (k % ne == ne - 1 && !qv_scan_eat(r, "\n")) return QV_SCAN_BAD(r, "expected the end of the line");
+  }
+  return QV_OK;
+}
+
+static qv_status read_input(qv_scan *r, qv_property *p, uint32_t i, const qv_tensor *t) {
   int64_t v;
   qv_status st;
-  if (!eat(r, "input ") || !number(r, &v) || v != i || !eat(r, " ")) return BAD(r, "expected 'input %u ...'", i);
+  if (!qv_scan_eat(r, "input ") || !qv_scan_int(r, &v) || v != i || !qv_scan_eat(r, " ")) return QV_SCAN_BAD(r, "expected 'input %u ...'", i);
   qv_prop_input *in = &p->in[i];
-  if (eat(r, "all\n")) return QV_OK;
-  bool one = eat(r, "range ");
-  if (!one && (!eat(r, "elements ") || !number(r, &v) || v < 2 || (size_t)v != qv_elems(t) || !eat(r, "\n")))
-    return BAD(r, "expected 'all', 'range LO HI' or 'elements %zu'", qv_elems(t));
+  if (p->claim == QV_CLAIM_ROBUST && (i == 0 || p->n_points > 0) && qv_scan_eat(r, "points ")) return read_points(r, p, i, t);
+  if (p->n_points > 0) return QV_SCAN_BAD(r, "expected 'points %zu': input 0 has points", p->n_points);
+  if (qv_scan_eat(r, "all\n")) return QV_OK;
+  bool one = qv_scan_eat(r, "range ");
+  if (!one && (!qv_scan_eat(r, "elements ") || !qv_scan_int(r, &v) || v < 2 || (size_t)v != qv_elems(t) || !qv_scan_eat(r, "\n")))
+    return QV_SCAN_BAD(r, "expected 'all', 'range LO HI' or 'elements %zu'", qv_elems(t));
   in->n = one ? 1 : (size_t)v;
   if ((in->itv = QV_NEW(&p->arena, in->n, qv_itv)) == NULL) return QV_FAIL(r->err, QV_E_NOMEM, "input ranges");
   for (size_t e = 0; e < in->n; e++) {
     if ((st = interval(r, t, &in->itv[e])) != QV_OK) return st;
-    if (!eat(r, "\n")) return BAD(r, "expected the end of the line");
+    if (!qv_scan_eat(r, "\n")) return QV_SCAN_BAD(r, "expected the end of the line");
   }
   return QV_OK;
 }
 
 qv_status qv_property_read(qv_property *p, const char *text, size_t len, const qv_net *net, qv_err *err) {
-  reader r = {text, text + len, 1, err};
+  qv_scan r = {text, text + len, 1, err};
   int64_t bits = 0;
   qv_status st = qv_property_whole(p, net, 0, err);
   if (st != QV_OK) return st;
-  if (!eat(&r, "qvp 1\n")) return BAD(&r, "not a property: the first line must be 'qvp 1'");
-  if (!eat(&r, "claim overflow\n")) return BAD(&r, "expected 'claim overflow'");
-  if (!eat(&r, "acc-bits ") || !number(&r, &bits) || bits < 0 || bits == 1 || bits > 64 || !eat(&r, "\n"))
-    return BAD(&r, "expected 'acc-bits N' with N = 0 or 2..64");
+  if (!qv_scan_eat(&r, "qvp 1\n")) return QV_SCAN_BAD(&r, "not a property: the first line must be 'qvp 1'");
+  if (qv_scan_eat(&r, "claim robust\n")) p->claim = QV_CLAIM_ROBUST;
+  else if (!qv_scan_eat(&r, "claim overflow\n")) return QV_SCAN_BAD(&r, "expected 'claim overflow' or 'claim robust'");
+  else if (!qv_scan_eat(&r, "acc-bits ") || !qv_scan_int(&r, &bits) || bits < 0 || bits == 1 || bits > 64 || !qv_scan_eat(&r, "\n"))
+    return QV_SCAN_BAD(&r, "expected 'acc-bits N' with N = 0 or 2..64");
   p->acc_bits = (int)bits;
   for (uint32_t i = 0; i < net->n_in; i++)
     if ((st = read_input(&r, p, i, input(net, i))) != QV_OK) return st;
-  return eat(&r, "end\n") && r.p == r.end ? QV_OK : BAD(&r, "expected 'end' and nothing after it");
+  if (p->claim == QV_CLAIM_ROBUST && (st = qv_scan_condition(&p->cond, &r, &p->arena, net)) != QV_OK) return st;
+  return qv_scan_eat(&r, "end\n") && r.p == r.end ? QV_OK : QV_SCAN_BAD(&r, "expected 'end' and nothing after it");
 }
 
 /* ---- the form for people ---------------------------------------------------------------------------------------------- */
 
-static void skip(reader *r) {
+static void skip(qv_scan *r) {
   while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\r')) r->p++;
 }
 
 /* Next word of the line into w (truncated words are refused), false at the end of the line or a comment. */
-static bool word(reader *r, char w[256]) {
+static bool word(qv_scan *r, char w[256]) {
   size_t n = 0;
   skip(r);
   while (r->p < r->end && !isspace((unsigned char)*r->p) && (n > 0 || *r->p != ';') && n < 255) w[n++] = *r->p++;
@@ -146,7 +158,7 @@ static bool word(reader *r, char w[256]) {
   return n > 0 && n < 255;
 }
 
-static bool integer(reader *r, int64_t *v) {
+static bool integer(qv_scan *r, int64_t *v) {
   char w[256], *end;
   if (!word(r, w)) return false;
   errno = 0;
@@ -154,16 +166,16 @@ static bool integer(reader *r, int64_t *v) {
   return *end == 0 && errno == 0;
 }
 
-static qv_status find_input(reader *r, const qv_net *net, uint32_t *i) {
+static qv_status find_input(qv_scan *r, const qv_net *net, uint32_t *i) {
   char w[256];
-  if (!word(r, w)) return BAD(r, "expected an input's name or #number");
+  if (!word(r, w)) return QV_SCAN_BAD(r, "expected an input's name or #number");
   for (*i = 0; *i < net->n_in; (*i)++) {
     const qv_port *p = &net->in[*i];
     char num[16];
     (void)snprintf(num, sizeof num, "#%u", *i);
     if (strcmp(w, num) == 0 || strcmp(w, input(net, *i)->name) == 0 || (p->name != NULL && strcmp(w, p->name) == 0)) return QV_OK;
   }
-  return BAD(r, "the net has no input '%s'; its inputs are #0..#%u, the first named '%s'", w, net->n_in - 1, input(net, 0)->name);
+  return QV_SCAN_BAD(r, "the net has no input '%s'; its inputs are #0..#%u, the first named '%s'", w, net->n_in - 1, input(net, 0)->name);
 }
 
 /* Make room for per-element ranges that start as what `in` says now. */
@@ -179,7 +191,7 @@ static bool expand(qv_property *p, qv_prop_input *in, const qv_tensor *t) {
   return true;
 }
 
-static qv_status domain_line(reader *r, qv_property *p, const qv_net *net) {
+static qv_status domain_line(qv_scan *r, qv_property *p, const qv_net *net) {
   char w[256];
   int64_t v = 0, at = -1;
   uint32_t i = 0;
@@ -187,22 +199,22 @@ static qv_status domain_line(reader *r, qv_property *p, const qv_net *net) {
   qv_status st;
   if (!word(r, w)) return QV_OK; /* empty line or comment */
   if (strcmp(w, "acc-bits") == 0) {
-    if (!integer(r, &v) || v < 0 || v == 1 || v > 64) return BAD(r, "expected acc-bits 0 or 2..64");
+    if (!integer(r, &v) || v < 0 || v == 1 || v > 64) return QV_SCAN_BAD(r, "expected acc-bits 0 or 2..64");
     p->acc_bits = (int)v;
     return QV_OK;
   }
-  if (strcmp(w, "input") != 0) return BAD(r, "unknown word '%s': a domain file has 'input NAME [ELEMENT] LO HI' and 'acc-bits N'", w);
+  if (strcmp(w, "input") != 0) return QV_SCAN_BAD(r, "unknown word '%s': a domain file has 'input NAME [ELEMENT] LO HI' and 'acc-bits N'", w);
   if ((st = find_input(r, net, &i)) != QV_OK) return st;
   const qv_tensor *t = input(net, i);
   skip(r);
   if (r->p < r->end && *r->p == '[') {
     if (!word(r, w) || sscanf(w, "[%ld]", &at) != 1 || at < 0 || (size_t)at >= qv_elems(t))
-      return BAD(r, "element index %s of input '%s', which has %zu elements", w, t->name, qv_elems(t));
+      return QV_SCAN_BAD(r, "element index %s of input '%s', which has %zu elements", w, t->name, qv_elems(t));
   }
-  if (!integer(r, &itv.lo) || !integer(r, &itv.hi)) return BAD(r, "expected two integers LO HI");
-  if (itv.lo > itv.hi) return BAD(r, "empty interval [%lld,%lld]: a claim about no input at all is vacuous", (long long)itv.lo, (long long)itv.hi);
+  if (!integer(r, &itv.lo) || !integer(r, &itv.hi)) return QV_SCAN_BAD(r, "expected two integers LO HI");
+  if (itv.lo > itv.hi) return QV_SCAN_BAD(r, "empty interval [%lld,%lld]: a claim about no input at all is vacuous", (long long)itv.lo, (long long)itv.hi);
   if (itv.lo < t->lo || itv.hi > t->hi)
-    return BAD(r, "[%lld,%lld] leaves the range [%lld,%lld] of input '%s'", (long long)itv.lo, (long long)itv.hi, (long long)t->lo,
+    return QV_SCAN_BAD(r, "[%lld,%lld] leaves the range [%lld,%lld] of input '%s'", (long long)itv.lo, (long long)itv.hi, (long long)t->lo,
                (long long)t->hi, t->name);
   qv_prop_input *in = &p->in[i];
   if (at < 0) {
@@ -211,11 +223,11 @@ static qv_status domain_line(reader *r, qv_property *p, const qv_net *net) {
     in->itv[0] = itv;
   } else if (expand(p, in, t)) in->itv[at] = itv;
   else return QV_FAIL(r->err, QV_E_NOMEM, "input ranges");
-  return word(r, w) ? BAD(r, "unexpected word '%s'", w) : QV_OK;
+  return word(r, w) ? QV_SCAN_BAD(r, "unexpected word '%s'", w) : QV_OK;
 }
 
 qv_status qv_property_read_domain(qv_property *p, const char *text, size_t len, const qv_net *net, qv_err *err) {
-  reader r = {text, text + len, 1, err};
+  qv_scan r = {text, text + len, 1, err};
   qv_status st = qv_property_whole(p, net, 0, err);
   while (st == QV_OK && r.p < r.end) {
     st = domain_line(&r, p, net);

@@ -1,4 +1,4 @@
-/* Properties: for which inputs a claim is made. Text form: docs/property.md. */
+/* Properties: for which inputs a claim is made, and what must not happen then. Text form: docs/property.md. */
 #ifndef QV_IR_PROPERTY_H
 #define QV_IR_PROPERTY_H
 
@@ -6,10 +6,13 @@
 #include "ir/ir.h"
 
 typedef struct {
-  size_t n;     /* 0: the declared range; 1: one interval for all elements; else one per element */
-  qv_itv *itv;  /* [n] */
+  size_t n;     /* 0: the declared range; 1: one interval for all elements; else one per element (points: the element count) */
+  qv_itv *itv;  /* [n], NULL with points */
   int64_t *point; /* ROBUST with points: [n_points][elements], else NULL */
 } qv_prop_input;
+
+#define QV_COND_MAX ((int64_t)1 << 62)
+#define QV_MAX_POINTS ((int64_t)1 << 24)
 
 /* ---- output conditions (docs/property.md section 3): what must not happen ------------------------------------------------ */
 
@@ -80,5 +83,17 @@ QV_NODISCARD qv_status qv_property_from_samples(qv_property *p, uint32_t port, c
 qv_itv qv_property_hull(const qv_property *p, uint32_t i, const qv_tensor *t);
 
 void qv_property_clear(qv_property *p);
+
+/* ---- conditions --------------------------------------------------------------------------------------------------------- */
+
+/* How many ways there are to violate it: for the KEEP kinds the other classes, else the violations. 0: nothing is claimed. */
+size_t qv_condition_targets(const qv_condition *c, const qv_net *net);
+/* Is it as documented above, for this net? QV_E_ARG otherwise. */
+QV_NODISCARD qv_status qv_condition_check(const qv_condition *c, const qv_net *net, qv_err *err);
+/* The lines `keep ..` or `violations ..`, alone. Arrays of the condition that was read live in the arena. Errors as qv_property_read. */
+void qv_condition_write(qv_buf *out, const qv_condition *c);
+QV_NODISCARD qv_status qv_condition_read(qv_condition *c, qv_arena *arena, const char *text, size_t len, const qv_net *net, qv_err *err);
+/* First target that the outputs o[net->n_out][elements] satisfy, or QV_NONE. Pre: checked condition, |o| <= 2^62. Exact. */
+uint32_t qv_condition_violated(const qv_condition *c, const qv_net *net, const int64_t *const *o);
 
 #endif
