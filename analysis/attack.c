@@ -57,7 +57,8 @@ static void backward(ascent *a) {
   memset(a->grad, 0, g->n * sizeof *a->grad);
   switch (goal->kind) {
   case QV_GOAL_SUM:
-    for (uint32_t i = 0; i < goal->n; i++) a->grad[goal->var[i]] += (float)goal->c[i];
+    for (uint32_t k = 0; k < goal->n_part; k++)
+      for (uint32_t i = 0; i < goal->part[k].n; i++) a->grad[goal->part[k].var[i]] += (float)goal->part[k].c[i];
     break;
   case QV_GOAL_UNIT: push(a, goal->y, goal->sign); break;
   case QV_GOAL_PAIR:
@@ -89,7 +90,7 @@ static qv_status flush(bool *found, int64_t *x, qv_batch *b, const int64_t *kept
   uint32_t m = b->n;
   qv_status st = m > 0 ? qv_batch_run(b, err) : QV_OK;
   for (uint32_t i = 0; st == QV_OK && i < m && !*found; i++)
-    if (qv_robust_violated(b->q, qv_batch_output(b, i), b->n_o) != QV_NONE) {
+    if (qv_batch_violated(b, i)) {
       *found = true;
       memcpy(x, kept + i * n, n * sizeof *x);
     }
@@ -156,7 +157,7 @@ qv_status qv_attack_local(bool *found, int64_t *x, qv_batch *b, const int64_t *l
     }
     QV_TRY(qv_batch_run(b, err));
     for (uint32_t i = 0; i < tries && !*found; i++) {
-      int64_t gap = qv_robust_gap(b->q, qv_batch_output(b, i), b->n_o);
+      int64_t gap = qv_cond_gap(b->q->cond, b->net, qv_batch_output(b, i));
       *found = gap <= 0;
       if (gap > best) continue;
       best = gap;

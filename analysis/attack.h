@@ -12,7 +12,7 @@ QV_NODISCARD qv_status qv_attack_gradient(bool *found, int64_t *x, qv_batch *b, 
                                           qv_rng *rng, qv_err *err);
 
 /* Random moves of a few inputs to other values, `rounds` batches, keeping the best point, from *x on (in the box lo..hi of n
- * inputs). Best: the lowest qv_robust_gap. */
+ * inputs). Best: the lowest qv_cond_gap. */
 QV_NODISCARD qv_status qv_attack_local(bool *found, int64_t *x, qv_batch *b, const int64_t *lo, const int64_t *hi, size_t n,
                                        uint32_t rounds, qv_rng *rng, qv_err *err);
 

@@ -17,8 +17,7 @@ typedef struct {
 
 /* Multipliers that the two children of a node start from. */
 typedef struct {
-  double *s; /* of the units, in order */
-  double tau;
+  double *s; /* of the units, in order, then those of the root */
   uint32_t users;
 } start;
 
@@ -30,13 +29,12 @@ typedef struct {
   qv_err *err;
   int64_t *lo, *hi; /* bounds of the root */
   qv_itv *acc;
-  uint32_t *touched;
   start *start; /* [cap] of each node */
   size_t cap;
   entry *heap;
   size_t n_heap;
   size_t held; /* bytes of multipliers in `start` */
-  int32_t *is;
+  int32_t *is, *is_root;
   int64_t *x;
   uint32_t low; /* variables from here on differ from the root's bounds */
 } search;
@@ -160,15 +158,17 @@ static void add_node(search *b, uint32_t parent, qv_split_kind kind, uint32_t va
   heap_push(b, (entry){bound, b->out->n++});
 }
 
+static size_t start_bytes(const search *b) { return (b->d->g->n - b->d->g->n_in + qv_goal_roots(b->goal)) * sizeof(double); }
+
 static qv_status add_children(search *b, uint32_t k, qv_split_kind le, uint32_t var, int64_t at, double bound) {
   qv_status st = room(b);
   if (st != QV_OK) return st;
-  size_t bytes = (b->d->g->n - b->d->g->n_in) * sizeof(double);
+  size_t units = b->d->g->n - b->d->g->n_in;
   start *s = &b->start[k];
-  if ((s->s = malloc(bytes + 1)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
-  memcpy(s->s, b->d->s + b->d->g->n_in, bytes);
-  b->held += bytes;
-  s->tau = b->d->tau;
+  if ((s->s = malloc(start_bytes(b) + 1)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+  memcpy(s->s, b->d->s + b->d->g->n_in, units * sizeof *s->s);
+  memcpy(s->s + units, b->d->root_s, qv_goal_roots(b->goal) * sizeof *s->s);
+  b->held += start_bytes(b);
   s->users = 2;
   b->out->node[k].leaf = QV_LEAF_INNER;
   add_node(b, k, le, var, at, bound);
@@ -308,12 +308,14 @@ static qv_status close(search *b, uint32_t k, const qv_goal *goal, bool *closed)
   qv_bnb_node *n = &b->out->node[k];
   qv_i128 bound;
   *closed = false;
-  qv_dual_round(b->d, goal, b->is, n->root, &n->scale);
-  if (!qv_dual_exact(&bound, b->d, goal, b->is, n->root, n->scale) || bound <= 0) return QV_OK;
+  qv_dual_round(b->d, goal, b->is, b->is_root, &n->scale);
+  if (!qv_dual_exact(&bound, b->d, goal, b->is, b->is_root, n->scale) || bound <= 0) return QV_OK;
   for (uint32_t v = 0; v < b->d->g->n; v++) n->n += b->is[v] != 0;
   n->var_s = QV_NEW(&b->out->arena, n->n, uint32_t);
   n->s = QV_NEW(&b->out->arena, n->n, int32_t);
-  if (n->var_s == NULL || n->s == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+  n->root = QV_NEW(&b->out->arena, qv_goal_roots(goal), int32_t);
+  if (n->var_s == NULL || n->s == NULL || n->root == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+  memcpy(n->root, b->is_root, qv_goal_roots(goal) * sizeof *n->root);
   for (uint32_t v = 0, i = 0; v < b->d->g->n; v++)
     if (b->is[v] != 0) {
       n->var_s[i] = v;
@@ -329,7 +331,7 @@ static void release(search *b, uint32_t k) {
   if (--b->start[k].users > 0) return;
   free(b->start[k].s);
   b->start[k].s = NULL;
-  b->held -= (b->d->g->n - b->d->g->n_in) * sizeof(double);
+  b->held -= start_bytes(b);
 }
 
 static void load_start(search *b, uint32_t k, const qv_goal *goal) {
@@ -339,8 +341,9 @@ static void load_start(search *b, uint32_t k, const qv_goal *goal) {
     return;
   }
   start *s = &b->start[p];
-  memcpy(b->d->s + b->d->g->n_in, s->s, (b->d->g->n - b->d->g->n_in) * sizeof *s->s);
-  b->d->tau = s->tau;
+  size_t units = b->d->g->n - b->d->g->n_in;
+  memcpy(b->d->s + b->d->g->n_in, s->s, units * sizeof *s->s);
+  memcpy(b->d->root_s, s->s + units, qv_goal_roots(goal) * sizeof *s->s);
   release(b, p);
 }
 
@@ -386,14 +389,16 @@ static qv_status setup(search *b) {
   b->hi = QV_NEW(a, n, int64_t);
   b->acc = QV_NEW(a, n, qv_itv);
   b->is = QV_NEW(a, n, int32_t);
+  b->is_root = QV_NEW(a, qv_goal_roots(b->goal), int32_t);
   b->x = QV_NEW(a, n, int64_t);
-  if (b->lo == NULL || b->hi == NULL || b->acc == NULL || b->is == NULL || b->x == NULL)
+  if (b->lo == NULL || b->hi == NULL || b->acc == NULL || b->is == NULL || b->is_root == NULL || b->x == NULL)
     return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
   memcpy(b->lo, b->d->lo, n * sizeof *b->lo);
   memcpy(b->hi, b->d->hi, n * sizeof *b->hi);
   memcpy(b->acc, b->d->acc, n * sizeof *b->acc);
   b->low = (uint32_t)n;
-  return room(b);
+  qv_status st = qv_dual_begin(b->d, b->goal, b->err);
+  return st == QV_OK ? room(b) : st;
 }
 
 qv_status qv_bnb_run(qv_bnb *out, qv_dual *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err) {

@@ -32,7 +32,7 @@ typedef struct {
   int64_t at;
   qv_leaf leaf;
   int scale;       /* DUAL: of the multipliers                         */
-  int32_t root[2]; /* DUAL, PAIR goal: s_y, q                          */
+  int32_t *root;   /* DUAL: [qv_goal_roots] L                          */
   uint32_t n;      /* DUAL: non-zero multipliers                       */
   uint32_t *var_s; /* [n] units, ascending                             */
   int32_t *s;      /* [n]                                              */

@@ -37,7 +37,7 @@ qv_status qv_enumerate(bool *found, int64_t *x, qv_batch *b, const int64_t *lo, 
     }
     QV_TRY(qv_batch_run(b, err));
     for (uint32_t i = 0; i < m; i++) {
-      if (qv_robust_violated(b->q, qv_batch_output(b, i), b->n_o) == QV_NONE) continue;
+      if (!qv_batch_violated(b, i)) continue;
       *found = true;
       memcpy(x, first, n * sizeof *x);
       while (i-- > 0) (void)next(x, lo, hi, n);

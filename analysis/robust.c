@@ -54,37 +54,6 @@ const char *qv_robust_engine_name(qv_robust_engine e) {
   return "?";
 }
 
-/* ---- the condition ---------------------------------------------------------------------------------------------------- */
-
-/* Must class j stay strictly below cls? (A tie violates.) */
-static bool tie_violates(const qv_robust_query *q, uint32_t j) { return q->keep == QV_KEEP_FIRST ? j < q->cls : j > q->cls; }
-
-/* Distance of target t from being violated: violated iff <= 0. Values are below 2^62, sums are saturated: the sign counts. */
-static int64_t gap_of(const qv_robust_query *q, uint32_t t, const int64_t *o) {
-  if (q->keep != QV_KEEP_INEQ) return o[q->cls] - o[t] + (tie_violates(q, t) ? 0 : 1);
-  const qv_ineq *e = &q->ineq[t];
-  qv_i128 s = 1 - (qv_i128)e->d;
-  for (uint32_t i = 0; i < e->n; i++) s += (qv_i128)e->c[i] * o[e->index[i]];
-  return qv_sat64(s);
-}
-
-static uint32_t targets(const qv_robust_query *q, size_t n) { return q->keep == QV_KEEP_INEQ ? q->n_ineq : (uint32_t)n; }
-
-static bool is_target(const qv_robust_query *q, uint32_t t) { return q->keep == QV_KEEP_INEQ || t != q->cls; }
-
-uint32_t qv_robust_violated(const qv_robust_query *q, const int64_t *o, size_t n) {
-  for (uint32_t t = 0; t < targets(q, n); t++)
-    if (is_target(q, t) && gap_of(q, t, o) <= 0) return t;
-  return QV_NONE;
-}
-
-int64_t qv_robust_gap(const qv_robust_query *q, const int64_t *o, size_t n) {
-  int64_t gap = INT64_MAX;
-  for (uint32_t t = 0; t < targets(q, n); t++)
-    if (is_target(q, t)) gap = qv_min64(gap, gap_of(q, t, o));
-  return gap;
-}
-
 /* ---- prepared nets ------------------------------------------------------------------------------------------------------ */
 
 static qv_status find_traps(qv_robust *r, qv_err *err) {
@@ -132,6 +101,14 @@ void qv_robust_free(qv_robust *r) {
 
 const qv_graph *qv_robust_graph(const qv_robust *r) { return r->graph; }
 
+/* Listed input p in k->x. */
+static void load_point(query *k, size_t p) {
+  for (uint32_t i = 0; i < k->r->net->n_in; i++) {
+    size_t n = qv_elems(&k->r->net->tensor[k->r->net->in[i].tensor]);
+    memcpy(k->x + k->r->graph->in_first[i], k->q->points[i] + p * n, n * sizeof(int64_t));
+  }
+}
+
 /* ---- replay ------------------------------------------------------------------------------------------------------------- */
 
 /* Run x (graph order) through the reference kernels; if it violates the query it becomes the verdict. */
@@ -159,10 +136,15 @@ static qv_status replay(query *k, const int64_t *x, qv_robust_engine by, bool *f
     st = QV_FAIL(k->err, st, "%s", quiet.msg);
     goto done;
   }
-  uint32_t t = net->out[k->q->out].tensor;
-  uint32_t bad = qv_robust_violated(k->q, v.v[t], qv_elems(&net->tensor[t]));
-  if (bad == QV_NONE) goto done;
   qv_robust_result *res = k->res;
+  const int64_t **o = QV_NEW(&res->arena, net->n_out, const int64_t *);
+  if (o == NULL) {
+    st = QV_FAIL(k->err, QV_E_NOMEM, "counterexample");
+    goto done;
+  }
+  for (uint32_t i = 0; i < net->n_out; i++) o[i] = v.v[net->out[i].tensor];
+  uint32_t bad = qv_condition_violated(k->q->cond, net, o);
+  if (bad == QV_NONE) goto done;
   res->input = QV_NEW(&res->arena, net->n_in, int64_t *);
   bool ok = res->input != NULL;
   for (uint32_t i = 0; ok && i < net->n_in; i++) {
@@ -191,8 +173,7 @@ static bool probe(void *ctx, const int64_t *x) {
   qv_err quiet = {0};
   qv_batch_put(&k->r->batch, x);
   if (qv_batch_run(&k->r->batch, &quiet) != QV_OK) return false;
-  const int64_t *o = qv_batch_output(&k->r->batch, 0);
-  if (qv_robust_violated(k->q, o, k->r->batch.n_o) == QV_NONE) return false;
+  if (!qv_batch_violated(&k->r->batch, 0)) return false;
   k->inner = replay(k, x, QV_BY_BRANCHING, &found);
   return found;
 }
@@ -262,13 +243,14 @@ static qv_status tighten_side(query *k, uint32_t v, int sign, int32_t *is, bool 
   qv_dual *d = k->r->dual;
   qv_goal goal = {.kind = QV_GOAL_UNIT, .y = v, .sign = sign};
   qv_i128 bound;
-  int32_t root[2];
   int scale;
+  qv_status st = qv_dual_begin(d, &goal, k->err);
+  if (st != QV_OK) return st;
   qv_dual_default(d, &goal);
   double width = (double)(d->acc[v].hi - d->acc[v].lo), first = qv_dual_climb(d, &goal, 0, INFINITY);
   (void)qv_dual_climb(d, &goal, UNIT_STEPS, first + 0.1 * width);
-  qv_dual_round(d, &goal, is, root, &scale);
-  if (!qv_dual_exact(&bound, d, &goal, is, root, scale)) return QV_OK;
+  qv_dual_round(d, &goal, is, NULL, &scale);
+  if (!qv_dual_exact(&bound, d, &goal, is, NULL, scale)) return QV_OK;
   qv_i128 b = qv_ceil_div(bound, (qv_i128)1 << scale);
   qv_itv *a = &d->acc[v];
   if (sign > 0 ? b <= a->lo : -b >= a->hi) return QV_OK;
@@ -340,77 +322,87 @@ done:
 
 /* ---- targets ------------------------------------------------------------------------------------------------------------ */
 
-/* The tensor on whose elements target t is bounded. Behind a tail, class j's logit may take the place of its output where a
- * tie does not violate: SOFTMAX_F and SOFTMAX_16 are order-preserving (docs/semantics.md section 7), so o_j > o_cls implies
- * x_j > x_cls. Where a tie violates, the tail can make one from different logits, and SOFTMAX_Q is order-preserving only for
- * some parameters: these stay with the output's own range. */
-static uint32_t bound_tensor(const query *k, uint32_t t, size_t *row) {
+/* The tensor on whose elements target t of a KEEP condition is bounded. Behind a tail, class j's logit may take the place of its
+ * output where a tie does not violate: SOFTMAX_F and SOFTMAX_16 are order-preserving (docs/semantics.md section 7), so
+ * o_j > o_cls implies x_j > x_cls. Where a tie violates, the tail can make one from different logits, and SOFTMAX_Q is
+ * order-preserving only for some parameters: these stay with the output's own range. */
+static uint32_t bound_tensor(const query *k, uint32_t t) {
   const qv_net *net = k->r->net;
-  uint32_t out = net->out[k->q->out].tensor;
+  const qv_condition *c = k->q->cond;
+  uint32_t out = net->out[c->out].tensor;
   const qv_tensor *o = &net->tensor[out];
-  *row = o->rank > 0 ? o->dim[o->rank - 1] : 1;
+  size_t row = o->rank > 0 ? o->dim[o->rank - 1] : 1;
   for (uint32_t i = 0; i < net->n_nodes; i++) {
     const qv_node *n = &net->node[i];
-    if (n->out != out || n->kind != QV_TAIL || k->q->keep == QV_KEEP_INEQ) continue;
-    bool same_row = t / *row == k->q->cls / *row;
-    if (same_row && n->u.tail.fn != QV_TAIL_SOFTMAX_Q && !tie_violates(k->q, t)) return n->in[0];
+    if (n->out != out || n->kind != QV_TAIL) continue;
+    if (t / row == c->cls / row && n->u.tail.fn != QV_TAIL_SOFTMAX_Q && !qv_cond_tie_loses(c, t)) return n->in[0];
   }
   return out;
 }
 
-static qv_status make_goal(query *k, uint32_t t, qv_goal *goal) {
-  const qv_robust_query *q = k->q;
-  const qv_graph *g = k->r->graph;
-  size_t row;
-  const qv_element *o = g->element[bound_tensor(k, t, &row)];
-  *goal = (qv_goal){.kind = QV_GOAL_SUM};
-  bool cls = q->keep != QV_KEEP_INEQ;
-  if (cls && qv_dual_can_pair(g, o[q->cls].var, o[t].var)) {
-    *goal = (qv_goal){.kind = QV_GOAL_PAIR, .y = o[q->cls].var, .j = o[t].var, .strict = !tie_violates(q, t)};
-    return QV_OK;
-  }
-  const uint32_t pair[2] = {q->cls, t};
-  const int64_t one[2] = {1, -1};
-  uint32_t n = cls ? 2 : q->ineq[t].n;
-  const uint32_t *index = cls ? pair : q->ineq[t].index;
-  const int64_t *c = cls ? one : q->ineq[t].c;
-  goal->d = cls ? (tie_violates(q, t) ? 0 : -1) : q->ineq[t].d - 1;
-  uint32_t *var = QV_NEW(&k->res->arena, n, uint32_t);
-  int64_t *cc = QV_NEW(&k->res->arena, n, int64_t);
-  if (var == NULL || cc == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
-  for (uint32_t i = 0; i < n; i++) {
-    const qv_element *e = &o[index[i]];
+/* d - sum c*o of one inequality, on the graph's variables. tensor: QV_NONE, or what the terms' elements stand in. */
+static qv_status make_part(query *k, const qv_ineq *q, uint32_t tensor, qv_goal_part *p) {
+  const qv_net *net = k->r->net;
+  uint32_t *var = QV_NEW(&k->res->arena, q->n, uint32_t);
+  int64_t *c = QV_NEW(&k->res->arena, q->n, int64_t);
+  if (var == NULL || c == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  *p = (qv_goal_part){.var = var, .c = c, .d = -q->d};
+  for (uint32_t i = 0; i < q->n; i++) {
+    uint32_t t = tensor != QV_NONE ? tensor : net->out[q->term[i].out].tensor;
+    const qv_element *e = &k->r->graph->element[t][q->term[i].el];
+    int64_t x;
     if (e->var == QV_NONE) {
-      int64_t p;
-      if (!qv_mul64(&p, c[i], e->c) || !qv_sub64(&goal->d, goal->d, p))
+      if (!qv_mul64(&x, q->term[i].c, e->c) || !qv_add64(&p->d, p->d, x))
         return QV_FAIL(k->err, QV_E_ARG, "an inequality's numbers are too large");
     } else {
-      var[goal->n] = e->var;
-      cc[goal->n++] = c[i];
+      var[p->n] = e->var;
+      c[p->n++] = -q->term[i].c;
     }
   }
-  goal->var = var;
-  goal->c = cc;
   return QV_OK;
+}
+
+static qv_status make_goal(query *k, uint32_t t, qv_goal *goal) {
+  const qv_condition *c = k->q->cond;
+  qv_cond_room room;
+  const qv_violation *v = qv_cond_violation(&room, c, t);
+  uint32_t tensor = c->kind == QV_AVOID ? QV_NONE : bound_tensor(k, t);
+  if (tensor != QV_NONE) {
+    const qv_element *o = k->r->graph->element[tensor];
+    *goal = (qv_goal){.kind = QV_GOAL_PAIR, .y = o[c->cls].var, .j = o[t].var, .strict = !qv_cond_tie_loses(c, t)};
+    if (qv_dual_can_pair(k->r->graph, goal->y, goal->j)) return QV_OK;
+  }
+  qv_goal_part *part = QV_NEW(&k->res->arena, v->n, qv_goal_part);
+  if (part == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  *goal = (qv_goal){.kind = QV_GOAL_SUM, .n_part = v->n, .part = part};
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; st == QV_OK && i < v->n; i++) st = make_part(k, &v->ineq[i], tensor, &part[i]);
+  return st;
 }
 
 /* Bounds of free units do not move with splits: nothing below the root can prove such a goal. */
 static bool only_free(const query *k, const qv_goal *goal) {
-  for (uint32_t i = 0; goal->kind == QV_GOAL_SUM && i < goal->n; i++)
-    if (k->r->graph->unit[goal->var[i]].fn != QV_UNIT_FREE) return false;
-  return goal->kind == QV_GOAL_SUM && goal->n > 0;
+  uint32_t terms = 0;
+  for (uint32_t p = 0; goal->kind == QV_GOAL_SUM && p < goal->n_part; p++)
+    for (uint32_t i = 0; i < goal->part[p].n; i++, terms++)
+      if (k->r->graph->unit[goal->part[p].var[i]].fn != QV_UNIT_FREE) return false;
+  return terms > 0;
 }
 
 static bool excluded_by_interval(const query *k, uint32_t t) {
-  const qv_robust_query *q = k->q;
-  const qv_ranges *o = &k->range.tensor[k->r->net->out[q->out].tensor];
-  if (q->keep != QV_KEEP_INEQ) return qv_ranges_at(o, q->cls).lo - qv_ranges_at(o, t).hi + (tie_violates(q, t) ? 0 : 1) > 0;
-  qv_i128 s = -(qv_i128)q->ineq[t].d;
-  for (uint32_t i = 0; i < q->ineq[t].n; i++) {
-    qv_itv y = qv_ranges_at(o, q->ineq[t].index[i]);
-    s += (qv_i128)q->ineq[t].c[i] * (q->ineq[t].c[i] > 0 ? y.lo : y.hi);
+  qv_cond_room room;
+  const qv_violation *v = qv_cond_violation(&room, k->q->cond, t);
+  for (uint32_t j = 0; j < v->n; j++) {
+    const qv_ineq *q = &v->ineq[j];
+    qv_i128 least = q->d; /* of d - sum c*o; products stay below 2^124 */
+    bool fits = true;
+    for (uint32_t i = 0; fits && i < q->n; i++) {
+      qv_itv y = qv_ranges_at(&k->range.tensor[k->r->net->out[q->term[i].out].tensor], q->term[i].el);
+      fits = !__builtin_sub_overflow(least, (qv_i128)q->term[i].c * (q->term[i].c > 0 ? y.hi : y.lo), &least);
+    }
+    if (fits && least > 0) return true;
   }
-  return s >= 0;
+  return false;
 }
 
 /* ---- engines ------------------------------------------------------------------------------------------------------------ */
@@ -452,6 +444,35 @@ static qv_status run_attack(query *k, uint32_t rounds) {
   for (uint32_t i = 0; st == QV_OK && i < k->res->n_target && k->res->verdict == QV_UNKNOWN && !late(k); i++)
     if (k->res->target[i].engine == QV_BY_NOTHING) st = attack_target(k, &k->res->target[i], rounds);
   return st;
+}
+
+/* All listed inputs. */
+static qv_status run_points(query *k, bool *complete) {
+  const qv_net *net = k->r->net;
+  qv_batch *b = &k->r->batch;
+  qv_err quiet = {0};
+  qv_status st = QV_OK;
+  *complete = false;
+  for (size_t p = 0; p < k->q->n_points && k->res->verdict == QV_UNKNOWN;) {
+    size_t first = p;
+    uint32_t m = 0;
+    for (; m < QV_BATCH && p < k->q->n_points; m++, p++) {
+      load_point(k, p);
+      qv_batch_put(b, k->x);
+    }
+    if ((st = qv_batch_run(b, &quiet)) != QV_OK) return judge(k, st, &quiet, false, QV_BY_ENUMERATION);
+    for (uint32_t i = 0; i < m && k->res->verdict == QV_UNKNOWN; i++) {
+      if (!qv_batch_violated(b, i)) continue;
+      load_point(k, first + i);
+      if ((st = judge(k, QV_OK, &quiet, true, QV_BY_ENUMERATION)) != QV_OK) return st;
+      if (k->res->verdict == QV_UNKNOWN)
+        return QV_FAIL(k->err, QV_E_INTERNAL, "the executor finds a counterexample that the reference does not, net %s", net->source);
+    }
+    if (late(k)) return QV_OK;
+    k->res->points = p;
+  }
+  *complete = k->res->verdict == QV_UNKNOWN;
+  return QV_OK;
 }
 
 static qv_status run_enumeration(query *k, uint64_t points, bool *complete) {
@@ -524,46 +545,59 @@ static qv_status run_branching(query *k) {
 /* ---- the query ---------------------------------------------------------------------------------------------------------- */
 
 static qv_status check_query(const qv_net *net, const qv_robust_query *q, qv_err *err) {
-  if (q->out >= net->n_out) return QV_FAIL(err, QV_E_ARG, "the net has no output %u", q->out);
-  size_t n = qv_elems(&net->tensor[net->out[q->out].tensor]);
-  if (q->keep != QV_KEEP_INEQ && q->cls >= n) return QV_FAIL(err, QV_E_ARG, "the output has no element %u", q->cls);
-  const int64_t most = (int64_t)1 << 31;
-  for (uint32_t t = 0; q->keep == QV_KEEP_INEQ && t < q->n_ineq; t++) {
-    if (q->ineq[t].d > most || q->ineq[t].d < -most) return QV_FAIL(err, QV_E_ARG, "inequality %u: bound too large", t);
-    for (uint32_t i = 0; i < q->ineq[t].n; i++)
-      if (q->ineq[t].index[i] >= n || q->ineq[t].c[i] > most || q->ineq[t].c[i] < -most)
-        return QV_FAIL(err, QV_E_ARG, "inequality %u: element or coefficient out of range", t);
-  }
+  qv_status st = qv_condition_check(q->cond, net, err);
+  if (st != QV_OK) return st;
   for (uint32_t i = 0; i < net->n_in; i++) {
     const qv_tensor *t = &net->tensor[net->in[i].tensor];
-    for (size_t e = 0, m = qv_elems(t); e < m; e++)
+    size_t m = qv_elems(t);
+    for (size_t e = 0; q->n_points == 0 && e < m; e++)
       if (q->box[i][e].lo > q->box[i][e].hi || q->box[i][e].lo < t->lo || q->box[i][e].hi > t->hi)
         return QV_FAIL(err, QV_E_ARG, "input %u, element %zu: empty interval, or outside the declared range", i, e);
+    for (size_t e = 0; e < q->n_points * m; e++)
+      if (q->points[i][e] < t->lo || q->points[i][e] > t->hi)
+        return QV_FAIL(err, QV_E_ARG, "input %u, point %zu: outside the declared range", i, e / m);
   }
   return QV_OK;
 }
 
-static qv_status setup(query *k) {
+/* The box; of listed points their hull. */
+static void input_bounds(query *k) {
   const qv_net *net = k->r->net;
-  size_t n = k->r->graph->n_in, n_o = qv_elems(&net->tensor[net->out[k->q->out].tensor]);
+  const qv_robust_query *q = k->q;
+  for (uint32_t i = 0; i < net->n_in; i++)
+    for (size_t e = 0, m = qv_elems(&net->tensor[net->in[i].tensor]); e < m; e++) {
+      size_t v = k->r->graph->in_first[i] + e;
+      k->lo[v] = q->n_points == 0 ? q->box[i][e].lo : q->points[i][e];
+      k->hi[v] = q->n_points == 0 ? q->box[i][e].hi : q->points[i][e];
+      for (size_t p = 1; p < q->n_points; p++) {
+        k->lo[v] = qv_min64(k->lo[v], q->points[i][p * m + e]);
+        k->hi[v] = qv_max64(k->hi[v], q->points[i][p * m + e]);
+      }
+      k->x[v] = q->n_points > 0 ? q->points[i][e] : q->point != NULL ? q->point[i][e] : k->lo[v] + (k->hi[v] - k->lo[v]) / 2;
+    }
+}
+
+static qv_status setup(query *k) {
+  const qv_condition *c = k->q->cond;
+  size_t n = k->r->graph->n_in;
+  uint32_t targets = qv_cond_targets(c, k->r->net);
   qv_arena *a = &k->res->arena;
   k->lo = QV_NEW(a, n, int64_t);
   k->hi = QV_NEW(a, n, int64_t);
   k->x = QV_NEW(a, n, int64_t);
-  k->res->target = QV_NEW(a, targets(k->q, n_o) + 1, qv_robust_target);
+  k->res->target = QV_NEW(a, (size_t)targets + 1, qv_robust_target);
   if (k->lo == NULL || k->hi == NULL || k->x == NULL || k->res->target == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
-  for (uint32_t i = 0; i < net->n_in; i++)
-    for (size_t e = 0, m = qv_elems(&net->tensor[net->in[i].tensor]); e < m; e++) {
-      size_t v = k->r->graph->in_first[i] + e;
-      k->lo[v] = k->q->box[i][e].lo;
-      k->hi[v] = k->q->box[i][e].hi;
-      k->x[v] = k->q->point != NULL ? k->q->point[i][e] : k->lo[v] + (k->hi[v] - k->lo[v]) / 2;
-    }
-  for (uint32_t t = 0; t < targets(k->q, n_o); t++)
-    if (is_target(k->q, t)) k->res->target[k->res->n_target++].target = t;
+  input_bounds(k);
+  for (uint32_t t = 0; t < targets; t++)
+    if (qv_cond_is_target(c, t)) k->res->target[k->res->n_target++].target = t;
   k->r->batch.q = k->q;
   k->r->batch.n = 0;
   return QV_OK;
+}
+
+static void by_enumeration(query *k) {
+  for (uint32_t i = 0; i < k->res->n_target; i++)
+    if (k->res->target[i].engine == QV_BY_NOTHING) k->res->target[i].engine = QV_BY_ENUMERATION;
 }
 
 /* All engines in order; stops as soon as the verdict is FALSIFIED or no target is open. */
@@ -573,6 +607,12 @@ static qv_status engines(query *k) {
   bool found;
   QV_TRY(replay(k, k->x, QV_BY_REPLAY, &found));
   if (found) return QV_OK;
+  if (k->q->n_points > 0) {
+    bool complete = false;
+    if (k->r->can_run) QV_TRY(run_points(k, &complete));
+    if (complete) by_enumeration(k);
+    return QV_OK;
+  }
   QV_TRY(run_intervals(k));
   for (uint32_t i = 0; i < res->n_target; i++)
     if (!k->o.no_interval && !k->r->may_trap && excluded_by_interval(k, res->target[i].target)) res->target[i].engine = QV_BY_INTERVAL;
@@ -587,8 +627,7 @@ static qv_status engines(query *k) {
   if (!k->o.no_enumeration && k->r->can_run && points <= k->o.enumerate_max) {
     bool complete;
     QV_TRY(run_enumeration(k, points, &complete));
-    for (uint32_t i = 0; complete && i < res->n_target; i++)
-      if (res->target[i].engine == QV_BY_NOTHING) res->target[i].engine = QV_BY_ENUMERATION;
+    if (complete) by_enumeration(k);
     if (complete || res->verdict != QV_UNKNOWN) return QV_OK;
   }
   if (!k->r->may_trap && !(k->o.no_linear && k->o.no_branching)) QV_TRY(deeper_bounds(k));

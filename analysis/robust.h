@@ -7,29 +7,15 @@
 #define QV_ANALYSIS_ROBUST_H
 
 #include "analysis/bnb.h"
+#include "analysis/condition.h"
 
-/* sum of c[i] * o[index[i]] >= d on the elements of the output tensor. |c|, |d| <= 2^31. */
+/* The input set is a box, or n_points listed inputs. */
 typedef struct {
-  uint32_t n;
-  const uint32_t *index;
-  const int64_t *c;
-  int64_t d;
-} qv_ineq;
-
-typedef enum {
-  QV_KEEP_FIRST, /* the first argmax of the output stays `cls`: violated by j iff o_j >= o_cls (j < cls), o_j > o_cls (j > cls) */
-  QV_KEEP_LAST,  /* the last argmax: the other way round                                                                  */
-  QV_KEEP_INEQ   /* all inequalities hold                                                                                 */
-} qv_keep;
-
-typedef struct {
-  const qv_itv *const *box;    /* [net->n_in][elements], inside the declared ranges */
-  const int64_t *const *point; /* [net->n_in][elements] an input of the box to try first, or NULL */
-  uint32_t out;                /* number of the net output */
-  qv_keep keep;
-  uint32_t cls;
-  uint32_t n_ineq;
-  const qv_ineq *ineq;
+  const qv_itv *const *box;     /* [net->n_in][elements], inside the declared ranges; unused with n_points */
+  const int64_t *const *point;  /* [net->n_in][elements] an input of the box to try first, or NULL */
+  size_t n_points;              /* 0: the box */
+  const int64_t *const *points; /* [net->n_in][n_points * elements] the listed inputs back to back */
+  const qv_condition *cond;
 } qv_robust_query;
 
 typedef enum {
@@ -52,7 +38,7 @@ typedef struct {
   bool evidence;          /* keep the trees */
 } qv_robust_opts;
 
-/* What excludes one target: a class, or an inequality. */
+/* What excludes one target: a class, or a violation. */
 typedef struct {
   uint32_t target;
   qv_robust_engine engine; /* NOTHING: not excluded */
@@ -79,12 +65,12 @@ typedef struct {
   const char *reason;      /* UNKNOWN: why (static) */
   double margin;           /* UNKNOWN: the lowest margin of the targets left */
   uint32_t n_target;
-  qv_robust_target *target; /* [n_target] in the order of the classes or inequalities */
+  qv_robust_target *target; /* [n_target] in the order of the classes or violations */
   uint32_t n_bound;
   qv_robust_bound *bound; /* in the order in which they were proved: later ones rest on earlier ones */
   int64_t **input;        /* FALSIFIED: [net->n_in][elements] */
   uint32_t violated;      /* FALSIFIED: target */
-  uint64_t points;        /* ENUMERATION: of the box */
+  uint64_t points;        /* ENUMERATION: of the input set */
   uint32_t nodes;         /* of all trees */
   double seconds;
   qv_arena arena;
@@ -104,10 +90,6 @@ QV_NODISCARD qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const 
                                      qv_err *err);
 void qv_robust_clear(qv_robust_result *res);
 
-/* First target that output o violates, or QV_NONE. */
-uint32_t qv_robust_violated(const qv_robust_query *q, const int64_t *o, size_t n);
-/* How far output o is from violating the query: positive iff it does not. */
-int64_t qv_robust_gap(const qv_robust_query *q, const int64_t *o, size_t n);
 const char *qv_robust_engine_name(qv_robust_engine e);
 
 #endif

@@ -39,18 +39,16 @@ qv_status qv_batch_init(qv_batch *b, const qv_net *net, qv_err *err) {
   *b = (qv_batch){.net = net};
   qv_status st = qv_plan_new(&b->plan, net, QV_ISA_BEST, err);
   if (st != QV_OK) return st;
-  size_t most = 1;
   b->in = QV_NEW(&b->arena, net->n_in, unsigned char *);
   b->out = QV_NEW(&b->arena, net->n_out, unsigned char *);
-  bool ok = b->in != NULL && b->out != NULL;
+  b->o = QV_NEW(&b->arena, net->n_out, int64_t *);
+  bool ok = b->in != NULL && b->out != NULL && b->o != NULL;
   for (uint32_t i = 0; ok && i < net->n_in; i++)
     ok = (b->in[i] = QV_NEW(&b->arena, QV_BATCH * sample(net, net->in[i].tensor), unsigned char)) != NULL;
   for (uint32_t i = 0; ok && i < net->n_out; i++) {
     ok = (b->out[i] = QV_NEW(&b->arena, QV_BATCH * sample(net, net->out[i].tensor), unsigned char)) != NULL;
-    size_t n = qv_elems(&net->tensor[net->out[i].tensor]);
-    most = n > most ? n : most;
+    if (ok) ok = (b->o[i] = QV_NEW(&b->arena, qv_elems(&net->tensor[net->out[i].tensor]), int64_t)) != NULL;
   }
-  if (ok) ok = (b->o = QV_NEW(&b->arena, most, int64_t)) != NULL;
   return ok ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "batch of inputs");
 }
 
@@ -76,11 +74,14 @@ qv_status qv_batch_run(qv_batch *b, qv_err *err) {
   return st;
 }
 
-const int64_t *qv_batch_output(qv_batch *b, uint32_t i) {
-  const qv_tensor *t = &b->net->tensor[b->net->out[b->q->out].tensor];
-  size_t w = qv_dtype_bytes(t->type);
-  b->n_o = qv_elems(t);
-  const unsigned char *p = b->out[b->q->out] + i * b->n_o * w;
-  for (size_t e = 0; e < b->n_o; e++) b->o[e] = get(p + e * w, t->type);
-  return b->o;
+const int64_t *const *qv_batch_output(qv_batch *b, uint32_t i) {
+  for (uint32_t k = 0; k < b->net->n_out; k++) {
+    const qv_tensor *t = &b->net->tensor[b->net->out[k].tensor];
+    size_t w = qv_dtype_bytes(t->type), n = qv_elems(t);
+    const unsigned char *p = b->out[k] + i * n * w;
+    for (size_t e = 0; e < n; e++) b->o[k][e] = get(p + e * w, t->type);
+  }
+  return (const int64_t *const *)b->o;
 }
+
+bool qv_batch_violated(qv_batch *b, uint32_t i) { return qv_condition_violated(b->q->cond, b->net, qv_batch_output(b, i)) != QV_NONE; }

@@ -13,8 +13,7 @@ typedef struct {
   const qv_robust_query *q;
   qv_plan *plan; /* NULL: the net cannot be executed (opaque nodes) */
   unsigned char **in, **out;
-  int64_t *o; /* one sample's values of output q->out */
-  size_t n_o;
+  int64_t **o; /* [net->n_out] one sample's values */
   uint32_t n; /* samples put in */
   qv_arena arena;
 } qv_batch;
@@ -24,7 +23,9 @@ void qv_batch_clear(qv_batch *b);
 void qv_batch_put(qv_batch *b, const int64_t *x); /* Pre: b->n < QV_BATCH */
 /* Run what was put in, then empty. Errors: those of qv_plan_run. */
 QV_NODISCARD qv_status qv_batch_run(qv_batch *b, qv_err *err);
-/* Output q->out of sample i of the last run, in b->o. */
-const int64_t *qv_batch_output(qv_batch *b, uint32_t i);
+/* All net outputs of sample i of the last run, in b->o. */
+const int64_t *const *qv_batch_output(qv_batch *b, uint32_t i);
+/* Does sample i of the last run violate the query? */
+bool qv_batch_violated(qv_batch *b, uint32_t i);
 
 #endif

@@ -51,9 +51,32 @@ void qv_dual_free(qv_dual *d) {
   if (d == NULL) return;
   for (size_t v = 0; d->hull != NULL && v < d->g->n; v++) hull_clear(&d->hull[v]);
   hull_clear(&d->root);
+  free(d->root_s);
   free(d->pt);
   qv_arena_clear(&d->arena);
   free(d);
+}
+
+qv_status qv_dual_begin(qv_dual *d, const qv_goal *goal, qv_err *err) {
+  uint32_t n = qv_goal_roots(goal), cap = n < 2 ? 2 : n;
+  if (cap > d->cap_root) {
+    double *p = realloc(d->root_s, 5 * (size_t)cap * sizeof *p);
+    if (p == NULL) return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
+    d->root_s = p;
+    d->root_best = p + cap;
+    d->root_move = p + 2 * (size_t)cap;
+    d->root_span = p + 3 * (size_t)cap;
+    d->root_at = p + 4 * (size_t)cap;
+    d->cap_root = cap;
+  }
+  for (uint32_t k = 0; k < n; k++) {
+    d->root_s[k] = d->root_span[k] = 1;
+    for (uint32_t i = 0; goal->kind == QV_GOAL_SUM && i < goal->part[k].n; i++) {
+      uint32_t v = goal->part[k].var[i];
+      d->root_span[k] += fabs((double)goal->part[k].c[i]) * (double)(d->hi[v] - d->lo[v]);
+    }
+  }
+  return QV_OK;
 }
 
 /* ---- hulls ------------------------------------------------------------------------------------------------------------ */
@@ -267,15 +290,20 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
   memset(d->coef, 0, g->n * sizeof *d->coef);
   switch (goal->kind) {
   case QV_GOAL_SUM:
-    base = -(double)goal->d;
-    for (uint32_t i = 0; i < goal->n; i++) d->coef[goal->var[i]] += (float)goal->c[i];
+    for (uint32_t k = 0; k < goal->n_part; k++) {
+      const qv_goal_part *p = &goal->part[k];
+      double l = d->root_s[k];
+      if (l == 0) continue;
+      base -= l * (double)p->d;
+      for (uint32_t i = 0; i < p->n; i++) d->coef[p->var[i]] += (float)(l * (double)p->c[i]);
+    }
     break;
   case QV_GOAL_UNIT: push(d, goal->y, goal->sign, &base); break;
   case QV_GOAL_PAIR:
-    *root = least(&d->root, -(1 + d->tau), -(1 - d->tau));
-    base = -(1 + d->tau) * (double)root->y + (1 - d->tau) * (double)root->x;
-    push(d, goal->y, 1 + d->tau, &base);
-    push(d, goal->j, -(1 - d->tau), &base);
+    *root = least(&d->root, -d->root_s[0], -d->root_s[1]);
+    base = -d->root_s[0] * (double)root->y + d->root_s[1] * (double)root->x;
+    push(d, goal->y, d->root_s[0], &base);
+    push(d, goal->j, -d->root_s[1], &base);
     break;
   }
   for (uint32_t v = g->n; v-- > g->n_in;) {
@@ -309,10 +337,47 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
   return base + qv_rob_boxf(d->at, d->coef, d->flo, d->fhi, g->n_in);
 }
 
+#define CORNERS 32 /* violations of up to so many inequalities are tried one by one first */
+
 void qv_dual_default(qv_dual *d, const qv_goal *goal) {
   qv_point root;
-  d->tau = 0;
+  uint32_t n = qv_goal_roots(goal), best = n;
+  for (uint32_t k = 0; k < n; k++) d->root_s[k] = 1;
+  if (goal->kind == QV_GOAL_SUM && n > 1) {
+    double least_span = INFINITY, most = -INFINITY;
+    for (uint32_t k = 0; k < n; k++) least_span = fmin(least_span, d->root_span[k]);
+    for (uint32_t c = n <= CORNERS ? 0 : n; c <= n + 1; c++) { /* one alone, all together, and the best of these in the end */
+      uint32_t pick = c == n + 1 ? best : c;
+      for (uint32_t k = 0; k < n; k++) d->root_s[k] = pick == n ? least_span / d->root_span[k] : pick == k ? 1.0 : 0.0;
+      double now = evaluate(d, goal, true, &root);
+      if (c <= n && now > most) most = now, best = c;
+    }
+    return;
+  }
   (void)evaluate(d, goal, true, &root);
+}
+
+/* Values of the goal's parts at the relaxed solution: the gradient in L. */
+static void parts_at(qv_dual *d, const qv_goal *goal) {
+  for (uint32_t k = 0; k < goal->n_part; k++) {
+    const qv_goal_part *p = &goal->part[k];
+    d->root_at[k] = -(double)p->d;
+    for (uint32_t i = 0; i < p->n; i++) d->root_at[k] += (double)p->c[i] * (double)d->at[p->var[i]];
+  }
+}
+
+/* Steps of L stay on the set where the largest is 1 (SUM) or the sum 2 (PAIR), so that D has a fixed unit. */
+static void step_roots(qv_dual *d, const qv_goal *goal, double step) {
+  uint32_t n = qv_goal_roots(goal);
+  if (goal->kind == QV_GOAL_PAIR) {
+    double tau = fmin(1, fmax(-1, (d->root_s[0] - d->root_s[1]) / 2 + step * d->root_move[0]));
+    d->root_s[0] = 1 + tau;
+    d->root_s[1] = 1 - tau;
+  } else if (n > 1) {
+    double most = 0;
+    for (uint32_t k = 0; k < n; k++) most = fmax(most, d->root_s[k] = fmax(0, d->root_s[k] + step * d->root_move[k]));
+    for (uint32_t k = 0; k < n; k++) d->root_s[k] = most > 0 ? d->root_s[k] / most : 1;
+  }
 }
 
 /* A unit takes part in the ascent if its function is not constant, or a split restricts its accumulator. */
@@ -323,12 +388,14 @@ static bool ascends(const qv_dual *d, uint32_t v) {
 
 double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough) {
   const qv_graph *g = d->g;
-  double best = -INFINITY, best_tau = d->tau, rate = 1, tau_move = 0, weight = 0;
-  uint32_t stale = 0;
+  uint32_t stale = 0, n_root = qv_goal_roots(goal);
+  bool pair = goal->kind == QV_GOAL_PAIR;
+  double best = -INFINITY, rate = 1, weight = 0;
   memset(d->move, 0, g->n * sizeof *d->move);
   memset(d->mean, 0, g->n * sizeof *d->mean);
+  memset(d->root_move, 0, n_root * sizeof *d->root_move);
+  memcpy(d->root_best, d->root_s, n_root * sizeof *d->root_s);
   d->mean_root[0] = d->mean_root[1] = 0;
-  bool pair = goal->kind == QV_GOAL_PAIR;
   double span = pair ? (double)(d->acc[goal->y].hi - d->acc[goal->y].lo + d->acc[goal->j].hi - d->acc[goal->j].lo + 2) : 1;
   for (uint32_t it = 0; it <= steps; it++) {
     qv_point root = {0, 0};
@@ -336,7 +403,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
     if (now > best) {
       if (now > best + 1e-3 * fabs(best)) stale = 0;
       best = now;
-      best_tau = d->tau;
+      memcpy(d->root_best, d->root_s, n_root * sizeof *d->root_s);
       memcpy(d->best, d->s, g->n * sizeof *d->s);
     } else if (++stale >= 4) {
       rate *= 0.7;
@@ -344,7 +411,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
     }
     if (best > enough) break;
     /* gradient: what the relaxed solution's accumulators really are, minus what the units assumed */
-    double norm = 0, tau_grad = 0, keep = 0.8, mix = 2.0 / (double)(it + 2);
+    double norm = 0, keep = 0.8, mix = 2.0 / (double)(it + 2);
     weight = 1 - mix;
     for (uint32_t i = 0; i < g->n_in; i++) d->mean[i] = weight * d->mean[i] + mix * (double)d->at[i];
     for (uint32_t v = g->n_in; v < g->n; v++) {
@@ -356,33 +423,39 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
       norm += d->move[v] * d->grad[v];
     }
     if (pair) {
-      double ay = sum_at(d, goal->y), aj = sum_at(d, goal->j);
+      double ay = sum_at(d, goal->y), aj = sum_at(d, goal->j), grad = ay - (double)root.y + aj - (double)root.x;
       d->mean_root[0] = weight * d->mean_root[0] + mix * ay;
       d->mean_root[1] = weight * d->mean_root[1] + mix * aj;
-      tau_grad = ay - (double)root.y + aj - (double)root.x;
-      tau_move = keep * tau_move + tau_grad / span / span;
-      norm += tau_move * tau_grad;
+      d->root_move[0] = keep * d->root_move[0] + grad / span / span;
+      norm += d->root_move[0] * grad;
+    } else if (n_root > 1) {
+      parts_at(d, goal);
+      for (uint32_t k = 0; k < n_root; k++) {
+        double grad = d->root_at[k] - now; /* along the set of step_roots, up to its scaling */
+        d->root_move[k] = keep * d->root_move[k] + grad / d->root_span[k] / d->root_span[k];
+        norm += d->root_move[k] * grad;
+      }
     }
     if (it == steps) break;
     if (!(norm > 1e-30)) {
       memset(d->move, 0, g->n * sizeof *d->move);
-      tau_move = 0;
+      memset(d->root_move, 0, n_root * sizeof *d->root_move);
       if (norm < 0) continue;
       break; /* no ascent direction left: D is the relaxation's optimum */
     }
     double step = rate * (enough + 0.05 * fabs(best) + 0.5 - now) / norm; /* Polyak's step, damped where it keeps failing */
     for (uint32_t v = g->n_in; v < g->n; v++)
       if (ascends(d, v)) d->s[v] += step * d->move[v];
-    if (pair) d->tau = fmin(1, fmax(-1, d->tau + step * tau_move));
+    step_roots(d, goal, step);
   }
   memcpy(d->s, d->best, g->n * sizeof *d->s);
-  d->tau = best_tau;
+  memcpy(d->root_s, d->root_best, n_root * sizeof *d->root_s);
   return best;
 }
 
 /* ---- decision in integers ----------------------------------------------------------------------------------------------- */
 
-void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t is_root[2], int *scale) {
+void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *is_root, int *scale) {
   double top = 2;
   for (uint32_t v = d->g->n_in; v < d->g->n; v++) top = fmax(top, fabs(d->s[v]));
   int k = 24;
@@ -392,11 +465,7 @@ void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t i
     double x = v < d->g->n_in || !is_unit(d->g, v) ? 0 : ldexp(d->s[v], k);
     is[v] = fabs(x) < 0x1p30 ? (int32_t)lrint(x) : 0;
   }
-  is_root[0] = is_root[1] = 0;
-  if (goal->kind == QV_GOAL_PAIR) {
-    is_root[0] = (int32_t)lrint(ldexp(1 + d->tau, k));
-    is_root[1] = (int32_t)lrint(ldexp(1 - d->tau, k));
-  }
+  for (uint32_t i = 0; i < qv_goal_roots(goal); i++) is_root[i] = (int32_t)lrint(ldexp(d->root_s[i], k));
 }
 
 /* Add to the bound; false when it leaves 2^120. */
@@ -427,19 +496,20 @@ static bool push_exact(qv_dual *d, uint32_t v, int32_t s, qv_i128 *sum) {
 
 /* Every coefficient is a sum of goal coefficients and of s*w, each unit once: all of them together stay below 2^61. The sum of
  * doubles is too small by less than one part in 2^20, as there are fewer than 2^32 positive terms. */
-static bool widths_fit(const qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t is_root[2], int scale) {
+static bool widths_fit(const qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale) {
   double total = 0;
   for (uint32_t v = d->g->n_in; v < d->g->n; v++)
     if (is[v] != 0) total += fabs((double)is[v]) * d->g->unit[v].w_max;
   if (goal->kind == QV_GOAL_SUM)
-    for (uint32_t i = 0; i < goal->n; i++) total += ldexp(fabs((double)goal->c[i]), scale);
+    for (uint32_t k = 0; k < goal->n_part; k++)
+      for (uint32_t i = 0; i < goal->part[k].n; i++) total += fabs((double)is_root[k]) * fabs((double)goal->part[k].c[i]);
   if (goal->kind == QV_GOAL_UNIT) total += ldexp(d->g->unit[goal->y].w_max, scale);
   if (goal->kind == QV_GOAL_PAIR)
     total += fabs((double)is_root[0]) * d->g->unit[goal->y].w_max + fabs((double)is_root[1]) * d->g->unit[goal->j].w_max;
   return total < 0x1p61;
 }
 
-bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t is_root[2], int scale) {
+bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale) {
   const qv_graph *g = d->g;
   qv_i128 sum = 0;
   if (scale < 0 || scale > 30 || !widths_fit(d, goal, is, is_root, scale)) return false;
@@ -447,8 +517,11 @@ bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_
   bool ok = true;
   switch (goal->kind) {
   case QV_GOAL_SUM:
-    ok = add(&sum, -qv_scale2(goal->d, scale));
-    for (uint32_t i = 0; i < goal->n; i++) d->icoef[goal->var[i]] += (int64_t)qv_scale2(goal->c[i], scale);
+    for (uint32_t k = 0; ok && k < goal->n_part; k++) {
+      const qv_goal_part *p = &goal->part[k];
+      ok = is_root[k] >= 0 && add(&sum, -(qv_i128)is_root[k] * p->d);
+      for (uint32_t i = 0; ok && i < p->n; i++) d->icoef[p->var[i]] += is_root[k] * p->c[i];
+    }
     break;
   case QV_GOAL_UNIT: ok = push_exact(d, goal->y, (int32_t)(goal->sign * ((int64_t)1 << scale)), &sum); break;
   case QV_GOAL_PAIR: /* s_y and q must not be negative: A is an upper, B a lower limit */

@@ -26,32 +26,42 @@ typedef struct {
   qv_point *lo, *up;
 } qv_hull;
 
+/* sum of c[i] * x_var[i] - d */
+typedef struct {
+  uint32_t n;
+  const uint32_t *var;
+  const int64_t *c;
+  int64_t d;
+} qv_goal_part;
+
 /* What is bounded from below.
- * SUM:  sum of c[i] * x_var[i] - d.
+ * SUM:  sum over the parts of L_k * part_k, L_k >= 0 searched together with s. Where each part is d - sum c*o of one inequality
+ *       of a violation, a positive bound excludes the violation: all parts would be <= 0.
  * UNIT: sign * acc of unit y.
- * PAIR: s_y*(acc_y - A) - q*(acc_j - B), the smallest over the points (B,A) of hull; s_y, q >= 0. Points: values t0..t1 of
+ * PAIR: L_0*(acc_y - A) - L_1*(acc_j - B), the smallest over the points (B,A) of hull; L >= 0. Points: values t0..t1 of
  *       a violation "f_y(acc_y) <= t and f_j(acc_j) >= t + strict", i.e. acc_y <= A_t and acc_j >= B_t. A positive bound
  *       excludes the violation (Lemma R2), the last rounding and saturation being exact. */
 typedef enum { QV_GOAL_SUM, QV_GOAL_UNIT, QV_GOAL_PAIR } qv_goal_kind;
 
 typedef struct {
   qv_goal_kind kind;
-  uint32_t n;
-  const uint32_t *var;
-  const int64_t *c;
-  int64_t d;
+  uint32_t n_part;
+  const qv_goal_part *part;
   uint32_t y, j;
   int sign;
   bool strict;
   int64_t t0, t1;
 } qv_goal;
 
+/* Number of root multipliers L. */
+static inline uint32_t qv_goal_roots(const qv_goal *g) { return g->kind == QV_GOAL_SUM ? g->n_part : g->kind == QV_GOAL_PAIR ? 2 : 0; }
+
 typedef struct {
   const qv_graph *g;
   int64_t *lo, *hi;    /* [n] bounds in force on the variables   */
   qv_itv *acc;         /* [n] and on the accumulators of units   */
   double *s;           /* [n] multipliers of the search          */
-  double tau;          /* PAIR: s_y = 1 + tau, q = 1 - tau       */
+  double *root_s;      /* [qv_goal_roots] L. SUM: the largest is 1; PAIR: they add up to 2 */
   double *mean;        /* [n] accumulators of the averaged relaxed solution; of inputs their averaged values */
   double mean_root[2]; /* PAIR: averaged acc_y, acc_j         */
   double *m;           /* [n] m_v of the last evaluation         */
@@ -59,6 +69,8 @@ typedef struct {
   /* private */
   float *coef, *flo, *fhi;
   double *x, *grad, *move, *best;
+  double *root_best, *root_move, *root_span, *root_at; /* [cap_root]; of SUM goals: width of each part, value at the last solution */
+  uint32_t cap_root;
   qv_hull *hull, root;
   int64_t root_t0, root_t1; /* that `root` was made for */
   int64_t *icoef;
@@ -74,10 +86,13 @@ void qv_dual_free(qv_dual *d);
 /* Bounds in force have been changed for variables from..n-1: refresh what is derived from them. */
 QV_NODISCARD qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err);
 
-/* Set s to the supporting lines at the middles of the intervals. */
+/* Room for a goal's root multipliers. Errors: QV_E_NOMEM. Once before the other functions are used with this goal. */
+QV_NODISCARD qv_status qv_dual_begin(qv_dual *d, const qv_goal *goal, qv_err *err);
+
+/* Set s to the supporting lines at the middles of the intervals, L to what is best with them. */
 void qv_dual_default(qv_dual *d, const qv_goal *goal);
 
-/* Improve s (the best one found stays in d->s and d->tau); stops when D exceeds `enough`. Returns D of the best, in doubles.
+/* Improve s (the best one found stays in d->s and d->root_s); stops when D exceeds `enough`. Returns D of the best, in doubles.
  * d->mean gets the averaged relaxed solution. Pre: qv_dual_goal. */
 double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough);
 
@@ -92,10 +107,10 @@ bool qv_dual_can_pair(const qv_graph *g, uint32_t y, uint32_t j);
 int64_t qv_dual_a(const qv_dual *d, uint32_t y, int64_t t);
 int64_t qv_dual_b(const qv_dual *d, uint32_t j, int64_t t);
 
-/* Round s to integers at scale 2^*scale. is: [n], of a PAIR goal also is_root[2] = {s_y, q}. */
-void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t is_root[2], int *scale);
+/* Round s to integers at scale 2^*scale. is: [n], is_root: [qv_goal_roots]. */
+void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *is_root, int *scale);
 
 /* *bound = D at scale 2^scale, exactly, all in integers; false (nothing claimed) if a number could leave its width. */
-bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t is_root[2], int scale);
+bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale);
 
 #endif

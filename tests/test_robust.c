@@ -29,27 +29,36 @@ typedef struct {
   qv_itv *box[4];
   int64_t *point[4];
   qv_robust_query q;
-  qv_ineq ineq[3];
-  uint32_t index[3][2];
-  int64_t c[3][2];
+  qv_condition cond;
+  qv_violation bad[3];
+  qv_ineq ineq[3][2];
+  qv_out_term term[3][2][3];
   qv_values v;
   bool violated, trapped; /* by some point of the box */
 } trial;
 
 /* The condition once more, from its definition. */
-static bool violates(const qv_robust_query *q, const int64_t *o, size_t n) {
-  if (q->keep == QV_KEEP_INEQ) {
-    for (uint32_t t = 0; t < q->n_ineq; t++) {
-      int64_t s = 0;
-      for (uint32_t i = 0; i < q->ineq[t].n; i++) s += q->ineq[t].c[i] * o[q->ineq[t].index[i]];
-      if (s < q->ineq[t].d) return true;
+static bool violates(const trial *t) {
+  const qv_condition *c = &t->cond;
+  if (c->kind == QV_AVOID) {
+    for (uint32_t k = 0; k < c->n; k++) {
+      bool all = true;
+      for (uint32_t i = 0; i < c->bad[k].n; i++) {
+        const qv_ineq *q = &c->bad[k].ineq[i];
+        qv_i128 s = 0;
+        for (uint32_t j = 0; j < q->n; j++) s += (qv_i128)q->term[j].c * t->v.v[t->net->out[q->term[j].out].tensor][q->term[j].el];
+        all = all && s >= q->d;
+      }
+      if (all) return true;
     }
     return false;
   }
-  size_t best = 0;
+  uint32_t out = t->net->out[c->out].tensor;
+  const int64_t *o = t->v.v[out];
+  size_t best = 0, n = qv_elems(&t->net->tensor[out]);
   for (size_t j = 1; j < n; j++)
-    if (q->keep == QV_KEEP_FIRST ? o[j] > o[best] : o[j] >= o[best]) best = j;
-  return best != q->cls;
+    if (c->kind == QV_KEEP_FIRST ? o[j] > o[best] : o[j] >= o[best]) best = j;
+  return best != c->cls;
 }
 
 /* Run the values in t->v: 1 violated, 0 kept, -1 undefined behaviour. */
@@ -58,8 +67,7 @@ static int run(trial *t) {
   qv_status st = qv_ref_run(t->net, &t->v, &err);
   if (st == QV_E_RANGE) return -1;
   if (st != QV_OK) fail_msg("%s", err.msg);
-  uint32_t o = t->net->out[t->q.out].tensor;
-  return violates(&t->q, t->v.v[o], qv_elems(&t->net->tensor[o]));
+  return violates(t);
 }
 
 /* Next point of the box in t->v. */
@@ -82,6 +90,31 @@ static void first(trial *t) {
     for (size_t e = 0; e < qv_elems(&t->net->tensor[t->net->in[i].tensor]); e++) t->v.v[t->net->in[i].tensor][e] = t->box[i][e].lo;
 }
 
+/* Violations of one or two inequalities over one or two outputs, which the point misses by a little. */
+static void random_violations(trial *t, qv_rng *r, bool ran) {
+  t->cond.n = (uint32_t)qv_rng_range(r, 1, 3);
+  for (uint32_t k = 0; k < t->cond.n; k++) {
+    t->bad[k] = (qv_violation){.n = (uint32_t)qv_rng_range(r, 1, 2), .ineq = t->ineq[k]};
+    for (uint32_t i = 0; i < t->bad[k].n; i++) {
+      qv_ineq *q = &t->ineq[k][i];
+      int64_t s = 0;
+      *q = (qv_ineq){.term = t->term[k][i]};
+      uint32_t want = (uint32_t)qv_rng_range(r, 1, 3);
+      for (uint32_t out = 0; out < t->net->n_out && q->n < want; out++) {
+        uint32_t tensor = t->net->out[out].tensor, el = 0, n = (uint32_t)qv_elems(&t->net->tensor[tensor]);
+        while (q->n < want && (el += (uint32_t)qv_rng_range(r, 0, 2)) < n) {
+          int64_t c = qv_rng_range(r, 1, 3) * (qv_rng_next(r) & 1 ? 1 : -1);
+          t->term[k][i][q->n++] = (qv_out_term){out, el, c};
+          s += ran ? c * qv_clamp64(t->v.v[tensor][el], -(1LL << 40), 1LL << 40) : 0;
+          el++;
+        }
+      }
+      if (q->n == 0) t->term[k][i][q->n++] = (qv_out_term){0, 0, 1};
+      q->d = s + qv_rng_range(r, -1, 6);
+    }
+  }
+}
+
 /* A random box, condition and point for a net; false if the net does not suit. */
 static bool make_trial(trial *t, qv_net *net, qv_rng *r) {
   qv_err err = {0};
@@ -100,35 +133,20 @@ static bool make_trial(trial *t, qv_net *net, qv_rng *r) {
       t->point[i][e] = qv_rng_range(r, t->box[i][e].lo, t->box[i][e].hi);
     }
   }
-  t->q = (qv_robust_query){.box = (const qv_itv *const *)t->box,
-                           .point = (const int64_t *const *)t->point,
-                           .out = (uint32_t)qv_rng_range(r, 0, net->n_out - 1),
-                           .keep = (qv_keep)qv_rng_range(r, 0, 2)};
-  uint32_t o = net->out[t->q.out].tensor;
-  size_t n = qv_elems(&net->tensor[o]);
+  t->q = (qv_robust_query){.box = (const qv_itv *const *)t->box, .point = (const int64_t *const *)t->point, .cond = &t->cond};
+  t->cond = (qv_condition){.kind = (qv_cond_kind)qv_rng_range(r, 0, 2), .out = (uint32_t)qv_rng_range(r, 0, net->n_out - 1), .bad = t->bad};
   for (uint32_t i = 0; i < net->n_in; i++)
     memcpy(t->v.v[net->in[i].tensor], t->point[i], qv_elems(&net->tensor[net->in[i].tensor]) * sizeof(int64_t));
   bool ran = qv_ref_run(net, &t->v, &err) == QV_OK;
   /* mostly the class of the point itself */
-  t->q.cls = (uint32_t)qv_rng_range(r, 0, (int64_t)n - 1);
-  if (ran && qv_rng_next(r) % 8 != 0)
+  size_t n = qv_elems(&net->tensor[net->out[t->cond.out].tensor]);
+  t->cond.cls = (uint32_t)qv_rng_range(r, 0, (int64_t)n - 1);
+  if (ran && t->cond.kind != QV_AVOID && qv_rng_next(r) % 8 != 0)
     for (uint32_t c = 0; c < n; c++) {
-      t->q.cls = c;
-      if (t->q.keep == QV_KEEP_INEQ || !violates(&t->q, t->v.v[o], n)) break;
+      t->cond.cls = c;
+      if (!violates(t)) break;
     }
-  t->q.n_ineq = (uint32_t)qv_rng_range(r, 1, 3);
-  t->q.ineq = t->ineq;
-  for (uint32_t k = 0; k < 3; k++) {
-    int64_t s = 0;
-    t->ineq[k] = (qv_ineq){.n = (uint32_t)qv_rng_range(r, 1, 2), .index = t->index[k], .c = t->c[k]};
-    for (uint32_t i = 0; i < t->ineq[k].n; i++) {
-      t->index[k][i] = (uint32_t)qv_rng_range(r, 0, (int64_t)n - 1);
-      t->c[k][i] = qv_rng_range(r, -3, 3);
-      s += ran ? t->c[k][i] * t->v.v[o][t->index[k][i]] : 0;
-    }
-    /* the point keeps it by a little */
-    t->ineq[k].d = qv_clamp64(s, -(1 << 30), 1 << 30) - qv_rng_range(r, -1, 6);
-  }
+  if (t->cond.kind == QV_AVOID) random_violations(t, r, ran);
   first(t);
   do {
     int x = run(t);
@@ -407,20 +425,22 @@ static void fixed_point_nets(void **state) {
 /* ---- multipliers: any integers at all give a true bound --------------------------------------------------------------------- */
 
 /* Smallest value of the goal's own expression at the point x, at scale 2^scale. */
-static qv_i128 goal_at(const qv_goal *goal, const qv_dual *d, const int64_t *x, const int32_t root[2], int scale, bool *counts) {
+static qv_i128 goal_at(const qv_goal *goal, const qv_dual *d, const int64_t *x, const int32_t *root, int scale, bool *counts) {
   const qv_graph *g = d->g;
   qv_i128 s = 0, one = (qv_i128)1 << scale;
   *counts = true;
   switch (goal->kind) {
   case QV_GOAL_SUM:
-    for (uint32_t i = 0; i < goal->n; i++) s += one * goal->c[i] * x[goal->var[i]];
-    return s - one * goal->d;
+    for (uint32_t k = 0; k < goal->n_part; k++) {
+      s -= (qv_i128)root[k] * goal->part[k].d;
+      for (uint32_t i = 0; i < goal->part[k].n; i++) s += (qv_i128)root[k] * goal->part[k].c[i] * x[goal->part[k].var[i]];
+    }
+    return s;
   case QV_GOAL_UNIT: return one * goal->sign * qv_unit_sum(g, goal->y, x);
   case QV_GOAL_PAIR: break;
   }
   /* a violating point makes some pair's expression non-positive: the bound must not be positive then */
   *counts = x[goal->j] >= x[goal->y] + goal->strict;
-  (void)root;
   return 0;
 }
 
@@ -444,12 +464,13 @@ static void any_multipliers(void **state) {
     assert_int_equal(qv_dual_new(&d, g, &err), QV_OK);
     root_bounds(&t, g, d);
     qv_goal goals[3];
-    uint32_t n = 0, units = 0, unit[64], o = net->out[t.q.out].tensor;
+    uint32_t n = 0, units = 0, unit[64], o = net->out[t.cond.out].tensor;
     for (uint32_t v = g->n_in; v < g->n && units < 64; v++)
       if (g->unit[v].fn != QV_UNIT_FREE) unit[units++] = v;
     const uint32_t var[2] = {(uint32_t)qv_rng_range(&r, 0, g->n - 1), (uint32_t)qv_rng_range(&r, 0, g->n - 1)};
     const int64_t c[2] = {qv_rng_range(&r, -5, 5), qv_rng_range(&r, -5, 5)};
-    goals[n++] = (qv_goal){.kind = QV_GOAL_SUM, .n = 2, .var = var, .c = c, .d = qv_rng_range(&r, -9, 9)};
+    const qv_goal_part part[2] = {{.n = 2, .var = var, .c = c, .d = qv_rng_range(&r, -9, 9)}, {.n = 1, .var = var, .c = c + 1, .d = 3}};
+    goals[n++] = (qv_goal){.kind = QV_GOAL_SUM, .n_part = (uint32_t)qv_rng_range(&r, 1, 2), .part = part};
     if (units > 0)
       goals[n++] = (qv_goal){.kind = QV_GOAL_UNIT, .y = unit[qv_rng_range(&r, 0, units - 1)], .sign = qv_rng_next(&r) & 1 ? 1 : -1};
     size_t n_o = qv_elems(&net->tensor[o]);
@@ -465,6 +486,7 @@ static void any_multipliers(void **state) {
         int scale = 8;
         int32_t root[2] = {(int32_t)qv_rng_range(&r, 0, 600), (int32_t)qv_rng_range(&r, 0, 600)};
         assert_true(qv_dual_goal(d, &goals[k]));
+        assert_int_equal(qv_dual_begin(d, &goals[k], &err), QV_OK);
         if (tries == 0) { /* the searched ones */
           qv_dual_default(d, &goals[k]);
           (void)qv_dual_climb(d, &goals[k], 20, 1e9);
@@ -524,7 +546,8 @@ static void planted(void **state) {
     for (int i = 0; i < n; i++) box[i] = (qv_itv){0, 2}, point[i] = 1;
     const qv_itv *boxes[1] = {box};
     const int64_t *points[1] = {point};
-    qv_robust_query q = {.box = boxes, .point = points, .keep = QV_KEEP_FIRST, .cls = 0};
+    const qv_condition cond = {.kind = QV_KEEP_FIRST, .cls = 0};
+    qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
     for (size_t k = 0; k < N_ENGINES; k++) {
       qv_robust_result res;
       if (!engines[k].complete) continue;
@@ -557,14 +580,17 @@ static void bad_queries(void **state) {
   assert_int_equal(qv_robust_new(&r, net, &err), QV_OK);
   qv_itv good[2] = {{0, 7}, {3, 3}}, wide[2] = {{0, 8}, {0, 0}}, empty[2] = {{0, 7}, {3, 2}};
   const qv_itv *box[3] = {good, wide, empty};
-  const uint32_t index[1] = {2};
-  const int64_t c[1] = {1};
-  const qv_ineq ineq = {.n = 1, .index = index, .c = c};
-  const qv_robust_query bad[] = {{.box = &box[1]},
-                                 {.box = &box[2]},
-                                 {.box = box, .cls = 2},
-                                 {.box = box, .out = 1},
-                                 {.box = box, .keep = QV_KEEP_INEQ, .n_ineq = 1, .ineq = &ineq}};
+  const qv_out_term beyond = {0, 2, 1}, zero = {0, 1, 0}, twice[2] = {{0, 1, 1}, {0, 1, 1}};
+  const qv_ineq ineq[] = {{.n = 1, .term = &beyond}, {.n = 1, .term = &zero}, {.n = 2, .term = twice}, {.n = 0}};
+  const qv_violation one[] = {{1, &ineq[0]}, {1, &ineq[1]}, {1, &ineq[2]}, {1, &ineq[3]}, {0, NULL}};
+  const qv_condition keep = {.cls = 0}, cls = {.cls = 2}, out = {.out = 1}, none = {.kind = QV_AVOID};
+  qv_condition avoid[5];
+  for (int i = 0; i < 5; i++) avoid[i] = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &one[i]};
+  const int64_t far[2] = {8, 0}, *const points[1] = {far};
+  const qv_robust_query bad[] = {{.box = &box[1], .cond = &keep},    {.box = &box[2], .cond = &keep}, {.box = box, .cond = &cls},
+                                 {.box = box, .cond = &out},         {.box = box, .cond = &none},     {.box = box, .cond = &avoid[0]},
+                                 {.box = box, .cond = &avoid[1]},    {.box = box, .cond = &avoid[2]}, {.box = box, .cond = &avoid[3]},
+                                 {.box = box, .cond = &avoid[4]},    {.n_points = 1, .points = points, .cond = &keep}};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     qv_robust_result res;
     qv_err e = {0};
@@ -617,7 +643,8 @@ static void mnist(void **state) {
     }
     const qv_itv *boxes[1] = {box};
     const int64_t *points[1] = {point};
-    qv_robust_query q = {.box = boxes, .point = points, .keep = QV_KEEP_FIRST, .cls = (uint32_t)cases[i].label};
+    const qv_condition cond = {.kind = QV_KEEP_FIRST, .cls = (uint32_t)cases[i].label};
+    qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
     qv_robust_result res;
     assert_int_equal(qv_robust_run(&res, rob, &q, NULL, &err), QV_OK);
     printf("id %zu eps %d: %s by %s, %u nodes, %.3f s\n", cases[i].id, cases[i].eps, qv_verdict_name(res.verdict),

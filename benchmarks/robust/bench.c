@@ -128,7 +128,8 @@ int main(int argc, char **argv) {
     }
     const qv_itv *boxes[1] = {box};
     const int64_t *points[1] = {point};
-    qv_robust_query q = {.box = boxes, .point = points, .keep = QV_KEEP_FIRST, .cls = (uint32_t)r->label};
+    qv_condition cond = {.kind = QV_KEEP_FIRST, .cls = (uint32_t)r->label};
+    qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
     qv_robust_result res;
     if (qv_robust_run(&res, rob, &q, &opts, &err) != QV_OK) die(err.msg);
     bool said_robust = strcasecmp(r->verdict, "robust") == 0;
