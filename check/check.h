@@ -72,8 +72,8 @@ typedef struct {
   Claim property; // required by the property
 } Input;
 
-typedef enum { AFFINE, STEP, TABLE, SUM, PRODUCT, MAX, INDEX, CLAMP, WRAP, TAIL, OPAQUE } Kind;
-typedef enum { EXACT, ACC_WRAP, SAT, TRAP, PAIR16, LANES } Mode;
+typedef enum { AFFINE, STEP, TABLE, SUM, PRODUCT, MAX, INDEX, CLAMP, WRAP, TAIL, OPAQUE, THRESHOLD } Kind;
+typedef enum { EXACT, ACC_WRAP, SAT, TRAP, PAIR16, LANES, PAIRLANES } Mode;
 typedef enum { RQ_D, RQ_U, RQ_S, RQ_64, RQ_T, RQ_TD, RQ_F32, RQ_NDU, RQ_F64A, RQ_REF, RQ_F32B, RQ_DIV, RQ_TDIV, RQ_MEANF } Fn;
 typedef enum { RESHAPE, TRANSPOSE, PAD, CONCAT, SLICE, BROADCAST, GATHER } Move;
 
@@ -95,6 +95,12 @@ typedef struct {
   double M, B;
 } Par;
 
+// A piecewise constant function: value[i] from from[i] to from[i+1]-1, the last to infinity, the first also below from[0]. Neighbours differ.
+typedef struct {
+  uint32_t n;
+  const int64_t *from, *value;
+} Pieces;
+
 typedef struct {
   Kind kind;
   uint32_t n_in, out;
@@ -106,12 +112,13 @@ typedef struct {
   uint32_t n_wzp, taps; // taps = kh * kw * (ic / groups)
   const int32_t *w_zp, *weight;
   const int64_t *bias;
-  // step, table, clamp, wrap, tail, opaque
+  // step, table, threshold, clamp, wrap, tail, opaque; n_par and inner: step, threshold
   int64_t in_zp, out_zp, lo, hi;
   uint32_t lshift, inner, n_idx, n_par, n_table, bits;
   const uint32_t *idx;
   const Par *par;
   const int32_t *table;
+  const Pieces *pieces; // threshold, one per channel
   // sum (one per input); product uses z[0], z[1]
   const int64_t *c, *z;
   // index
@@ -141,6 +148,7 @@ typedef struct {
 
 void net_read(Net *net, Text *t);
 bool accumulates(const Node *n);
+bool is_unit(const Node *n); // y = f(x) element by element: step, table, threshold, clamp
 
 // ---- property and certificate (cert.c): docs/property.md, docs/certificate.md sections 1 and 2 -----------------------------------------
 typedef struct {
@@ -158,11 +166,13 @@ void property_read(Net *net, Text *t); // t = NULL: every input takes its whole 
 void cert_read(Cert *c, Net *net, Text *t, const char *net_hash, const char *property_hash);
 Claim claim_make(const Iv *iv, uint64_t n, uint64_t inner);
 
-// ---- evaluation (requant.c, rules.c, linear.c): docs/certificate.md sections 3 to 5 -----------------------------------------------------
+// ---- evaluation (requant.c, unit.c, rules.c, linear.c): docs/certificate.md sections 3 to 5 -----------------------------------------------------
 void float_probe(void);
 bool requant(const Par *p, i128 v, int64_t out_zp, i128 *r); // false: outside the range for which the functions are guaranteed
-const Par *par_at(const Node *n, uint32_t e);
-bool step_value(const Node *n, const Par *p, i128 x, i128 *y);
+uint32_t set_at(const Node *n, uint32_t e); // step, threshold: number of the element's parameter set; others: 0
+bool unit_value(const Node *n, uint32_t set, i128 x, i128 *y); // y = f(x) of a step, table, threshold or clamp; false: f is not defined there
+bool unit_constant_until(const Node *n, uint32_t set, i128 x, i128 u, i128 *end); // the largest end <= u with f constant on [x,end]
+uint32_t piece_at(const Pieces *p, i128 x);
 Iv range_at(const Tensor *t, uint32_t e);
 bool inside_taps(uint32_t o, uint32_t stride, uint32_t pad, uint32_t dilation, uint32_t taps, uint32_t size, uint32_t *k0, uint32_t *k1);
 bool index_source(const Net *net, const Node *n, uint32_t e, uint32_t *tensor, uint32_t *source); // false: the constant n->value

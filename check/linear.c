@@ -12,14 +12,14 @@ typedef struct {
   uint32_t *list, n;
 } Row;
 
-// The two lines of a step, table or clamp on [l,u]: p x + t at scale 2^-16 lies above or below f. Kept from row to row.
+// The two lines of a step, table, threshold or clamp on [l,u]: p x + t at scale 2^-16 lies above or below f. Kept from row to row.
 typedef struct {
   i128 p, t;
 } Line;
 
 typedef struct {
   const Node *node;
-  const Par *par;
+  uint32_t set;
   Iv x;
   Line lower, upper;
 } Lines;
@@ -115,44 +115,35 @@ static void substitute_affine(State *s, const Node *n, uint32_t e, int64_t a) {
   add_value(s, a, n->bias[o] - (i128)n->x_zp * sum);
 }
 
-static i128 value(const State *s, const Node *n, const Par *p, i128 x) {
+static i128 value(const State *s, const Node *n, uint32_t set, i128 x) {
   i128 y;
-  if (n->kind == TABLE) return n->table[x - n->lo];
-  if (n->kind == CLAMP) return clip(x, n->lo, n->hi);
-  if (!step_value(n, p, x, &y)) give_up(s, "a claimed range is too wide for the requantization");
+  if (!unit_value(n, set, x, &y)) give_up(s, "a claimed range is too wide for the requantization or the table");
   return y;
 }
 
-// The largest x1 with f constant on [x,x1]: found by doubling and halving for steps and clamps, which are monotone.
-static i128 constant_until(const State *s, const Node *n, const Par *par, i128 x, i128 u) {
-  i128 f = value(s, n, par, x), stride = 1;
-  while (x + stride <= u && value(s, n, par, x + stride) == f) {
-    x += stride;
-    if (n->kind != TABLE) stride *= 2;
-  }
-  for (; stride > 1; stride /= 2) {
-    if (x + stride / 2 <= u && value(s, n, par, x + stride / 2) == f) x += stride / 2;
-  }
-  return x;
+static i128 constant_until(const State *s, const Node *n, uint32_t set, i128 x, i128 u) {
+  i128 end;
+  if (!unit_constant_until(n, set, x, u, &end)) give_up(s, "a claimed range is too wide for the requantization or the table");
+  return end;
 }
 
 // "Lines" of section 4: of the candidate slopes, the chord, flat and inner one, the first that is best in the middle of [l,u].
-static const Lines *lines(State *s, const Node *n, const Par *par, Iv v) {
-  uint64_t key = ((uint64_t)v.lo * 0x9E3779B97F4A7C15u + (uint64_t)v.hi) * 0xD6E8FEB86659FD93u + (uintptr_t)par + (uintptr_t)n;
+static const Lines *lines(State *s, const Node *n, uint32_t set, Iv v) {
+  uint64_t key = ((uint64_t)v.lo * 0x9E3779B97F4A7C15u + (uint64_t)v.hi) * 0xD6E8FEB86659FD93u + set * 0x9E3779B9u + (uintptr_t)n;
   Lines *best = &s->lines[(key * 0x9E3779B97F4A7C15u) >> 50];
-  if (best->node == n && best->par == par && best->x.lo == v.lo && best->x.hi == v.hi) return best;
-  i128 l = v.lo, u = v.hi, c = constant_until(s, n, par, l, u), d = l, x1;
-  while ((x1 = constant_until(s, n, par, d, u)) < u) d = x1 + 1;
-  i128 fl = value(s, n, par, l), fu = value(s, n, par, u), rise = (fu - fl) * pow2(16); // f(c) = f(l), f(d) = f(u)
+  if (best->node == n && best->set == set && best->x.lo == v.lo && best->x.hi == v.hi) return best;
+  i128 l = v.lo, u = v.hi, c = constant_until(s, n, set, l, u), d = l, x1;
+  while ((x1 = constant_until(s, n, set, d, u)) < u) d = x1 + 1;
+  i128 fl = value(s, n, set, l), fu = value(s, n, set, u), rise = (fu - fl) * pow2(16); // f(c) = f(l), f(d) = f(u)
   i128 slope[3] = {floor_div(rise, u - l), 0, c < d ? floor_div(rise, d - c) : 0}, t_min[3], t_max[3];
   for (i128 x = l; x <= u; x = x1 + 1) { // t is extreme at an end of a stretch of equal f
-    x1 = constant_until(s, n, par, x, u);
+    x1 = constant_until(s, n, set, x, u);
     for (unsigned i = 0; i < 3; i++) {
-      i128 f = value(s, n, par, x) * pow2(16), t = f - checked_product(s, slope[i], x), t1 = f - checked_product(s, slope[i], x1);
+      i128 f = value(s, n, set, x) * pow2(16), t = f - checked_product(s, slope[i], x), t1 = f - checked_product(s, slope[i], x1);
       t_min[i] = imin(x == l ? t : t_min[i], imin(t, t1)), t_max[i] = imax(x == l ? t : t_max[i], imax(t, t1));
     }
   }
-  *best = (Lines){n, par, v, {slope[0], t_min[0]}, {slope[0], t_max[0]}};
+  *best = (Lines){n, set, v, {slope[0], t_min[0]}, {slope[0], t_max[0]}};
   for (unsigned i = 1; i < 3; i++) {
     i128 low = slope[i] * (l + u) + 2 * t_min[i], high = slope[i] * (l + u) + 2 * t_max[i];
     if (high < best->upper.p * (l + u) + 2 * best->upper.t) best->upper = (Line){slope[i], t_max[i]};
@@ -163,16 +154,16 @@ static const Lines *lines(State *s, const Node *n, const Par *par, Iv v) {
 
 static void substitute_function(State *s, const Node *n, uint32_t e, int64_t a) {
   Iv v = range_at(&s->net->tensors[n->in[0]], e);
-  const Par *par = n->kind == STEP ? par_at(n, e) : NULL;
+  uint32_t set = set_at(n, e);
   if (v.lo == v.hi) {
-    add_value(s, a, value(s, n, par, v.lo));
+    add_value(s, a, value(s, n, set, v.lo));
     return;
   }
   if ((i128)v.hi - v.lo > 1 << 20) {
     other(s, n->out, e, a);
     return;
   }
-  const Lines *two = lines(s, n, par, v);
+  const Lines *two = lines(s, n, set, v);
   const Line *line = (a > 0) == s->line->upper ? &two->upper : &two->lower;
   i128 ap = checked_product(s, a, line->p), a1 = floor_shift(ap, 16), r = ap - a1 * pow2(16);
   add_constant(s, checked_product(s, a, line->t));
@@ -200,6 +191,7 @@ static void substitute(State *s, const Node *n, uint32_t e, int64_t a) {
     break;
   case STEP:
   case TABLE:
+  case THRESHOLD:
   case CLAMP: substitute_function(s, n, e, a); break;
   case PRODUCT:
   case MAX:

@@ -176,24 +176,25 @@ static void window_shapes(const Net *net, const Node *n, const Text *t) {
 }
 
 static void accumulator(Node *n, Text *t) {
-  static const char *const modes[] = {"exact", "wrap", "sat", "trap", "pair16", "lanes"}, *const orders[] = {"kernel", "any"};
+  static const char *const modes[] = {"exact", "wrap", "sat", "trap", "pair16", "lanes", "pairlanes"},
+                          *const orders[] = {"kernel", "any"};
   static const char *const biases[] = {"last", "first"}, *const forms[] = {"corrected", "raw"}, *const pairings[] = {"adjacent", "k8"};
   static const char *const lane_modes[] = {"wrap", "sat"};
   Acc *a = &n->acc;
-  word(t, "acc"), a->mode = (Mode)choice(t, modes, 6);
+  word(t, "acc"), a->mode = (Mode)choice(t, modes, 7);
   if (a->mode != EXACT) a->bits = named32(t, "bits", 2, 64);
   word(t, "order"), a->any_order = choice(t, orders, 2) == 1;
   word(t, "bias"), a->bias_first = choice(t, biases, 2) == 1;
   word(t, "form"), a->raw = choice(t, forms, 2) == 1;
-  if (a->mode == PAIR16) word(t, "pairing"), a->k8 = choice(t, pairings, 2) == 1;
-  if (a->mode == LANES) {
-    a->lanes = named32(t, "lanes", 1, 64), a->lane_bits = named32(t, "lane_bits", 8, 32);
+  if (a->mode == PAIR16 || a->mode == PAIRLANES) word(t, "pairing"), a->k8 = choice(t, pairings, 2) == 1;
+  if (a->mode == LANES || a->mode == PAIRLANES) {
+    a->lanes = named32(t, "lanes", 1, 64), a->lane_bits = a->mode == LANES ? named32(t, "lane_bits", 8, 32) : 16;
     word(t, "lane"), a->lane_sat = choice(t, lane_modes, 2) == 1;
     a->spill = named32(t, "spill", 0, UINT32_MAX);
   }
   newline(t);
-  bool staged = a->mode == PAIR16 || a->mode == LANES;
-  require(t, !staged || (n->kind == AFFINE && a->bits <= 62), "pair16 and lanes: affine nodes and 62 bits only");
+  bool staged = a->mode == PAIR16 || a->mode == LANES || a->mode == PAIRLANES;
+  require(t, !staged || (n->kind == AFFINE && a->bits <= 62), "pair16, lanes and pairlanes: affine nodes and 62 bits only");
   require(t, !a->raw || (n->kind == AFFINE && a->mode != SAT && a->mode != TRAP), "raw terms are not possible here");
 }
 
@@ -226,7 +227,7 @@ static const char *const fn_names[] = {"RQ_D",   "RQ_U",    "RQ_S",   "RQ_64",  
 // The ranges of docs/semantics.md section 2.
 static void parameters(Par *p, Text *t) {
   p->fn = (Fn)choice(t, fn_names, 14);
-  bool bias = p->fn == RQ_F32B || p->fn == RQ_MEANF, tosa = p->fn == RQ_T || p->fn == RQ_TD;
+  bool bias = p->fn == RQ_F32B || p->fn == RQ_MEANF, tosa = p->fn == RQ_T || p->fn == RQ_TD, real = p->fn > RQ_TD && p->fn != RQ_DIV && p->fn != RQ_TDIV;
   if (p->fn <= RQ_TD) {
     p->m = (int32_t)number(t, p->fn == RQ_D ? INT32_MIN : 0, INT32_MAX);
     p->sh = (int32_t)number(t, tosa ? 2 : -31, tosa ? 62 : p->fn == RQ_64 ? 7 : 30);
@@ -235,12 +236,18 @@ static void parameters(Par *p, Text *t) {
   if (p->fn == RQ_F64A || p->fn == RQ_REF) p->M = real64(t);
   if (p->fn == RQ_F32 || p->fn == RQ_NDU || bias) p->M = real32(t);
   if (bias) p->B = real32(t);
-  require(t, p->fn != RQ_F32 || p->M >= 0x1p-126, "multiplier below 2^-126");
+  require(t, !real || (p->M >= 0x1p-126 && p->M <= 0x1p62), "multiplier below 2^-126 or above 2^62");
   require(t, p->B >= -0x1p31 && p->B <= 0x1p31, "bias beyond 2^31");
   newline(t);
 }
 
 static bool same_shape(const Tensor *a, const Tensor *b) { return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0; }
+
+static void channels_divide(const Net *net, Node *n, uint64_t sets, const Text *t) {
+  if (sets == 1) n->inner = 1;
+  require(t, sets == 1 || (sets * n->inner <= LIMIT28 && net->tensors[n->out].size % (sets * n->inner) == 0),
+          "n * inner does not divide the elements");
+}
 
 static void step(Net *net, Node *n, Text *t) {
   word(t, "step");
@@ -265,10 +272,42 @@ static void step(Net *net, Node *n, Text *t) {
   n->par = p;
   for (uint32_t i = 0; i < n->n_par; i++) parameters(&p[i], t);
   for (uint32_t i = 0; i < n->n_idx; i++) require(t, n->idx[i] < n->n_par, "idx names no parameter set");
-  uint64_t sets = n->n_idx ? n->n_idx : n->n_par;
-  if (sets == 1) n->inner = 1;
-  require(t, sets == 1 || (sets * n->inner <= LIMIT28 && net->tensors[n->out].size % (sets * n->inner) == 0),
-          "n * inner does not divide the elements");
+  channels_divide(net, n, n->n_idx ? n->n_idx : n->n_par, t);
+}
+
+// Thresholds between equal values are left out.
+static Pieces pieces(Text *t, uint64_t *left) {
+  word(t, "t");
+  uint32_t k = number32(t, 0, 65535);
+  require(t, k < *left, "more than 2^24 values");
+  *left -= k + 1;
+  fits_text(t, 2 * (uint64_t)k + 1, 2);
+  int64_t *from = take(k + 1, sizeof *from), *value = take(k + 1, sizeof *value);
+  from[0] = INT64_MIN;
+  for (uint32_t i = 1; i <= k; i++) {
+    from[i] = number(t, -LIMIT62, LIMIT62);
+    require(t, from[i] > from[i - 1], "thresholds do not increase");
+  }
+  newline(t), word(t, "v");
+  uint32_t n = 0;
+  for (uint32_t i = 0; i <= k; i++) {
+    int64_t v = number(t, INT32_MIN, INT32_MAX);
+    if (n == 0 || v != value[n - 1]) from[n] = from[i], value[n++] = v;
+  }
+  newline(t);
+  return (Pieces){n, from, value};
+}
+
+static void threshold(Net *net, Node *n, Text *t) {
+  uint64_t left = 1 << 24;
+  word(t, "threshold");
+  n->inner = named32(t, "inner", 1, UINT32_MAX);
+  n->n_par = named32(t, "par", 1, UINT32_MAX), newline(t);
+  fits_text(t, n->n_par, 8);
+  Pieces *p = take(n->n_par, sizeof *p);
+  n->pieces = p;
+  for (uint32_t i = 0; i < n->n_par; i++) p[i] = pieces(t, &left);
+  channels_divide(net, n, n->n_par, t);
 }
 
 static void index_node(Net *net, Node *n, Text *t) {
@@ -373,7 +412,8 @@ static bool taps_everywhere(uint32_t out, uint32_t stride, uint32_t pad, uint32_
 static void attributes(Net *net, Node *n, Text *t) {
   const Tensor *x = &net->tensors[n->in[0]], *y = &net->tensors[n->out];
   const Window *w = &n->w;
-  bool one_to_one = n->kind == STEP || n->kind == TABLE || n->kind == CLAMP || n->kind == WRAP || n->kind == TAIL;
+  bool one_to_one = n->kind == STEP || n->kind == TABLE || n->kind == CLAMP || n->kind == WRAP || n->kind == TAIL ||
+                    n->kind == THRESHOLD;
   require(t, !one_to_one || same_shape(x, y), "input and output have different shapes");
   for (uint32_t k = 0; k < n->n_in && (n->kind == SUM || n->kind == PRODUCT); k++)
     require(t, net->tensors[n->in[k]].size == y->size, "element counts differ");
@@ -415,11 +455,13 @@ static void attributes(Net *net, Node *n, Text *t) {
     break;
   case WRAP: word(t, "wrap"), n->bits = named32(t, "bits", 2, 62), newline(t); break;
   case TAIL: tail(net, n, t); break;
+  case THRESHOLD: threshold(net, n, t); break;
   }
 }
 
 static void nodes(Net *net, Text *t) {
-  static const char *const kinds[] = {"affine", "step", "table", "sum", "product", "max", "index", "clamp", "wrap", "tail", "opaque"};
+  static const char *const kinds[] = {"affine", "step", "table", "sum", "product", "max", "index", "clamp", "wrap", "tail", "opaque",
+                                      "threshold"};
   net->n_nodes = named32(t, "nodes", 0, 1 << 24);
   newline(t);
   fits_text(t, net->n_nodes, 40);
@@ -427,7 +469,7 @@ static void nodes(Net *net, Text *t) {
   for (uint32_t i = 0; i < net->n_nodes; i++) {
     Node *n = &net->nodes[i];
     named(t, "node", i, i);
-    n->kind = (Kind)choice(t, kinds, 11);
+    n->kind = (Kind)choice(t, kinds, 12);
     word(t, "op"), string(t), named(t, "layer", 0, UINT32_MAX);
     bool many = n->kind == SUM || n->kind == OPAQUE;
     uint32_t least = n->kind == PRODUCT ? 2 : 1;

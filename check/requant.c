@@ -1,4 +1,4 @@
-// The requantization functions of docs/semantics.md section 2 and the step node of section 3.
+// The requantization functions of docs/semantics.md section 2.
 //
 // Every function here is monotone in v, also for multipliers of either sign, so a step's image of an interval is given by its ends.
 // The functions are guaranteed for abs(v) * 2^max(sh,0) <= 2^62 (RQ_T, RQ_TD: abs(v) * m / 2^sh < 2^62; floats: abs(v) * M <= 2^60);
@@ -104,16 +104,5 @@ bool requant(const Par *p, i128 v, int64_t out_zp, i128 *r) {
     v32 = v32 + B32;
     return round_float((double)v32, TO_AWAY, r);
   }
-  return true;
-}
-
-const Par *par_at(const Node *n, uint32_t e) {
-  uint32_t q = e / n->inner % (n->n_idx ? n->n_idx : n->n_par);
-  return &n->par[n->n_idx ? n->idx[q] : q];
-}
-
-bool step_value(const Node *n, const Par *p, i128 x, i128 *y) {
-  if (!requant(p, (x - n->in_zp) * pow2(n->lshift), n->out_zp, y)) return false;
-  *y = clip(*y + n->out_zp, n->lo, n->hi);
   return true;
 }

@@ -55,7 +55,7 @@ static Walk walk(const Net *net, const Node *n) {
   Walk w = {0, 1, y->size};
   walk_tensor(&w, y);
   for (uint32_t k = 0; k < n->n_in; k++) walk_tensor(&w, &net->tensors[n->in[k]]);
-  if (n->kind == STEP) walk_add(&w, n->n_idx ? n->n_idx : n->n_par, n->inner);
+  if (n->kind == STEP || n->kind == THRESHOLD) walk_add(&w, n->n_idx ? n->n_idx : n->n_par, n->inner);
   if (w.stride == 0) w.stride = 1;
   return w;
 }
@@ -96,7 +96,8 @@ static bool harmless(const Acc *a, unsigned bits, const Bounds *s, Wide final) {
   case SAT:
   case TRAP: return a->any_order ? fits_bits(s->any.lo, s->any.hi, bits) : fits_bits(s->prefix.lo, s->prefix.hi, bits);
   case PAIR16: return fits_bits(s->stage.lo, s->stage.hi, 16) && fits_bits(final.lo, final.hi, bits);
-  case LANES: return fits_bits(s->stage.lo, s->stage.hi, a->lane_bits) && fits_bits(final.lo, final.hi, bits);
+  case LANES:
+  case PAIRLANES: return fits_bits(s->stage.lo, s->stage.hi, a->lane_bits) && fits_bits(final.lo, final.hi, bits);
   }
   return false;
 }
@@ -178,38 +179,46 @@ static Bounds affine_sums(const Node *n, const Place *p, uint32_t o) {
 
 // Pairs and lanes: all terms in kernel order, padded ones in their places.
 typedef struct {
-  Wide pending[8]; // pair16: the terms that wait for their partners
+  Wide pending[8]; // the terms that wait for their partners
   bool waits[8];
+  uint32_t pairs; // pairlanes: complete so far
   Wide lane[64];
   uint32_t in_lane[64];
   Wide two_lo, two_hi; // any order: the two smallest min(0,tl), the two largest max(0,th)
 } Stages;
 
-static void pair_end(Bounds *s, Wide pair) {
+// Term number i of lanes, pair number i of pairlanes.
+static void lane_term(const Acc *a, Bounds *s, Stages *g, uint32_t i, Wide t) {
+  uint32_t j = i % a->lanes;
+  g->lane[j].lo += t.lo, g->lane[j].hi += t.hi;
+  g->in_lane[j]++;
+  bool spill = g->in_lane[j] == a->spill;
+  if (a->lane_sat || spill) s->stage = hull(s->stage, g->lane[j]);
+  if (spill) g->lane[j] = (Wide){0, 0}, g->in_lane[j] = 0;
+}
+
+// Pairs come in the order of their first terms.
+static void pair_end(const Acc *a, Bounds *s, Stages *g, Wide pair) {
   s->stage = hull(s->stage, pair);
   s->machine.lo += imin(0, 32767 - pair.hi), s->machine.hi += imax(0, -32768 - pair.lo);
+  if (a->mode == PAIRLANES) lane_term(a, s, g, g->pairs++, pair);
 }
 
 static void stage_term(const Acc *a, Bounds *s, Stages *g, uint32_t i, Wide t) {
+  uint32_t slot = a->k8 ? i % 8 : 0;
   if (a->any_order) {
     i128 lo = imin(t.lo, 0), hi = imax(t.hi, 0);
-    if (a->mode == LANES) s->stage.lo += lo, s->stage.hi += hi;
+    if (a->mode != PAIR16) s->stage.lo += lo, s->stage.hi += hi;
     else {
       g->two_lo = (Wide){imin(g->two_lo.lo, lo), imin(g->two_lo.hi, imax(g->two_lo.lo, lo))}; // smallest, second smallest
       g->two_hi = (Wide){imax(g->two_hi.lo, hi), imax(g->two_hi.hi, imin(g->two_hi.lo, hi))}; // largest, second largest
     }
-  } else if (a->mode == PAIR16) {
-    uint32_t slot = a->k8 ? i % 8 : 0;
-    if (!g->waits[slot]) g->pending[slot] = t;
-    else pair_end(s, (Wide){g->pending[slot].lo + t.lo, g->pending[slot].hi + t.hi});
-    g->waits[slot] = !g->waits[slot];
+  } else if (a->mode == LANES) {
+    lane_term(a, s, g, i, t);
   } else {
-    uint32_t j = i % a->lanes;
-    g->lane[j].lo += t.lo, g->lane[j].hi += t.hi;
-    g->in_lane[j]++;
-    bool spill = g->in_lane[j] == a->spill;
-    if (a->lane_sat || spill) s->stage = hull(s->stage, g->lane[j]);
-    if (spill) g->lane[j] = (Wide){0, 0}, g->in_lane[j] = 0;
+    if (!g->waits[slot]) g->pending[slot] = t;
+    else pair_end(a, s, g, (Wide){g->pending[slot].lo + t.lo, g->pending[slot].hi + t.hi});
+    g->waits[slot] = !g->waits[slot];
   }
 }
 
@@ -232,7 +241,7 @@ static void affine_stages(const Node *n, const Place *p, uint32_t o, Bounds *s) 
     }
   }
   for (unsigned j = 0; j < 8; j++) {
-    if (g.waits[j]) pair_end(s, g.pending[j]);
+    if (g.waits[j]) pair_end(&n->acc, s, &g, g.pending[j]);
   }
   for (unsigned j = 0; j < 64; j++) s->stage = hull(s->stage, g.lane[j]); // empty lanes: [0,0], which changes no answer
   if (n->acc.any_order && n->acc.mode == PAIR16) s->stage = (Wide){g.two_lo.lo + g.two_lo.hi, g.two_hi.lo + g.two_hi.hi};
@@ -316,7 +325,7 @@ static bool affine_node(Net *net, uint32_t k, const Linear *rows, const Linear *
           if (row < rows_end && row->channel == o && !row->upper) cuts.lo = row++;
           if (row < rows_end && row->channel == o) cuts.hi = row++;
           Bounds s = affine_sums(n, &p, o);
-          if (n->acc.mode == PAIR16 || n->acc.mode == LANES) affine_stages(n, &p, o, &s);
+          if (n->acc.mode == PAIR16 || n->acc.mode == LANES || n->acc.mode == PAIRLANES) affine_stages(n, &p, o, &s);
           judge_group(net, k, &s, &g, o, cuts, &own);
         }
       }
@@ -386,16 +395,24 @@ static Wide blocks_range(const Blocks *b, uint32_t i, uint32_t j) {
   return r;
 }
 
+static Wide pieces_range(const Pieces *p, Iv x) {
+  uint32_t i = piece_at(p, x.lo);
+  Wide r = {p->value[i], p->value[i]};
+  for (; i < p->n && (p->from[i] <= x.hi); i++) r = hull(r, (Wide){p->value[i], p->value[i]});
+  return r;
+}
+
 static Wide elementwise_image(const Node *n, uint32_t k, uint32_t e, Iv x, const Blocks *blocks) {
   i128 a = x.lo, b = x.hi;
   switch ((int)n->kind) {
   case STEP:
-    if (!step_value(n, par_at(n, e), x.lo, &a) || !step_value(n, par_at(n, e), x.hi, &b)) a = n->lo, b = n->hi;
+    if (!unit_value(n, set_at(n, e), x.lo, &a) || !unit_value(n, set_at(n, e), x.hi, &b)) a = n->lo, b = n->hi;
     return (Wide){imin(a, b), imax(a, b)};
   case TABLE:
     if (a < n->lo || b >= (i128)n->lo + n->n_table)
       rejected("node %" PRIu32 ", element %" PRIu32 ": the claimed input leaves the table", k, e);
     return blocks_range(blocks, (uint32_t)(a - n->lo), (uint32_t)(b - n->lo));
+  case THRESHOLD: return pieces_range(&n->pieces[set_at(n, e)], x);
   case CLAMP: return (Wide){clip(a, n->lo, n->hi), clip(b, n->lo, n->hi)};
   case WRAP:
     if (fits_bits(a, b, n->bits)) return (Wide){a, b};
@@ -425,7 +442,7 @@ static void elementwise(const Net *net, uint32_t k) {
     Wide image = elementwise_image(n, k, (uint32_t)e, x, &blocks);
     if (!covers(range_at(out, (uint32_t)e), image.lo, image.hi)) outside(k, n->out, e);
     if (n->kind != STEP || !n->claim_holds) continue;
-    const Par *p = par_at(n, (uint32_t)e);
+    const Par *p = &n->par[set_at(n, (uint32_t)e)];
     if (!obligation_holds(n, p, x.lo) || !obligation_holds(n, p, x.hi))
       rejected("node %" PRIu32 ", element %" PRIu64 ": the obligation does not hold", k, e);
   }

@@ -71,8 +71,9 @@ class Net:
 def acc_text(a):
     s = 'acc ' + a['mode'] + ('' if a['mode'] == 'exact' else ' bits %d' % a['bits'])
     s += ' order %s bias %s form %s' % (a['order'], a['bias'], a['form'])
-    if a['mode'] == 'pair16': s += ' pairing ' + a['pairing']
+    if a['mode'] in ('pair16', 'pairlanes'): s += ' pairing ' + a['pairing']
     if a['mode'] == 'lanes': s += ' lanes %d lane_bits %d lane %s spill %d' % (a['lanes'], a['lane_bits'], a['lane'], a['spill'])
+    if a['mode'] == 'pairlanes': s += ' lanes %d lane %s spill %d' % (a['lanes'], a['lane'], a['spill'])
     return s + '\n'
 
 WIN = 'n ih iw ic oh ow oc kh kw sh sw dh dw pt pl groups'.split()
@@ -92,6 +93,9 @@ def attr_text(net, n):
         s += 'idx ' + ('none' if n['idx'] is None else '%d%s' % (len(n['idx']), words(n['idx']))) + '\npar %d\n' % len(n['par'])
         return s + ''.join(' '.join(x if isinstance(x, str) else '%d' % x if isinstance(x, int) else hexf(x) for x in p) + '\n' for p in n['par'])
     if k == 'table': return 'table lo %d n %d\nt%s\n' % (n['lo'], len(n['t']), words(n['t']))
+    if k == 'threshold':
+        s = 'threshold inner %d par %d\n' % (n['inner'], len(n['pieces']))
+        return s + ''.join('t %d%s\nv%s\n' % (len(t), words(t), words(v)) for t, v in n['pieces'])
     if k == 'sum': return acc_text(n['acc']) + 'terms\n' + ''.join('%d %d\n' % cz for cz in zip(n['c'], n['z']))
     if k == 'product': return acc_text(n['acc']) + 'product z0 %d z1 %d\n' % tuple(n['z'])
     if k == 'index':
@@ -166,6 +170,10 @@ def par_of(n, e):
     q = e // n['inner'] % len(n['par'] if n['idx'] is None else n['idx'])
     return n['par'][q if n['idx'] is None else n['idx'][q]]
 
+def threshold_f(n, e, x):
+    t, v = n['pieces'][e // n['inner'] % len(n['pieces'])]
+    return v[sum(1 for q in t if q <= x)]
+
 def step_f(n, e, x):
     return sat(rq(par_of(n, e), (x - n['in_zp']) * 2**n['lshift'], n['out_zp']) + n['out_zp'], n['lo'], n['hi'])
 
@@ -191,10 +199,12 @@ def machine(a, P, t, raw, b):
         s = 0
         for p in pairs(a, len(u)): s += satp(sum(u[i] for i in p), 16)
         return wrapp(b + s + corr, P)
+    bits = a['lane_bits']
+    if a['mode'] == 'pairlanes': u, bits = [satp(sum(u[i] for i in p), 16) for p in pairs(a, len(u))], 16
     lane, cnt, wide = [0] * a['lanes'], [0] * a['lanes'], 0
     for i, x in enumerate(u):
         j = i % a['lanes']
-        lane[j] = (wrapp if a['lane'] == 'wrap' else satp)(lane[j] + x, a['lane_bits'])
+        lane[j] = (wrapp if a['lane'] == 'wrap' else satp)(lane[j] + x, bits)
         cnt[j] += 1
         if cnt[j] == a['spill']: wide += lane[j]; lane[j] = cnt[j] = 0
     return wrapp(b + wide + sum(lane) + corr, P)
@@ -243,6 +253,7 @@ def run(net, inputs, rnd, claimed_bits, harm):
                 y.append(res if res is not None else wrapp(b + sum(t), P))
             elif k == 'step': y.append(step_f(n, e, x[e]))
             elif k == 'table': y.append(n['t'][x[e] - n['lo']])
+            elif k == 'threshold': y.append(threshold_f(n, e, x[e]))
             elif k == 'max': y.append(max(x[s] for s, _ in taps(n, e) if s is not None))
             elif k == 'index':
                 s = source(net, n, e)
@@ -286,10 +297,12 @@ def bounds(n, e, iv_of):
         ps = [isum([u[i] for i in p]) for p in pairs(a, len(u))]
         s['stage'] = hull(*ps) if a['order'] == 'kernel' else (sum(low[:2]), sum(high[:2]))
         s['machine'] = (s['final'][0] + sum(min(0, 32767 - p[1]) for p in ps), s['final'][1] + sum(max(0, -32768 - p[0]) for p in ps))
-    if a['mode'] == 'lanes':
+    if a['mode'] in ('lanes', 'pairlanes'):
+        pairs_hull = []
+        if a['mode'] == 'pairlanes': u = pairs_hull = [isum([u[i] for i in p]) for p in pairs(a, len(u))]
         if a['order'] == 'any': s['stage'] = (sum(low), sum(high))
-        elif a['lane'] == 'wrap': s['stage'] = hull(*[isum([u[i] for i in w]) for w in windows(a, len(u))])
-        else: s['stage'] = hull(*[isum([u[i] for i in w[:q]]) for w in windows(a, len(u)) for q in range(len(w) + 1)])
+        elif a['lane'] == 'wrap': s['stage'] = hull(*[isum([u[i] for i in w]) for w in windows(a, len(u))], *pairs_hull)
+        else: s['stage'] = hull(*[isum([u[i] for i in w[:q]]) for w in windows(a, len(u)) for q in range(len(w) + 1)], *pairs_hull)
     return s
 
 def harmless(a, W, s, final):
@@ -297,7 +310,7 @@ def harmless(a, W, s, final):
     if m == 'exact' and W == 0: return True
     if m in ('exact', 'wrap'): return fits(final, W)
     if m in ('sat', 'trap'): return fits(s['any'] if a['order'] == 'any' else s['prefix'], W)
-    return fits(s['stage'], 16 if m == 'pair16' else a['lane_bits']) and fits(final, W)
+    return fits(s['stage'], 16 if m in ('pair16', 'pairlanes') else a['lane_bits']) and fits(final, W)
 
 def image(a, P, s, final):
     if harmless(a, P, s, final): return final
@@ -335,9 +348,9 @@ def linear(net, c, node, e, upper, frm, own):
                 q = source(net, n, s)
                 if q is None: const(2**16 * a * n['value'])
                 else: add(q[0], q[1], a)
-            elif kind in ('step', 'table', 'clamp'):
+            elif kind in ('step', 'table', 'clamp', 'threshold'):
                 l, u = rng(net, c, n['ins'][0], s)
-                f = (lambda x: step_f(n, s, x)) if kind == 'step' else (lambda x: n['t'][x - n['lo']]) if kind == 'table' else (lambda x: sat(x, n['lo'], n['hi']))
+                f = (lambda x: step_f(n, s, x)) if kind == 'step' else (lambda x: threshold_f(n, s, x)) if kind == 'threshold' else (lambda x: n['t'][x - n['lo']]) if kind == 'table' else (lambda x: sat(x, n['lo'], n['hi']))
                 if l == u: const(2**16 * a * f(l)); continue
                 if u - l > 2**20: other(n['out'], s, a); continue
                 fs = [f(x) for x in range(l, u + 1)]
@@ -431,6 +444,9 @@ def certify(net, prop, acc_bits, text, prop_text, rnd):
             elif k == 'table':
                 v = n['t'][x(e)[0] - n['lo']:x(e)[1] - n['lo'] + 1]
                 ivs.append((min(v), max(v)))
+            elif k == 'threshold':
+                v = [threshold_f(n, e, q) for q in range(x(e)[0], x(e)[1] + 1)] if x(e)[1] - x(e)[0] < 3000 else [q for q in n['pieces'][e // n['inner'] % len(n['pieces'])][1]]
+                ivs.append((min(v), max(v)))
             elif k == 'clamp': ivs.append(tuple(sat(q, n['lo'], n['hi']) for q in x(e)))
             elif k == 'wrap': ivs.append(x(e) if fits(x(e), n['bits']) else (-2**(n['bits'] - 1), 2**(n['bits'] - 1) - 1))
             elif k == 'max':
@@ -462,7 +478,7 @@ def sha(s): return hashlib.sha256(s.encode('ascii')).hexdigest()
 # ---- random nets ---------------------------------------------------------------------------------------------------------------------
 def acc(rnd, kind, lo, hi):
     need = max(2, max(-lo - 1 if lo < 0 else 0, hi).bit_length() + 1)
-    modes = ['exact', 'wrap', 'sat', 'trap'] + (['pair16', 'lanes', 'pair16', 'lanes'] if kind == 'affine' else [])
+    modes = ['exact', 'wrap', 'sat', 'trap'] + (['pair16', 'lanes', 'pairlanes', 'lanes'] if kind == 'affine' else [])
     a = dict(mode=rnd.choice(modes), bits=sat(need + rnd.choice([-1, 0, 0, 1, 3]), 2, 62), order=rnd.choice(['kernel', 'kernel', 'any']),
              bias=rnd.choice(['last', 'first']), form='corrected', pairing=rnd.choice(['adjacent', 'k8']), lanes=rnd.randint(1, 4),
              lane_bits=sat(need + rnd.randint(-3, 2), 8, 32), lane=rnd.choice(['wrap', 'sat']), spill=rnd.choice([0, 1, 2, 3]))
@@ -505,7 +521,7 @@ def grow(seed):
     est = {t: (lo, hi) for t, lo, hi in net.inputs}
     for t, (_, d) in enumerate(net.t):
         if d is not None: est[t] = (min(d), max(d))
-    kinds = ['affine', 'step', 'table', 'sum', 'product', 'max', 'index', 'clamp', 'wrap', 'tail', 'opaque', 'affine', 'step', 'affine', 'step']
+    kinds = ['affine', 'step', 'table', 'sum', 'product', 'max', 'index', 'clamp', 'wrap', 'tail', 'opaque', 'affine', 'step', 'affine', 'threshold']
     count = rnd.randint(2, 6)
     for q in range(count):
         k = kinds[(seed + q) % len(kinds)] if q == 0 or rnd.random() < 0.5 else rnd.choice(kinds)
@@ -555,6 +571,13 @@ def grow(seed):
             t = [rnd.randint(-9, 9) if rnd.random() < 0.3 else i // 3 for i in range(hi - lo + 3)]
             y = net.node(k, [x], d, lo=lo - 1, t=t)
             est[y] = (min(t), max(t))
+        elif k == 'threshold' and hi - lo < 2500:
+            f = dict(pieces=[], inner=1)
+            for _ in range(rnd.choice([1, d[-1] if d else 1])):
+                t = sorted(rnd.sample(range(lo - 3, hi + 4), rnd.randint(0, min(9, hi - lo + 5))))
+                f['pieces'].append((t, [rnd.randint(-9, 9) if rnd.random() < 0.4 else q * 3 for q in range(len(t) + 1)]))
+            y = net.node(k, [x], d, **f)
+            est[y] = (min(min(v) for _, v in f['pieces']), max(max(v) for _, v in f['pieces']))
         elif k in ('sum', 'product'):
             ins = [x, rnd.choice([t for t in cur if prod(net.t[t][0]) == size])] + ([x] if k == 'sum' and rnd.random() < 0.3 else [])
             z = [rnd.randint(-3, 3) for _ in ins]

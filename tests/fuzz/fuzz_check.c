@@ -8,6 +8,7 @@
 #include "check/rules.c"
 #include "check/sha256.c"
 #include "check/text.c"
+#include "check/unit.c"
 
 #include <setjmp.h>
 
