@@ -20,6 +20,7 @@ static const char *end_name(qv_end e) {
   case QV_END_QUANT_AWAY: return "float, quantized (nearest, ties away)";
   case QV_END_QUANT_EVEN: return "float, quantized (nearest, ties to even)";
   case QV_END_QUANT_INV: return "float, quantized (times 1/scale, ties to even)";
+  case QV_END_F32_ORDER: return "float, compared with thresholds (order numbers)";
   case QV_END_DEQUANT: return "float, dequantized";
   }
   return "?";

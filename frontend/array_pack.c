@@ -44,6 +44,11 @@ qv_status qv_end_quantize(int64_t *q, const qv_net *net, uint32_t port, float x,
   const qv_port *end = &net->in[port];
   const qv_tensor *t = &net->tensor[end->tensor];
   float r = 0;
+  if (end->end == QV_END_F32_ORDER && !isnan(x)) {
+    *q = qv_f32_order(x);
+    return QV_OK;
+  }
+  if (end->end == QV_END_F32_ORDER) return QV_FAIL(err, QV_E_RANGE, "input '%s': NaN cannot be quantized", end->name);
   if (end->end == QV_END_INT || end->end == QV_END_DEQUANT || !t->has_q)
     return QV_FAIL(err, QV_E_ARG, "input '%s' takes integers, not real numbers", end->name);
   switch (end->end) {
@@ -55,6 +60,7 @@ qv_status qv_end_quantize(int64_t *q, const qv_net *net, uint32_t port, float x,
     break;
   }
   case QV_END_INT:
+  case QV_END_F32_ORDER:
   case QV_END_DEQUANT: break;
   }
   if (isnan(r)) return QV_FAIL(err, QV_E_RANGE, "input '%s': NaN cannot be quantized", end->name);

@@ -502,7 +502,10 @@ static qv_status check_ports(qv_net *net, bool *written, qv_err *err) {
     if (t->data != NULL) return QV_FAIL(err, QV_E_PARSE, "input '%s' is a constant", t->name);
     if (p->end == QV_END_DEQUANT || (unsigned)p->end > QV_END_DEQUANT || p->tail != NULL)
       return QV_FAIL(err, QV_E_PARSE, "input '%s': bad end", t->name);
-    if (p->end != QV_END_INT && !t->has_q) return QV_FAIL(err, QV_E_PARSE, "float input '%s' has no scale", t->name);
+    bool order = p->end == QV_END_F32_ORDER;
+    if (order && (t->lo < -QV_F32_ORDER_MAX || t->hi > QV_F32_ORDER_MAX))
+      return QV_FAIL(err, QV_E_PARSE, "float input '%s': the range leaves the order numbers of binary32", t->name);
+    if (p->end != QV_END_INT && !order && !t->has_q) return QV_FAIL(err, QV_E_PARSE, "float input '%s' has no scale", t->name);
     qv_status st = check_range(t, "input", err);
     if (st != QV_OK) return st;
     written[p->tensor] = true;

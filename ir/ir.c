@@ -73,6 +73,20 @@ const char *qv_acc_name(qv_acc_mode m) {
   return "?";
 }
 
+int32_t qv_f32_order(float x) {
+  uint32_t u;
+  memcpy(&u, &x, sizeof u);
+  int32_t mag = (int32_t)(u & 0x7fffffff);
+  return u >> 31 ? -mag : mag;
+}
+
+float qv_f32_of_order(int32_t q) {
+  uint32_t u = q < 0 ? 0x80000000u | (uint32_t)-q : (uint32_t)q;
+  float x;
+  memcpy(&x, &u, sizeof x);
+  return x;
+}
+
 /* ---- building --------------------------------------------------------------------------------------------------------- */
 
 qv_net *qv_net_new(size_t limit) {

@@ -267,8 +267,11 @@ typedef enum {
   QV_END_QUANT_AWAY,  /* input: q = sat(rha(f32(x / scale)) + zp)          (TFLite QUANTIZE)                            */
   QV_END_QUANT_EVEN,  /* input: q = sat(rne(f32(x / scale)) + zp)          (ONNX QuantizeLinear)                        */
   QV_END_QUANT_INV,   /* input: q = sat(rne(f32(x * f32(1 / scale))) + zp) (XNNPACK)                                    */
+  QV_END_F32_ORDER,   /* input: q = order number of the binary32 value x, no scale (docs/semantics.md section 8)          */
   QV_END_DEQUANT      /* output: real = scale * (q - zp), then `tail` if any                                            */
 } qv_end;
+
+#define QV_F32_ORDER_MAX 2139095040 /* order number of +infinity */
 
 typedef struct {
   uint32_t tensor;
@@ -289,6 +292,10 @@ typedef struct {
   const char **note;         /* assumptions and remarks that every report repeats, e.g. opaque ops */
   qv_arena arena;            /* owns everything above */
 } qv_net;
+
+/* Order number of a binary32 value, not NaN, and the value of an order number within [-QV_F32_ORDER_MAX, QV_F32_ORDER_MAX]. */
+int32_t qv_f32_order(float x);
+float qv_f32_of_order(int32_t q);
 
 /* ---- functions ------------------------------------------------------------------------------------------------------ */
 

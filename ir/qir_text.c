@@ -64,6 +64,7 @@ const char *qv_qir_end(unsigned i) {
   case QV_END_QUANT_AWAY: return "quant_away";
   case QV_END_QUANT_EVEN: return "quant_even";
   case QV_END_QUANT_INV: return "quant_inv";
+  case QV_END_F32_ORDER: return "f32_order";
   case QV_END_DEQUANT: return "dequant";
   }
   return NULL;

@@ -951,6 +951,34 @@ static void pack_floats(void **state) {
   pack_bad(&o, &a, QV_E_RANGE, "NaN");
 }
 
+/* Order numbers: consecutive for neighbours, the same for both zeros, monotone; pixels become pixel/255 first. */
+static void pack_order(void **state) {
+  (void)state;
+  one_input o;
+  static const float f[] = {-INFINITY, -0x1p-149f, -0.0f, 0.0f, 0x1p-149f, 1.0f, 1.0f + 0x1p-23f, INFINITY};
+  static const int32_t want[] = {-2139095040, -1, 0, 0, 1, 0x3f800000, 0x3f800001, 2139095040};
+  static const unsigned char px[2] = {51, 255};
+  qv_array a = view(QV_EL_F32, 1, (const size_t[]){8}, f);
+  make_input(&o, QV_I32, QV_END_F32_ORDER, 1, 0, 1, (const uint32_t[]){8});
+  o.t.has_q = false;
+  pack_ok(&o, &a, 1, want, 4 * 8);
+  for (int i = 0; i < 8; i++)
+    if (i != 2) assert_memory_equal(&f[i], &(float){qv_f32_of_order(want[i])}, 4);
+  for (float x = -3.4e38f; x < 3.4e38f;) { /* steps of many sizes */
+    float y = nextafterf(x, INFINITY);
+    assert_int_equal(qv_f32_order(y) - qv_f32_order(x), y == 0 && x == 0 ? 0 : 1);
+    x = x < -1e-44f ? x / 3 : x > 1e-44f ? x * 3 : y;
+  }
+  qv_array p = view(QV_EL_U8, 1, (const size_t[]){2}, px);
+  p.pixels = true;
+  make_input(&o, QV_I32, QV_END_F32_ORDER, 1, 0, 1, (const uint32_t[]){2});
+  o.t.has_q = false;
+  pack_ok(&o, &p, 1, (const int32_t[]){qv_f32_order(0.2f), 0x3f800000}, 8);
+  static const float bad[] = {0, NAN};
+  a = view(QV_EL_F32, 1, (const size_t[]){2}, bad);
+  pack_bad(&o, &a, QV_E_RANGE, "NaN");
+}
+
 static void pack_pixels(void **state) {
   (void)state;
   unsigned char px[256];
@@ -1098,7 +1126,7 @@ int main(void) {
       cmocka_unit_test(idx_zoo),           cmocka_unit_test(idx_gzip_sizes), cmocka_unit_test(pgm_reads),
       cmocka_unit_test(pgm_zoo),           cmocka_unit_test(bmp_reads),      cmocka_unit_test(bmp_zoo),
       cmocka_unit_test(reads_by_name),     cmocka_unit_test(pack_shapes),    cmocka_unit_test(pack_integers),
-      cmocka_unit_test(pack_raw),          cmocka_unit_test(pack_floats),    cmocka_unit_test(pack_pixels),
+      cmocka_unit_test(pack_raw),          cmocka_unit_test(pack_floats),    cmocka_unit_test(pack_order), cmocka_unit_test(pack_pixels),
       cmocka_unit_test(quantizers),        cmocka_unit_test(quantizer_edges), cmocka_unit_test(real_files)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

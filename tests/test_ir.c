@@ -225,6 +225,10 @@ static void test_ports(void **state) {
   BREAK(CLAMP, F.in->end = (qv_end)9, F.x->has_q = true, F.x->scale = 1);
   BREAK(CLAMP, F.in->end = QV_END_QUANT_AWAY);
   BREAK(CLAMP, F.in->tail = "SOFTMAX");
+  BREAK(CLAMP, F.in->end = QV_END_F32_ORDER, F.x->type = QV_I32, F.x->hi = QV_F32_ORDER_MAX + INT64_C(1));
+  BREAK(CLAMP, F.in->end = QV_END_F32_ORDER, F.x->type = QV_I32, F.x->lo = -QV_F32_ORDER_MAX - INT64_C(1));
+  BREAK(CLAMP, F.out->end = QV_END_F32_ORDER);
+  FINE(CLAMP, -5, 5, F.in->end = QV_END_F32_ORDER, F.x->type = QV_I32, F.x->lo = -QV_F32_ORDER_MAX, F.x->hi = QV_F32_ORDER_MAX);
   BREAK(CLAMP, F.net->n_out = 0);
   BREAK(CLAMP, F.out->tensor = 3);
   BREAK(CLAMP, F.out->end = QV_END_QUANT_EVEN, F.y->has_q = true, F.y->scale = 1);
