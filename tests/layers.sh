@@ -18,7 +18,7 @@ may_lib() {
   case $1 in
   ir/base) echo gmp cjson nettle ;;
   check) echo gmp ;;
-  frontend) echo zip zlib onnx.pb-c protobuf-c ;;
+  frontend) echo gmp zip zlib onnx.pb-c protobuf-c ;;
   analysis | cert | quant) echo gmp ;;
   smt) echo gmp z3 ;;
   ilp) echo gmp glpk ;;
