@@ -12,20 +12,20 @@ static int64_t row_max(const int64_t *x, size_t n) {
 
 /* ---- fixed-point softmax: scaled difference in Q5.26, sum in Q12.19 ----------------------------------------------------- */
 
-static int64_t q_exp(const qv_tail *t, int64_t d) {
+int64_t qv_tail_exp(const qv_tail *t, int64_t d) {
   return qv_fx_exp_neg(qv_srdhm((int64_t)qv_scale2(d, t->ls), t->mult), 5);
 }
 
 static void softmax_q(int64_t *y, const int64_t *x, size_t n, const qv_tail *t) {
   int64_t max = row_max(x, n), sum = 0;
   for (size_t i = 0; i < n; i++)
-    if (x[i] - max >= t->diff_min) sum += qv_rdbp(q_exp(t, x[i] - max), 12);
+    if (x[i] - max >= t->diff_min) sum += qv_rdbp(qv_tail_exp(t, x[i] - max), 12);
   int h = __builtin_clz((uint32_t)sum); /* sum >= EXP(0) > 0, and < 2^32 (qv_ir_check bounds n) */
   int64_t r = qv_fx_recip1p((int64_t)((uint64_t)sum << h) - ((int64_t)1 << 31));
   int shift = (12 - h) + 31 - t->out_bits;
   for (size_t i = 0; i < n; i++) {
     int64_t d = x[i] - max;
-    y[i] = d < t->diff_min ? t->lo : qv_clamp64(qv_rdbp(qv_srdhm(r, q_exp(t, d)), shift) + t->out_zp, t->lo, t->hi);
+    y[i] = d < t->diff_min ? t->lo : qv_clamp64(qv_rdbp(qv_srdhm(r, qv_tail_exp(t, d)), shift) + t->out_zp, t->lo, t->hi);
   }
 }
 
