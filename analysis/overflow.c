@@ -174,6 +174,18 @@ static void step_channel(list *l, uint32_t node, const qv_step *s, uint32_t p, q
   }
 }
 
+/* A rounding shift of a sum that is exact by definition: real numbers of a float runtime, or a net without a machine. No word holds
+ * its input. */
+static bool no_machine(const qv_net *net, uint32_t tensor, const qv_rq_par *p) {
+  if (p->fn != QV_RQ_S || p->m != 1) return false;
+  for (uint32_t k = 0; k < net->n_nodes; k++)
+    if (net->node[k].out == tensor) {
+      const qv_acc *a = qv_node_acc(&net->node[k]);
+      return a != NULL && a->mode == QV_ACC_EXACT;
+    }
+  return false;
+}
+
 static void step(list *l, uint32_t node, const qv_net *net, const qv_range_result *r) {
   const qv_node *n = &net->node[node];
   const qv_step *s = &n->u.step;
@@ -182,6 +194,7 @@ static void step(list *l, uint32_t node, const qv_net *net, const qv_range_resul
   qv_form f = qv_form_common((qv_form){x->n, x->inner}, sets, qv_elems(&net->tensor[n->out]));
   for (uint32_t q = 0; q < f.n; q++) {
     size_t e = (size_t)q * f.inner;
+    if (no_machine(net, n->in[0], &s->par[qv_step_channel(s, e)])) continue;
     step_channel(l, node, s, qv_step_channel(s, e), qv_ranges_at(x, e));
   }
 }
