@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "cli/cli.h"
+#include "cli/labels.h"
 #include "cli/progress.h"
 #include "cli/real.h"
 #include "cli/storage.h"
@@ -21,13 +22,13 @@ typedef struct {
   const char *failed; /* file a failure is about, NULL = none in particular */
 } job;
 
-static bool ends_with(const char *s, const char *tail) {
-  size_t n = strlen(s), k = strlen(tail);
-  return n >= k && strcasecmp(s + n - k, tail) == 0;
-}
-
 /* What is wrong with a file of data is wrong with that file, whatever the layer below calls it: exit 2, not "inconclusive". */
 static qv_status data_error(qv_status st) { return st == QV_E_RANGE || st == QV_E_ARG ? QV_E_PARSE : st; }
+
+static bool is_npy(const char *path) {
+  size_t n = strlen(path);
+  return n >= 4 && strcasecmp(path + n - 4, ".npy") == 0;
+}
 
 static qv_status read_input(job *j, uint32_t i, const char *path, qv_err *err) {
   qv_status st;
@@ -51,73 +52,13 @@ done:
   return data_error(st);
 }
 
-/* ---- labels ------------------------------------------------------------------------------------------------------------- */
-
-static int64_t array_int(const qv_array *a, size_t i) {
-  switch (a->type) {
-  case QV_EL_I8: return qv_fetch(a->data, QV_I8, i);
-  case QV_EL_U8: return qv_fetch(a->data, QV_U8, i);
-  case QV_EL_I16: return qv_fetch(a->data, QV_I16, i);
-  case QV_EL_U16: return qv_fetch(a->data, QV_U16, i);
-  case QV_EL_I32: return qv_fetch(a->data, QV_I32, i);
-  case QV_EL_U32: return qv_fetch(a->data, QV_I32, i) & 0xFFFFFFFF;
-  case QV_EL_I64:
-  case QV_EL_U64: return qv_fetch(a->data, QV_I64, i); /* above 2^63: negative, refused below */
-  case QV_EL_F32:
-  case QV_EL_F64: return -1;
-  }
-  return -1;
-}
-
-/* Whole numbers separated by blanks, commas or line ends. */
-static qv_status text_labels(int64_t *out, size_t n, const char *path, qv_err *err) {
-  qv_buf b = {0};
-  qv_status st = qv_file_read(&b, path, (size_t)1 << 30, err);
-  if (st != QV_OK) return st;
-  const char *p = (const char *)b.p;
-  size_t k = 0;
-  for (;;) {
-    while (*p != 0 && strchr(" \t\r\n,", *p) != NULL) p++;
-    size_t len = strspn(p, "0123456789");
-    if (len == 0 || len > 9) break;
-    if (k < n) out[k] = strtol(p, NULL, 10);
-    k++;
-    p += len;
-  }
-  if (p != (const char *)b.p + b.n) st = QV_FAIL(err, QV_E_PARSE, "label %zu is not a whole number", k + 1);
-  else if (k != n) st = QV_FAIL(err, QV_E_PARSE, "%zu labels for %zu samples", k, n);
-  qv_buf_free(&b);
-  return st;
-}
-
-static qv_status array_labels(int64_t *out, size_t n, const char *path, qv_err *err) {
-  qv_array a = {0};
-  qv_status st = qv_array_read(&a, path, err);
-  if (st != QV_OK) return st;
-  if (a.count != n) st = QV_FAIL(err, QV_E_PARSE, "%zu labels for %zu samples", a.count, n);
-  for (size_t i = 0; st == QV_OK && i < n; i++) out[i] = array_int(&a, i);
-  qv_array_free(&a);
-  return st;
-}
-
 static qv_status read_labels(job *j, const char *path, qv_err *err) {
-  static const char *const binary[] = {".npy", ".npz", ".idx", ".gz", "-ubyte"};
-  qv_status st;
-  bool array = false;
   size_t classes = qv_elems(&j->m.net->tensor[j->m.net->out[0].tensor]);
   j->failed = path;
-  for (size_t i = 0; i < sizeof binary / sizeof binary[0]; i++) array |= ends_with(path, binary[i]);
   if ((j->label = calloc(j->n, sizeof *j->label)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
-  QV_TRY(array ? array_labels(j->label, j->n, path, err) : text_labels(j->label, j->n, path, err));
-  for (size_t i = 0; i < j->n; i++)
-    if (j->label[i] < 0 || (uint64_t)j->label[i] >= classes) {
-      st = QV_FAIL(err, QV_E_PARSE, "label %zu is %" PRId64 ", not one of the %zu classes of output '%s'", i + 1, j->label[i], classes,
-                   j->m.net->out[0].name);
-      goto done;
-    }
-  j->failed = NULL;
-done:
-  return data_error(st);
+  qv_status st = cli_labels_read(j->label, j->n, classes, path, err);
+  if (st == QV_OK) j->failed = NULL;
+  return st;
 }
 
 /* Samples whose largest element of output 0 (the first one, where several are equal) is the labelled one. */
@@ -191,7 +132,7 @@ static qv_status write_output(job *j, uint32_t o, const char *path, bool real, q
     QV_TRY(qv_real_output(f, j->m.net, o, j->out[o], j->n, err));
   }
   const void *data = real ? (const void *)f : j->out[o];
-  if (ends_with(path, ".npy")) qv_npy_write(&b, type, batch_shape(dim, t, j->n), dim, data);
+  if (is_npy(path)) qv_npy_write(&b, type, batch_shape(dim, t, j->n), dim, data);
   else qv_buf_put(&b, data, count * qv_elem_bytes(type));
   j->failed = path;
   QV_TRY(cli_emit(path, &b, err));

@@ -6,9 +6,10 @@ may() {
   ir/base | check) ;;
   ir) echo ir/base ;;
   kernels | cert) echo ir/base ir ;;
-  frontend | quant) echo ir/base ir kernels ;;
+  frontend) echo ir/base ir kernels ;;
+  quant) echo ir/base ir kernels frontend analysis ;;
   analysis | smt) echo ir/base ir kernels cert ;;
-  ilp) echo ir/base ir kernels quant cert analysis ;;
+  ilp) echo ir/base ;;
   cli) echo ir/base ir kernels frontend quant analysis smt ilp cert ;;
   esac
 }
@@ -19,7 +20,8 @@ may_lib() {
   ir/base) echo gmp cjson nettle ;;
   check) echo gmp ;;
   frontend) echo gmp zip zlib onnx.pb-c protobuf-c ;;
-  analysis | cert | quant) echo gmp ;;
+  analysis | cert) echo gmp ;;
+  quant) echo gmp onnx.pb-c protobuf-c ;;
   smt) echo gmp z3 ;;
   ilp) echo gmp glpk ;;
   cli) echo gmp cjson nettle zip zlib ;;
