@@ -38,6 +38,8 @@ for what in "${@:-build}"; do
     need_lib libcmocka-dev cmocka.h -lcmocka
     need_lib libprotobuf-c-dev protobuf-c/protobuf-c.h -lprotobuf-c
     need_tool protobuf-c-compiler protoc-c
+    need_lib libz3-dev z3.h -lz3
+    need_lib libglpk-dev glpk.h -lglpk
     need_file libonnx-dev "${ONNX_PROTO:-/usr/include/onnx/onnx.proto}"
     ;;
   fuzz)
@@ -60,7 +62,7 @@ done
 
 # A compiler without libc cannot tell which libraries are there, so ask for all of them.
 if printf '%s\n' "${missing[@]:-}" | grep -qxE 'gcc|libc6-dev'; then
-  missing+=(libc6-dev libgmp-dev libcjson-dev nettle-dev zlib1g-dev libzip-dev libcmocka-dev libprotobuf-c-dev)
+  missing+=(libc6-dev libgmp-dev libcjson-dev nettle-dev zlib1g-dev libzip-dev libcmocka-dev libprotobuf-c-dev libz3-dev libglpk-dev)
 fi
 if ((${#missing[@]} == 0)); then exit 0; fi
 
