@@ -1,29 +1,62 @@
 #include "analysis/bnb.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kernels/threshold.h"
 
-#define HELD_LIMIT ((size_t)1 << 30) /* bytes of multipliers that open nodes may hold */
 #define ENOUGH 0.05                  /* a bound in doubles above this is worth an exact evaluation */
+#define ROUND 16                     /* nodes taken at a time, whatever the number of threads */
+#define MOST_THREADS 64
 
 typedef struct {
   double bound; /* of the parent */
   uint32_t node;
 } entry;
 
-/* Multipliers that the two children of a node start from. */
+/* Multipliers that the two children of a node start from: of the units, in order, then those of the root. */
 typedef struct {
-  double *s; /* of the units, in order, then those of the root */
+  double *s;
   uint32_t users;
 } start;
 
 typedef struct {
-  qv_bnb *out;
+  double score;
+  qv_split_kind le;
+  uint32_t var;
+  int64_t at; /* le side: <= at, other side: >= at + 1 */
+} split;
+
+/* One node's work, and what came out of it. */
+typedef struct {
+  uint32_t node;
+  bool done, empty, closed, no_memory;
+  double bound;
+  split s;
+  double *start;   /* to be handed to the children */
+  int64_t *x;      /* two candidate inputs */
+  int scale;       /* closed: as in qv_bnb_node */
+  uint32_t n;
+  uint32_t *var_s;
+  int32_t *is, *root;
+} task;
+
+typedef struct search search;
+
+typedef struct {
+  search *b;
   qv_dual *d;
+  uint32_t low; /* variables from here on differ from the root's bounds */
+  bool fresh;   /* hulls were made for the root's bounds */
+  int32_t *is, *is_root;
+} worker;
+
+struct search {
+  qv_bnb *out;
+  const qv_graph *g;
   const qv_goal *goal;
   const qv_bnb_opts *o;
   qv_err *err;
@@ -33,17 +66,13 @@ typedef struct {
   size_t cap;
   entry *heap;
   size_t n_heap;
-  size_t held; /* bytes of multipliers in `start` */
-  int32_t *is, *is_root;
-  int64_t *x;
-  uint32_t low; /* variables from here on differ from the root's bounds */
-} search;
-
-double qv_clock(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+  size_t held; /* bytes of multipliers in `start` and in leaves */
+  worker w[MOST_THREADS];
+  uint32_t n_w;
+  task t[ROUND];
+  uint32_t n_t;
+  atomic_uint next; /* task to be taken */
+};
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------------- */
 
@@ -79,8 +108,7 @@ void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *ac
   *empty = !tighten(g, lo, hi, acc, g->n_in, g->n - 1, true);
 }
 
-static bool restrict_acc(search *b, uint32_t v, qv_itv a) {
-  qv_dual *d = b->d;
+static bool restrict_acc(qv_dual *d, uint32_t v, qv_itv a) {
   a = (qv_itv){qv_max64(a.lo, d->acc[v].lo), qv_min64(a.hi, d->acc[v].hi)};
   if (a.lo > a.hi) return false;
   d->acc[v] = a;
@@ -90,10 +118,11 @@ static bool restrict_acc(search *b, uint32_t v, qv_itv a) {
   return d->lo[v] <= d->hi[v];
 }
 
-/* Bounds of node k in b->d; t0,t1 of the goal. False: empty, or no value t. */
-static bool enter(search *b, uint32_t k, qv_goal *goal) {
-  qv_dual *d = b->d;
-  uint32_t n = d->g->n, low = n, last = 0;
+/* Bounds of node k in w->d; t0,t1 of the goal. False: empty, or no value t. */
+static bool enter(worker *w, uint32_t k, qv_goal *goal) {
+  const search *b = w->b;
+  qv_dual *d = w->d;
+  uint32_t n = b->g->n, low = n, last = 0;
   bool ok = true;
   memcpy(d->lo, b->lo, n * sizeof *d->lo);
   memcpy(d->hi, b->hi, n * sizeof *d->hi);
@@ -103,16 +132,16 @@ static bool enter(search *b, uint32_t k, qv_goal *goal) {
     const qv_bnb_node *s = &b->out->node[i];
     switch (s->kind) {
     case QV_SPLIT_NONE: continue;
-    case QV_SPLIT_ACC_LE: ok = restrict_acc(b, s->var, (qv_itv){INT64_MIN, s->at}); break;
-    case QV_SPLIT_ACC_GE: ok = restrict_acc(b, s->var, (qv_itv){s->at, INT64_MAX}); break;
-    case QV_SPLIT_IN_LE: ok = (d->hi[s->var] = qv_min64(d->hi[s->var], s->at)) >= d->lo[s->var]; break;
-    case QV_SPLIT_IN_GE: ok = (d->lo[s->var] = qv_max64(d->lo[s->var], s->at)) <= d->hi[s->var]; break;
+    case QV_SPLIT_ACC_LE: ok = restrict_acc(d, s->var, (qv_itv){INT64_MIN, s->at}); break;
+    case QV_SPLIT_ACC_GE: ok = restrict_acc(d, s->var, (qv_itv){s->at, INT64_MAX}); break;
+    case QV_SPLIT_VAL_LE: ok = (d->hi[s->var] = qv_min64(d->hi[s->var], s->at)) >= d->lo[s->var]; break;
+    case QV_SPLIT_VAL_GE: ok = (d->lo[s->var] = qv_max64(d->lo[s->var], s->at)) <= d->hi[s->var]; break;
     }
     if (s->var < low) low = s->var;
     if (s->var > last) last = s->var;
   }
   if (ok && low < n) ok = tighten(d->g, d->lo, d->hi, d->acc, low, last, false);
-  b->low = low < b->low ? low : b->low;
+  w->low = low < w->low ? low : w->low;
   return ok && (goal->kind != QV_GOAL_PAIR || qv_dual_levels(d, goal, &goal->t0, &goal->t1));
 }
 
@@ -158,22 +187,26 @@ static void add_node(search *b, uint32_t parent, qv_split_kind kind, uint32_t va
   heap_push(b, (entry){bound, b->out->n++});
 }
 
-static size_t start_bytes(const search *b) { return (b->d->g->n - b->d->g->n_in + qv_goal_roots(b->goal)) * sizeof(double); }
+static size_t starts(const search *b) { return b->g->n - b->g->n_in + qv_goal_roots(b->goal); }
 
-static qv_status add_children(search *b, uint32_t k, qv_split_kind le, uint32_t var, int64_t at, double bound) {
+static qv_status add_children(search *b, task *t) {
   qv_status st = room(b);
   if (st != QV_OK) return st;
-  size_t units = b->d->g->n - b->d->g->n_in;
-  start *s = &b->start[k];
-  if ((s->s = malloc(start_bytes(b) + 1)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
-  memcpy(s->s, b->d->s + b->d->g->n_in, units * sizeof *s->s);
-  memcpy(s->s + units, b->d->root_s, qv_goal_roots(b->goal) * sizeof *s->s);
-  b->held += start_bytes(b);
-  s->users = 2;
-  b->out->node[k].leaf = QV_LEAF_INNER;
-  add_node(b, k, le, var, at, bound);
-  add_node(b, k, le + 1, var, at + 1, bound);
+  b->start[t->node] = (start){t->start, 2};
+  t->start = NULL;
+  b->held += starts(b) * sizeof(double);
+  b->out->node[t->node].leaf = QV_LEAF_INNER;
+  add_node(b, t->node, t->s.le, t->s.var, t->s.at, t->bound);
+  add_node(b, t->node, t->s.le + 1, t->s.var, t->s.at + 1, t->bound);
   return QV_OK;
+}
+
+static void release(search *b, uint32_t node) {
+  uint32_t k = b->out->node[node].parent;
+  if (k == QV_NONE || --b->start[k].users > 0) return;
+  free(b->start[k].s);
+  b->start[k].s = NULL;
+  b->held -= starts(b) * sizeof(double);
 }
 
 /* ---- branching ------------------------------------------------------------------------------------------------------------ */
@@ -187,20 +220,12 @@ static double hull_at(const qv_hull *h, double m, double x) {
   return (double)p[i - 1].y + (double)(p[i].y - p[i - 1].y) * (x - (double)p[i - 1].x) / (double)(p[i].x - p[i - 1].x);
 }
 
-typedef struct {
-  double score;
-  qv_split_kind le;
-  uint32_t var;
-  int64_t at; /* le side: <= at, other side: >= at + 1 */
-} split;
-
 /* Where the averaged relaxed solution leaves f_v most, and the cut that forbids it: the end of its run of equal values from
  * which the hull has to rise anew. */
-static void best_unit(const search *b, split *best) {
-  const qv_dual *d = b->d;
+static void best_unit(const qv_dual *d, split *best) {
   const qv_graph *g = d->g;
-  for (uint32_t v = g->n_in; v < g->n; v++) {
-    if (g->unit[v].fn == QV_UNIT_FREE || g->unit[v].fn == QV_UNIT_ID || d->lo[v] == d->hi[v] || d->m[v] == 0 || isnan(d->x[v])) continue;
+  for (uint32_t v = g->n_in; v < d->top; v++) {
+    if (g->unit[v].fn == QV_UNIT_FREE || g->unit[v].fn == QV_UNIT_ID || d->flat[v] || d->m[v] == 0 || isnan(d->x[v])) continue;
     double m = d->m[v], a = fmin((double)d->acc[v].hi, fmax((double)d->acc[v].lo, d->mean[v]));
     int64_t x = qv_clamp64(llrint(a), d->acc[v].lo, d->acc[v].hi), y = qv_unit_eval(g, v, x);
     double gap = m * ((double)y - hull_at(&d->hull[v], m, (double)x));
@@ -221,28 +246,27 @@ static void best_unit(const search *b, split *best) {
     if (at >= d->acc[v].hi) at = d->acc[v].hi - 1;
     if (at < d->acc[v].lo) at = d->acc[v].lo;
     if (at >= d->acc[v].hi) continue;
-    *best = (split){gap, QV_SPLIT_ACC_LE, v, at};
+    *best = u->arg != QV_NONE ? (split){gap, QV_SPLIT_VAL_LE, u->arg, at} : (split){gap, QV_SPLIT_ACC_LE, v, at};
   }
 }
 
 /* The value of f_y in a pair: distance of the averaged (acc_y, acc_j) from the violation. A split on acc_y, not on t alone: a
  * violation can have several t, and leaves that exclude different ones of them would not add up to a proof. */
-static void best_level(const search *b, const qv_goal *goal, split *best) {
+static void best_level(const qv_dual *d, const qv_goal *goal, split *best) {
   if (goal->kind != QV_GOAL_PAIR || goal->t1 <= goal->t0 || goal->t1 - goal->t0 > 65536) return;
-  if (b->d->g->unit[goal->y].fn == QV_UNIT_ID) return;
+  if (d->g->unit[goal->y].fn == QV_UNIT_ID || d->g->unit[goal->y].arg != QV_NONE) return;
   double gap = INFINITY;
   int64_t t_min = goal->t0;
   for (int64_t t = goal->t0; t <= goal->t1; t++) {
-    double miss = fmax(0, b->d->mean_root[0] - (double)qv_dual_a(b->d, goal->y, t)) +
-                  fmax(0, (double)qv_dual_b(b->d, goal->j, t + goal->strict) - b->d->mean_root[1]);
+    double miss = fmax(0, d->mean_root[0] - (double)qv_dual_a(d, goal->y, t)) +
+                  fmax(0, (double)qv_dual_b(d, goal->j, t + goal->gap) - d->mean_root[1]);
     if (miss < gap) gap = miss, t_min = t;
   }
-  if (gap > best->score) *best = (split){gap, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(b->d, goal->y, t_min < goal->t1 ? t_min : t_min - 1)};
+  if (gap > best->score) *best = (split){gap, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, t_min < goal->t1 ? t_min : t_min - 1)};
 }
 
 /* Last resort: the widest input that the bound depends on, at the averaged value; then any. */
-static void best_input(const search *b, split *best) {
-  const qv_dual *d = b->d;
+static void best_input(const qv_dual *d, split *best) {
   double score = -1;
   for (uint32_t v = 0; v < d->g->n_in; v++) {
     if (d->lo[v] == d->hi[v]) continue;
@@ -250,18 +274,18 @@ static void best_input(const search *b, split *best) {
     if (s <= score) continue;
     score = s;
     int64_t at = qv_clamp64((int64_t)floor(d->mean[v]), d->lo[v], d->hi[v] - 1);
-    *best = (split){s, QV_SPLIT_IN_LE, v, at};
+    *best = (split){s, QV_SPLIT_VAL_LE, v, at};
   }
 }
 
 /* Saturated outputs first: the points (B_t, A_t) of a saturated t are far from the line of the others, and their common hull
  * says little. At most two such splits on any path. */
-static bool saturation(const search *b, const qv_goal *goal, split *s) {
-  const qv_dual *d = b->d;
-  if (goal->kind != QV_GOAL_PAIR || goal->t1 <= goal->t0 || d->g->unit[goal->y].fn != QV_UNIT_STEP) return false;
+static bool saturation(const qv_dual *d, const qv_goal *goal, split *s) {
+  if (goal->kind != QV_GOAL_PAIR || goal->t1 <= goal->t0 || d->g->unit[goal->y].fn != QV_UNIT_STEP || d->g->unit[goal->y].arg != QV_NONE)
+    return false;
   const qv_unit *y = &d->g->unit[goal->y], *j = &d->g->unit[goal->j];
   const qv_thresholds *ly = &d->g->level[y->node][y->channel], *lj = &d->g->level[j->node][j->channel];
-  if (goal->t0 + goal->strict <= lj->lo || goal->t0 == ly->lo) *s = (split){0, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, goal->t0)};
+  if (goal->t0 + goal->gap <= lj->lo || goal->t0 == ly->lo) *s = (split){0, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, goal->t0)};
   else if (goal->t1 + 1 == ly->lo + ly->n) *s = (split){0, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, goal->t1 - 1)};
   else return false;
   return true;
@@ -270,160 +294,257 @@ static bool saturation(const search *b, const qv_goal *goal, split *s) {
 /* Units with very many values can be halved for long without effect: after some of that, inputs are split, which ends in
  * points. */
 static bool too_wide(const search *b, uint32_t k) {
-  const qv_graph *g = b->d->g;
   uint32_t halved = 0;
   for (; b->out->node[k].parent != QV_NONE; k = b->out->node[k].parent) {
     const qv_bnb_node *n = &b->out->node[k];
-    if (n->kind != QV_SPLIT_ACC_LE && n->kind != QV_SPLIT_ACC_GE) continue;
-    const qv_unit *u = &g->unit[n->var];
-    halved += u->fn != QV_UNIT_STEP || g->level[u->node][u->channel].at == NULL;
+    if (n->var < b->g->n_in) continue;
+    const qv_unit *u = &b->g->unit[n->var];
+    halved += u->fn != QV_UNIT_STEP || b->g->level[u->node][u->channel].at == NULL;
   }
   return halved > 12;
 }
 
-static split choose(const search *b, uint32_t k, const qv_goal *goal) {
+static split choose(const worker *w, uint32_t k, const qv_goal *goal) {
   split s = {1e-3, QV_SPLIT_NONE, 0, 0};
-  if (saturation(b, goal, &s)) return s;
-  if (too_wide(b, k)) best_input(b, &s);
+  if (saturation(w->d, goal, &s)) return s;
+  if (too_wide(w->b, k)) best_input(w->d, &s);
   if (s.le != QV_SPLIT_NONE) return s;
-  best_unit(b, &s);
-  best_level(b, goal, &s);
-  if (s.le == QV_SPLIT_NONE) best_input(b, &s);
+  best_unit(w->d, &s);
+  best_level(w->d, goal, &s);
+  if (s.le == QV_SPLIT_NONE) best_input(w->d, &s);
   return s;
 }
 
 /* ---- one node ------------------------------------------------------------------------------------------------------------- */
 
-static bool probe(search *b) {
-  const qv_dual *d = b->d;
-  if (b->o->probe == NULL) return false;
-  for (uint32_t v = 0; v < d->g->n_in; v++) b->x[v] = qv_clamp64((int64_t)d->at[v], d->lo[v], d->hi[v]);
-  if (b->o->probe(b->o->ctx, b->x)) return true;
-  for (uint32_t v = 0; v < d->g->n_in; v++) b->x[v] = qv_clamp64((int64_t)llrint(d->mean[v]), d->lo[v], d->hi[v]);
-  return b->o->probe(b->o->ctx, b->x);
+/* Close the node with the multipliers found, if the exact integers agree. False: no memory. */
+static bool close(worker *w, task *t, const qv_goal *goal) {
+  const qv_graph *g = w->b->g;
+  qv_i128 bound;
+  qv_dual_round(w->d, goal, w->is, w->is_root, &t->scale);
+  if (!qv_dual_exact(&bound, w->d, goal, w->is, w->is_root, t->scale) || bound <= 0) return true;
+  uint32_t roots = qv_goal_roots(goal), i = 0;
+  t->n = 0;
+  for (uint32_t v = g->n_in; v < g->n; v++) t->n += w->is[v] != 0;
+  t->var_s = malloc((t->n + 1) * sizeof *t->var_s);
+  t->is = malloc((t->n + 1) * sizeof *t->is);
+  t->root = malloc((roots + 1) * sizeof *t->root);
+  if (t->var_s == NULL || t->is == NULL || t->root == NULL) return false;
+  memcpy(t->root, w->is_root, roots * sizeof *t->root);
+  for (uint32_t v = g->n_in; v < g->n; v++)
+    if (w->is[v] != 0) {
+      t->var_s[i] = v;
+      t->is[i++] = w->is[v];
+    }
+  return t->closed = true;
 }
 
-/* Close node k with the multipliers found, if the exact integers agree. */
-static qv_status close(search *b, uint32_t k, const qv_goal *goal, bool *closed) {
-  qv_bnb_node *n = &b->out->node[k];
-  qv_i128 bound;
-  *closed = false;
-  qv_dual_round(b->d, goal, b->is, b->is_root, &n->scale);
-  if (!qv_dual_exact(&bound, b->d, goal, b->is, b->is_root, n->scale) || bound <= 0) return QV_OK;
-  for (uint32_t v = 0; v < b->d->g->n; v++) n->n += b->is[v] != 0;
+static void candidates(const qv_dual *d, int64_t *x) {
+  uint32_t n = d->g->n_in;
+  for (uint32_t v = 0; v < n; v++) {
+    x[v] = qv_clamp64((int64_t)d->at[v], d->lo[v], d->hi[v]);
+    x[n + v] = qv_clamp64((int64_t)llrint(d->mean[v]), d->lo[v], d->hi[v]);
+  }
+}
+
+/* False: no memory. */
+static bool process(worker *w, task *t) {
+  search *b = w->b;
+  qv_dual *d = w->d;
+  size_t units = b->g->n - b->g->n_in, roots = qv_goal_roots(b->goal);
+  qv_goal goal;
+  uint32_t parent = b->out->node[t->node].parent;
+  qv_err quiet = {0};
+  t->empty = !enter(w, t->node, &goal);
+  t->done = true;
+  if (t->empty) return true;
+  if (qv_dual_refresh(d, w->fresh ? w->low : 0, &quiet) != QV_OK || !qv_dual_goal(d, &goal)) return false;
+  w->fresh = true;
+  if (parent == QV_NONE) {
+    qv_dual_default(d, &goal);
+  } else {
+    memcpy(d->s + b->g->n_in, b->start[parent].s, units * sizeof *d->s);
+    memcpy(d->root_s, b->start[parent].s + units, roots * sizeof *d->s);
+  }
+  t->bound = qv_dual_climb(d, &goal, parent == QV_NONE ? b->o->root_steps : b->o->node_steps, ENOUGH);
+  if (t->bound > 0 && !close(w, t, &goal)) return false;
+  if (t->closed) return true;
+  t->s = choose(w, t->node, &goal);
+  if (t->s.le == QV_SPLIT_NONE) { /* a point, as far as there are units: doubles may have hidden a positive bound */
+    if (!close(w, t, &goal)) return false;
+    if (t->closed) return true;
+  }
+  t->x = malloc(2 * (size_t)b->g->n_in * sizeof *t->x + 1);
+  t->start = malloc((units + roots) * sizeof *t->start + 1);
+  if (t->x == NULL || t->start == NULL) return false;
+  candidates(d, t->x);
+  memcpy(t->start, d->s + b->g->n_in, units * sizeof *d->s);
+  memcpy(t->start + units, d->root_s, roots * sizeof *d->s);
+  return true;
+}
+
+static bool late(const search *b) { return b->o->deadline > 0 && qv_clock() > b->o->deadline; }
+
+static void *work(void *p) {
+  worker *w = p;
+  search *b = w->b;
+  for (uint32_t i; (i = atomic_fetch_add(&b->next, 1)) < b->n_t;) {
+    if (b->t[i].node != 0 && late(b)) break; /* the root is always bounded once */
+    b->t[i].no_memory = !process(w, &b->t[i]);
+  }
+  return NULL;
+}
+
+/* ---- rounds --------------------------------------------------------------------------------------------------------------- */
+
+static void clear_task(task *t) {
+  free(t->start);
+  free(t->x);
+  free(t->var_s);
+  free(t->is);
+  free(t->root);
+  *t = (task){0};
+}
+
+static qv_status keep_leaf(search *b, task *t) {
+  qv_bnb_node *n = &b->out->node[t->node];
+  uint32_t roots = qv_goal_roots(b->goal);
+  n->leaf = t->empty ? QV_LEAF_EMPTY : QV_LEAF_DUAL;
+  b->out->n_leaves++;
+  if (t->empty || !b->o->evidence) return QV_OK;
+  n->scale = t->scale;
+  n->n = t->n;
   n->var_s = QV_NEW(&b->out->arena, n->n, uint32_t);
   n->s = QV_NEW(&b->out->arena, n->n, int32_t);
-  n->root = QV_NEW(&b->out->arena, qv_goal_roots(goal), int32_t);
+  n->root = QV_NEW(&b->out->arena, roots, int32_t);
   if (n->var_s == NULL || n->s == NULL || n->root == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
-  memcpy(n->root, b->is_root, qv_goal_roots(goal) * sizeof *n->root);
-  for (uint32_t v = 0, i = 0; v < b->d->g->n; v++)
-    if (b->is[v] != 0) {
-      n->var_s[i] = v;
-      n->s[i++] = b->is[v];
-    }
-  n->leaf = QV_LEAF_DUAL;
-  b->out->n_leaves++;
-  *closed = true;
+  memcpy(n->var_s, t->var_s, n->n * sizeof *n->var_s);
+  memcpy(n->s, t->is, n->n * sizeof *n->s);
+  memcpy(n->root, t->root, roots * sizeof *n->root);
+  size_t bytes = n->n * (sizeof *n->var_s + sizeof *n->s);
+  b->held += bytes;
+  b->out->kept += bytes;
   return QV_OK;
 }
 
-static void release(search *b, uint32_t k) {
-  if (--b->start[k].users > 0) return;
-  free(b->start[k].s);
-  b->start[k].s = NULL;
-  b->held -= start_bytes(b);
+/* Enter the results in order. QV_E_LIMIT: a limit is reached. */
+static qv_status commit(search *b) {
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; i < b->n_t; i++) {
+    task *t = &b->t[i];
+    if (t->no_memory) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+    if (t->done && t->node == 0) b->out->root_margin = t->bound;
+    if (t->done && (t->empty || t->closed)) {
+      release(b, t->node);
+      if (keep_leaf(b, t) != QV_OK) return QV_E_NOMEM;
+      continue;
+    }
+    if (t->done && t->s.le == QV_SPLIT_NONE) b->out->exhausted = true;
+    if (!t->done || b->out->exhausted || b->out->n + 2 > b->o->max_nodes || b->held > b->o->memory) {
+      if (!t->done) t->bound = -INFINITY; /* not looked at: its parent's bound is in no table any more */
+      heap_push(b, (entry){t->bound, t->node});
+      st = QV_E_LIMIT;
+      continue;
+    }
+    release(b, t->node);
+    if (add_children(b, t) != QV_OK) return QV_E_NOMEM;
+  }
+  return st;
 }
 
-static void load_start(search *b, uint32_t k, const qv_goal *goal) {
-  uint32_t p = b->out->node[k].parent;
-  if (p == QV_NONE) {
-    qv_dual_default(b->d, goal);
-    return;
+/* Offer the candidates of all nodes that stayed open. */
+static bool found(search *b) {
+  uint32_t n = 0, n_in = b->g->n_in;
+  for (uint32_t i = 0; i < b->n_t; i++) n += b->t[i].x != NULL ? 2 : 0;
+  if (b->o->probe == NULL || n == 0) return false;
+  int64_t *x = malloc((size_t)n * n_in * sizeof *x + 1), *to = x;
+  if (x == NULL) return false;
+  for (uint32_t i = 0; i < b->n_t; i++) {
+    if (b->t[i].x == NULL) continue;
+    memcpy(to, b->t[i].x, 2 * (size_t)n_in * sizeof *x);
+    to += 2 * (size_t)n_in;
   }
-  start *s = &b->start[p];
-  size_t units = b->d->g->n - b->d->g->n_in;
-  memcpy(b->d->s + b->d->g->n_in, s->s, units * sizeof *s->s);
-  memcpy(b->d->root_s, s->s + units, qv_goal_roots(goal) * sizeof *s->s);
-  release(b, p);
+  bool hit = b->o->probe(b->o->ctx, x, n);
+  free(x);
+  return hit;
 }
 
-static qv_status process(search *b, uint32_t k) {
-  qv_goal goal;
-  qv_bnb_node *n = &b->out->node[k];
-  bool ok = enter(b, k, &goal), closed;
-  if (!ok) {
-    n->leaf = QV_LEAF_EMPTY;
-    b->out->n_leaves++;
-    if (n->parent != QV_NONE) release(b, n->parent);
-    return QV_OK;
-  }
-  qv_status st = qv_dual_refresh(b->d, k == 0 ? 0 : b->low, b->err);
-  if (st == QV_OK && !qv_dual_goal(b->d, &goal)) st = QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
-  if (st != QV_OK) return st;
-  load_start(b, k, &goal);
-  double bound = qv_dual_climb(b->d, &goal, k == 0 ? b->o->root_steps : b->o->node_steps, ENOUGH);
-  if (k == 0) b->out->root_margin = bound;
-  if (bound > 0) {
-    if ((st = close(b, k, &goal, &closed)) != QV_OK || closed) return st;
-  }
-  if (probe(b)) {
-    b->out->verdict = QV_FALSIFIED;
-    return QV_OK;
-  }
-  if (b->out->n + 2 > b->o->max_nodes || b->held > HELD_LIMIT) {
-    heap_push(b, (entry){bound, k});
-    return QV_E_LIMIT;
-  }
-  split s = choose(b, k, &goal);
-  if (s.le == QV_SPLIT_NONE) { /* a point, as far as there are units: doubles may have hidden a positive bound */
-    if ((st = close(b, k, &goal, &closed)) == QV_OK && !closed) b->out->exhausted = true;
-    return st;
-  }
-  return add_children(b, k, s.le, s.var, s.at, bound);
+static qv_status run_round(search *b) {
+  pthread_t thread[MOST_THREADS];
+  uint32_t started = 1;
+  b->n_t = 0;
+  while (b->n_t < ROUND && b->n_heap > 0) b->t[b->n_t++] = (task){.node = heap_pop(b).node};
+  atomic_store(&b->next, 0);
+  uint32_t want = b->n_w < b->n_t ? b->n_w : b->n_t;
+  for (; started < want; started++)
+    if (pthread_create(&thread[started], NULL, work, &b->w[started]) != 0) break;
+  work(&b->w[0]);
+  for (uint32_t i = 1; i < started; i++) (void)pthread_join(thread[i], NULL);
+  qv_status st = QV_OK;
+  if (found(b)) b->out->verdict = QV_FALSIFIED;
+  else st = commit(b);
+  for (uint32_t i = 0; i < b->n_t; i++) clear_task(&b->t[i]);
+  return st;
 }
 
-static qv_status setup(search *b) {
-  size_t n = b->d->g->n;
+static qv_status setup(search *b, qv_dual *const *d) {
+  size_t n = b->g->n;
   qv_arena *a = &b->out->arena;
   b->lo = QV_NEW(a, n, int64_t);
   b->hi = QV_NEW(a, n, int64_t);
   b->acc = QV_NEW(a, n, qv_itv);
-  b->is = QV_NEW(a, n, int32_t);
-  b->is_root = QV_NEW(a, qv_goal_roots(b->goal), int32_t);
-  b->x = QV_NEW(a, n, int64_t);
-  if (b->lo == NULL || b->hi == NULL || b->acc == NULL || b->is == NULL || b->is_root == NULL || b->x == NULL)
-    return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
-  memcpy(b->lo, b->d->lo, n * sizeof *b->lo);
-  memcpy(b->hi, b->d->hi, n * sizeof *b->hi);
-  memcpy(b->acc, b->d->acc, n * sizeof *b->acc);
-  b->low = (uint32_t)n;
-  qv_status st = qv_dual_begin(b->d, b->goal, b->err);
-  return st == QV_OK ? room(b) : st;
+  if (b->lo == NULL || b->hi == NULL || b->acc == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+  memcpy(b->lo, d[0]->lo, n * sizeof *b->lo);
+  memcpy(b->hi, d[0]->hi, n * sizeof *b->hi);
+  memcpy(b->acc, d[0]->acc, n * sizeof *b->acc);
+  uint32_t threads = b->o->threads < 1 ? 1 : b->o->threads;
+  for (; b->n_w < threads && b->n_w < MOST_THREADS; b->n_w++) {
+    worker *w = &b->w[b->n_w];
+    *w = (worker){.b = b, .d = d[b->n_w], .low = (uint32_t)n, .fresh = b->n_w == 0};
+    w->is = QV_NEW(a, n, int32_t);
+    w->is_root = QV_NEW(a, qv_goal_roots(b->goal), int32_t);
+    if (w->is == NULL || w->is_root == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
+    if (b->n_w > 0) { /* spans of the goal's parts are those of the root */
+      memcpy(w->d->lo, b->lo, n * sizeof *b->lo);
+      memcpy(w->d->hi, b->hi, n * sizeof *b->hi);
+    }
+    w->d->deadline = b->o->deadline;
+    qv_status st = qv_dual_begin(w->d, b->goal, b->err);
+    if (st != QV_OK) return st;
+  }
+  return room(b);
 }
 
-qv_status qv_bnb_run(qv_bnb *out, qv_dual *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err) {
+qv_status qv_bnb_run(qv_bnb *out, qv_dual *const *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err) {
   *out = (qv_bnb){0};
-  search b = {.out = out, .d = d, .goal = goal, .o = opts, .err = err};
-  qv_status st = setup(&b);
+  search *b = calloc(1, sizeof *b);
+  if (b == NULL) return QV_FAIL(err, QV_E_NOMEM, "branch and bound");
+  b->out = out;
+  b->g = d[0]->g;
+  b->goal = goal;
+  b->o = opts;
+  b->err = err;
+  qv_status st = setup(b, d);
   if (st != QV_OK) goto done;
-  add_node(&b, QV_NONE, QV_SPLIT_NONE, 0, 0, -INFINITY);
-  while (b.n_heap > 0 && st == QV_OK && out->verdict == QV_UNKNOWN && !out->exhausted) {
-    if (out->n > 1 && opts->deadline > 0 && qv_clock() > opts->deadline) break;
-    st = process(&b, heap_pop(&b).node);
-  }
+  add_node(b, QV_NONE, QV_SPLIT_NONE, 0, 0, -INFINITY);
+  while (b->n_heap > 0 && st == QV_OK && out->verdict == QV_UNKNOWN && !(out->n > 1 && late(b))) st = run_round(b);
   if (st == QV_E_LIMIT) st = QV_OK;
-  if (st == QV_OK && b.n_heap == 0 && out->verdict == QV_UNKNOWN && !out->exhausted) out->verdict = QV_VERIFIED;
-  out->margin = b.n_heap > 0 ? b.heap[0].bound : out->root_margin;
+  if (st == QV_OK && b->n_heap == 0 && out->verdict == QV_UNKNOWN) out->verdict = QV_VERIFIED;
+  out->margin = INFINITY;
+  for (size_t i = 0; i < b->n_heap; i++)
+    if (b->heap[i].bound > -INFINITY) out->margin = fmin(out->margin, b->heap[i].bound);
+  if (out->margin > 0x1p1000) out->margin = out->root_margin;
 done:
-  if (b.lo != NULL && b.hi != NULL && b.acc != NULL) { /* the caller's bounds */
-    memcpy(d->lo, b.lo, d->g->n * sizeof *d->lo);
-    memcpy(d->hi, b.hi, d->g->n * sizeof *d->hi);
-    memcpy(d->acc, b.acc, d->g->n * sizeof *d->acc);
-    if (st == QV_OK) st = qv_dual_refresh(d, 0, err);
+  if (b->lo != NULL && b->hi != NULL && b->acc != NULL) { /* the caller's bounds */
+    memcpy(d[0]->lo, b->lo, b->g->n * sizeof *b->lo);
+    memcpy(d[0]->hi, b->hi, b->g->n * sizeof *b->hi);
+    memcpy(d[0]->acc, b->acc, b->g->n * sizeof *b->acc);
+    if (st == QV_OK) st = qv_dual_refresh(d[0], 0, err);
   }
-  for (size_t k = 0; k < b.cap; k++) free(b.start[k].s);
-  free(b.start);
-  free(b.heap);
+  for (size_t k = 0; k < b->cap; k++) free(b->start[k].s);
+  free(b->start);
+  free(b->heap);
+  free(b);
   return st;
 }
 

@@ -9,11 +9,11 @@
 #include "analysis/robust_dual.h"
 
 typedef enum {
-  QV_SPLIT_NONE,   /* the root                        */
-  QV_SPLIT_ACC_LE, /* acc of unit `var` <= at         */
-  QV_SPLIT_ACC_GE, /* acc of unit `var` >= at         */
-  QV_SPLIT_IN_LE,  /* input variable `var` <= at      */
-  QV_SPLIT_IN_GE
+  QV_SPLIT_NONE,   /* the root                                                                    */
+  QV_SPLIT_ACC_LE, /* acc of unit `var` <= at; a unit with a row of its own (qv_unit.src)         */
+  QV_SPLIT_ACC_GE, /* acc of unit `var` >= at                                                     */
+  QV_SPLIT_VAL_LE, /* variable `var` <= at: an input, or what a unit without a row of its own reads */
+  QV_SPLIT_VAL_GE
 } qv_split_kind;
 
 /* How a leaf is closed. */
@@ -33,7 +33,7 @@ typedef struct {
   qv_leaf leaf;
   int scale;       /* DUAL: of the multipliers                         */
   int32_t *root;   /* DUAL: [qv_goal_roots] L                          */
-  uint32_t n;      /* DUAL: non-zero multipliers                       */
+  uint32_t n;      /* DUAL: non-zero multipliers                        */
   uint32_t *var_s; /* [n] units, ascending                             */
   int32_t *s;      /* [n]                                              */
 } qv_bnb_node;
@@ -46,6 +46,7 @@ typedef struct {
   double margin;      /* UNKNOWN: the lowest bound among the open nodes, in goal units       */
   double root_margin; /* bound at the root after the search for slopes                       */
   bool exhausted;     /* UNKNOWN although nothing was left to split: free units decide       */
+  size_t kept;        /* bytes of multipliers in the leaves */
   qv_arena arena;
 } qv_bnb;
 
@@ -53,9 +54,13 @@ typedef struct {
   uint32_t max_nodes;  /* 0 = 1: the root only, that is linear bounds alone */
   uint32_t root_steps; /* of the slope search at the root; 0 = lines at the middle only */
   uint32_t node_steps;
-  double deadline; /* qv_clock() value at which to stop, 0 = none */
-  /* Offered candidate inputs (values of all input variables); true: a counterexample, stop. May be NULL. */
-  bool (*probe)(void *ctx, const int64_t *x);
+  uint32_t threads;  /* at most so many of `d`; 0 = 1. The result does not depend on it */
+  bool evidence;     /* keep the multipliers of the leaves */
+  size_t memory;     /* bytes of multipliers that open nodes and leaves may hold */
+  double deadline;   /* qv_clock() value at which to stop, 0 = none */
+  /* Offered candidate inputs (values of all input variables, one after the other); true: one is a counterexample, stop. May be NULL.
+   * Called from the calling thread only. */
+  bool (*probe)(void *ctx, const int64_t *x, uint32_t n);
   void *ctx;
 } qv_bnb_opts;
 
@@ -63,11 +68,11 @@ typedef struct {
  * is (the rest is then unfinished). Exact integers. */
 void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, bool *empty);
 
-/* Pre: d holds the root's bounds, refreshed. They are restored before return. *out is the caller's (qv_bnb_clear), also after
- * an error. Errors: QV_E_NOMEM. Deterministic as long as the deadline is not reached. */
-QV_NODISCARD qv_status qv_bnb_run(qv_bnb *out, qv_dual *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err);
+/* Pre: d[0] holds the root's bounds, refreshed; they are restored before return. d[1..threads-1]: others for the same graph, their
+ * bounds are overwritten. *out is the caller's (qv_bnb_clear), also after an error. Errors: QV_E_NOMEM.
+ * Nodes are taken in rounds of a fixed number, whatever the threads, and their results are entered in order: as long as the
+ * deadline is not reached the same call gives the same tree. */
+QV_NODISCARD qv_status qv_bnb_run(qv_bnb *out, qv_dual *const *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err);
 void qv_bnb_clear(qv_bnb *b);
-
-double qv_clock(void); /* seconds, monotonic */
 
 #endif

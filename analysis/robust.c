@@ -7,6 +7,7 @@
 #include "analysis/attack.h"
 #include "analysis/enumerate.h"
 #include "analysis/overflow.h"
+#include "analysis/tail_gap.h"
 #include "kernels/ref.h"
 
 #define ATTACK_ROUNDS 16
@@ -16,11 +17,13 @@
 #define NODE_STEPS 24
 #define UNIT_STEPS 8
 #define UNIT_WORK 2e9 /* multiply-adds that bounds of deeper units may cost a query */
+#define MEMORY ((size_t)600 << 20) /* bytes of multipliers: open nodes, and all leaves that are kept */
 
 struct qv_robust {
   const qv_net *net;
   qv_graph *graph;
-  qv_dual *dual;
+  qv_dual **dual; /* [n_dual] one per thread, made when first needed */
+  uint32_t n_dual;
   qv_batch batch; /* plan NULL: cannot be executed */
   bool can_run;
   bool may_trap; /* some accumulator may reach undefined behaviour: only enumeration can say it does not */
@@ -37,6 +40,9 @@ typedef struct {
   double start, deadline;
   int64_t *lo, *hi, *x; /* [graph n_in] */
   bool bounded;         /* every target has its goal */
+  uint32_t row;         /* tensor in front of the tail that goals are about, or QV_NONE */
+  int64_t gap;          /* of that tail, 0 = none */
+  size_t kept;          /* bytes of multipliers in trees of the result */
   qv_status inner;      /* failure inside a probe */
   qv_err *err;
 } query;
@@ -68,6 +74,16 @@ static qv_status find_traps(qv_robust *r, qv_err *err) {
   return st;
 }
 
+static qv_status more_duals(qv_robust *r, uint32_t n, qv_err *err) {
+  if (n <= r->n_dual) return QV_OK;
+  qv_dual **d = realloc(r->dual, n * sizeof(qv_dual *));
+  if (d == NULL) return QV_FAIL(err, QV_E_NOMEM, "robustness");
+  r->dual = d;
+  qv_status st = QV_OK;
+  for (; st == QV_OK && r->n_dual < n; r->n_dual += st == QV_OK) st = qv_dual_new(&d[r->n_dual], r->graph, err);
+  return st;
+}
+
 qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err) {
   qv_status st;
   qv_err quiet = {0};
@@ -76,7 +92,7 @@ qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err) {
   r->net = net;
   QV_TRY(find_traps(r, err));
   QV_TRY(qv_graph_new(&r->graph, net, err));
-  QV_TRY(qv_dual_new(&r->dual, r->graph, err));
+  QV_TRY(more_duals(r, 1, err));
   st = qv_batch_init(&r->batch, net, &quiet);
   r->can_run = st == QV_OK;
   if (st == QV_E_UNSUP) st = QV_OK;
@@ -94,7 +110,8 @@ done:
 void qv_robust_free(qv_robust *r) {
   if (r == NULL) return;
   qv_batch_clear(&r->batch);
-  qv_dual_free(r->dual);
+  for (uint32_t i = 0; i < r->n_dual; i++) qv_dual_free(r->dual[i]);
+  free(r->dual);
   qv_graph_free(r->graph);
   free(r);
 }
@@ -165,18 +182,21 @@ done:
   return st;
 }
 
-/* A candidate of branch and bound: the executor first, then the reference. */
-static bool probe(void *ctx, const int64_t *x) {
+/* Candidates of branch and bound: the executor first, then the reference. */
+static bool probe(void *ctx, const int64_t *x, uint32_t n) {
   query *k = ctx;
+  qv_batch *b = &k->r->batch;
   bool found = false;
-  if (!k->r->can_run || k->inner != QV_OK) return false;
   qv_err quiet = {0};
-  qv_batch_put(&k->r->batch, x);
-  if (qv_batch_run(&k->r->batch, &quiet) != QV_OK) return false;
-  if (!qv_batch_violated(&k->r->batch, 0)) return false;
-  k->inner = replay(k, x, QV_BY_BRANCHING, &found);
+  if (!k->r->can_run || k->inner != QV_OK || n > QV_BATCH) return false;
+  for (uint32_t i = 0; i < n; i++) qv_batch_put(b, x + (size_t)i * k->r->graph->n_in);
+  if (qv_batch_run(b, &quiet) != QV_OK) return false;
+  for (uint32_t i = 0; i < n && !found && k->inner == QV_OK; i++)
+    if (qv_batch_violated(b, i)) k->inner = replay(k, x + (size_t)i * k->r->graph->n_in, QV_BY_BRANCHING, &found);
   return found;
 }
+
+static bool late(const query *k) { return k->deadline > 0 && qv_clock() > k->deadline; }
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------------- */
 
@@ -195,29 +215,23 @@ static qv_status run_intervals(query *k) {
   return qv_range_run(&k->range, net, &(qv_domain){.in = p}, k->err);
 }
 
-/* Bounds in force at the root: declared ranges, the box, ranges of free units, then intervals along the rows. */
+/* Bounds in force at the root: the box, ranges of free units, and intervals along the rows (docs/certificate.md section 7.2). */
 static qv_status root_bounds(query *k) {
   const qv_graph *g = k->r->graph;
-  const qv_net *net = k->r->net;
-  qv_dual *d = k->r->dual;
+  qv_dual *d = k->r->dual[0];
   for (uint32_t v = 0; v < g->n; v++) {
     const qv_unit *u = &g->unit[v];
-    const qv_tensor *t = &net->tensor[u->tensor];
     if (v < g->n_in) {
       d->lo[v] = k->lo[v];
       d->hi[v] = k->hi[v];
-      d->acc[v] = (qv_itv){k->lo[v], k->hi[v]};
       continue;
     }
-    qv_itv y = qv_ranges_at(&k->range.tensor[u->tensor], u->el);
-    d->lo[v] = qv_max64(t->lo, y.lo);
-    d->hi[v] = qv_min64(t->hi, y.hi);
-    const qv_tensor *a = u->fn == QV_UNIT_FREE || u->fn == QV_UNIT_ID ? t : &net->tensor[net->node[u->node].in[0]];
-    d->acc[v] = (qv_itv){a->lo, a->hi};
+    qv_itv y = u->fn == QV_UNIT_FREE ? qv_ranges_at(&k->range.tensor[u->tensor], u->el)
+                                     : qv_unit_image(g, v, d->acc[v] = qv_unit_acc(g, v, d->lo, d->hi));
+    d->lo[v] = y.lo;
+    d->hi[v] = y.hi;
   }
-  bool empty;
-  qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
-  if (empty) return QV_FAIL(k->err, QV_E_INTERNAL, "a box that is not empty has an empty image");
+  d->deadline = k->deadline;
   return qv_dual_refresh(d, 0, k->err);
 }
 
@@ -240,7 +254,7 @@ static qv_status keep_bound(query *k, uint32_t v, int sign, int64_t bound, const
 
 /* Tighten one side of acc of unit v by multipliers. */
 static qv_status tighten_side(query *k, uint32_t v, int sign, int32_t *is, bool *better) {
-  qv_dual *d = k->r->dual;
+  qv_dual *d = k->r->dual[0];
   qv_goal goal = {.kind = QV_GOAL_UNIT, .y = v, .sign = sign};
   qv_i128 bound;
   int scale;
@@ -267,10 +281,15 @@ static bool reads_units(const qv_graph *g, uint32_t v) {
   return false;
 }
 
+/* A function of a row of its own that reads other units: intervals forget what these have in common. */
+static bool worth_bounding(const qv_graph *g, uint32_t v) {
+  return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID && g->unit[v].src != QV_NONE && reads_units(g, v);
+}
+
 /* Bounds of the units behind the first layer: intervals forget what their inputs have in common. */
 static qv_status deeper_bounds(query *k) {
   const qv_graph *g = k->r->graph;
-  qv_dual *d = k->r->dual;
+  qv_dual *d = k->r->dual[0];
   uint32_t n = 0, last = QV_NONE;
   bool *read = calloc(g->n, sizeof *read);
   int32_t *is = calloc(g->n, sizeof *is);
@@ -280,16 +299,16 @@ static qv_status deeper_bounds(query *k) {
     goto done;
   }
   for (uint32_t i = 0; i < g->n_seg; i++) memset(read + g->seg[i].var, 1, g->seg[i].len);
-  for (uint32_t v = g->n_in; v < g->n; v++) n += g->unit[v].fn != QV_UNIT_FREE && reads_units(g, v) && read[v] && d->lo[v] < d->hi[v];
+  for (uint32_t v = g->n_in; v < g->n; v++) n += worth_bounding(g, v) && read[v] && d->lo[v] < d->hi[v];
   k->res->bound = QV_NEW(&k->res->arena, 2 * (size_t)n, qv_robust_bound);
   if (k->res->bound == NULL) {
     st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
     goto done;
   }
-  if (2.0 * n * 2 * (UNIT_STEPS + 2) * (double)g->n_w > UNIT_WORK) goto done;
   bool moved = false;
+  d->work = 0;
   for (uint32_t v = g->n_in; v < g->n; v++) {
-    if (g->unit[v].fn == QV_UNIT_FREE || !reads_units(g, v) || !read[v] || d->lo[v] == d->hi[v]) continue;
+    if (!worth_bounding(g, v) || !read[v] || d->lo[v] == d->hi[v]) continue;
     if (moved && g->unit[v].node != last) { /* a new layer: what has been gained so far counts */
       bool empty;
       qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
@@ -307,7 +326,7 @@ static qv_status deeper_bounds(query *k) {
     d->lo[v] = qv_max64(d->lo[v], y.lo);
     d->hi[v] = qv_min64(d->hi[v], y.hi);
     moved = true;
-    if (k->deadline > 0 && qv_clock() > k->deadline) break;
+    if (late(k) || d->work > UNIT_WORK) break;
   }
   if (moved) {
     bool empty;
@@ -322,34 +341,42 @@ done:
 
 /* ---- targets ------------------------------------------------------------------------------------------------------------ */
 
-/* The tensor on whose elements target t of a KEEP condition is bounded. Behind a tail, class j's logit may take the place of its
- * output where a tie does not violate: SOFTMAX_F and SOFTMAX_16 are order-preserving (docs/semantics.md section 7), so
- * o_j > o_cls implies x_j > x_cls. Where a tie violates, the tail can make one from different logits, and SOFTMAX_Q is
- * order-preserving only for some parameters: these stay with the output's own range. */
-static uint32_t bound_tensor(const query *k, uint32_t t) {
+/* Can goals be about the row in front of the kept output's tail (docs/certificate.md section 7.6)? All of them or none. */
+static void find_row(query *k) {
   const qv_net *net = k->r->net;
   const qv_condition *c = k->q->cond;
+  k->row = QV_NONE;
+  if (c->kind == QV_AVOID) return;
   uint32_t out = net->out[c->out].tensor;
   const qv_tensor *o = &net->tensor[out];
-  size_t row = o->rank > 0 ? o->dim[o->rank - 1] : 1;
+  size_t n = qv_elems(o);
   for (uint32_t i = 0; i < net->n_nodes; i++) {
-    const qv_node *n = &net->node[i];
-    if (n->out != out || n->kind != QV_TAIL) continue;
-    if (t / row == c->cls / row && n->u.tail.fn != QV_TAIL_SOFTMAX_Q && !qv_cond_tie_loses(c, t)) return n->in[0];
+    const qv_node *t = &net->node[i];
+    if (t->out != out || t->kind != QV_TAIL || o->rank == 0 || o->dim[o->rank - 1] != n || !qv_tail_ordered(&t->u.tail)) continue;
+    k->gap = qv_tail_gap(&t->u.tail, n);
+    bool ties = false;
+    for (uint32_t j = 0; j < n; j++) ties |= j != c->cls && qv_cond_tie_loses(c, j);
+    if (k->gap > 0 || !ties) k->row = t->in[0];
   }
-  return out;
 }
 
-/* d - sum c*o of one inequality, on the graph's variables. tensor: QV_NONE, or what the terms' elements stand in. */
-static qv_status make_part(query *k, const qv_ineq *q, uint32_t tensor, qv_goal_part *p) {
-  const qv_net *net = k->r->net;
+/* Target t on what the goals are about: outputs, or the row in front of the tail. */
+static const qv_violation *violation_of(const query *k, qv_cond_room *room, uint32_t t) {
+  const qv_violation *v = qv_cond_violation(room, k->q->cond, t);
+  if (k->row != QV_NONE && qv_cond_tie_loses(k->q->cond, t)) room->ineq.d = 1 - k->gap;
+  return v;
+}
+
+static uint32_t tensor_of(const query *k, uint32_t out) { return k->row != QV_NONE ? k->row : k->r->net->out[out].tensor; }
+
+/* d - sum c*o of one inequality, on the graph's variables. */
+static qv_status make_part(query *k, const qv_ineq *q, qv_goal_part *p) {
   uint32_t *var = QV_NEW(&k->res->arena, q->n, uint32_t);
   int64_t *c = QV_NEW(&k->res->arena, q->n, int64_t);
   if (var == NULL || c == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
   *p = (qv_goal_part){.var = var, .c = c, .d = -q->d};
   for (uint32_t i = 0; i < q->n; i++) {
-    uint32_t t = tensor != QV_NONE ? tensor : net->out[q->term[i].out].tensor;
-    const qv_element *e = &k->r->graph->element[t][q->term[i].el];
+    const qv_element *e = &k->r->graph->element[tensor_of(k, q->term[i].out)][q->term[i].el];
     int64_t x;
     if (e->var == QV_NONE) {
       if (!qv_mul64(&x, q->term[i].c, e->c) || !qv_add64(&p->d, p->d, x))
@@ -365,18 +392,17 @@ static qv_status make_part(query *k, const qv_ineq *q, uint32_t tensor, qv_goal_
 static qv_status make_goal(query *k, uint32_t t, qv_goal *goal) {
   const qv_condition *c = k->q->cond;
   qv_cond_room room;
-  const qv_violation *v = qv_cond_violation(&room, c, t);
-  uint32_t tensor = c->kind == QV_AVOID ? QV_NONE : bound_tensor(k, t);
-  if (tensor != QV_NONE) {
-    const qv_element *o = k->r->graph->element[tensor];
-    *goal = (qv_goal){.kind = QV_GOAL_PAIR, .y = o[c->cls].var, .j = o[t].var, .strict = !qv_cond_tie_loses(c, t)};
+  const qv_violation *v = violation_of(k, &room, t);
+  if (c->kind != QV_AVOID) {
+    const qv_element *o = k->r->graph->element[tensor_of(k, c->out)];
+    *goal = (qv_goal){.kind = QV_GOAL_PAIR, .y = o[c->cls].var, .j = o[t].var, .gap = v->ineq[0].d};
     if (qv_dual_can_pair(k->r->graph, goal->y, goal->j)) return QV_OK;
   }
   qv_goal_part *part = QV_NEW(&k->res->arena, v->n, qv_goal_part);
   if (part == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
   *goal = (qv_goal){.kind = QV_GOAL_SUM, .n_part = v->n, .part = part};
   qv_status st = QV_OK;
-  for (uint32_t i = 0; st == QV_OK && i < v->n; i++) st = make_part(k, &v->ineq[i], tensor, &part[i]);
+  for (uint32_t i = 0; st == QV_OK && i < v->n; i++) st = make_part(k, &v->ineq[i], &part[i]);
   return st;
 }
 
@@ -391,13 +417,13 @@ static bool only_free(const query *k, const qv_goal *goal) {
 
 static bool excluded_by_interval(const query *k, uint32_t t) {
   qv_cond_room room;
-  const qv_violation *v = qv_cond_violation(&room, k->q->cond, t);
+  const qv_violation *v = violation_of(k, &room, t);
   for (uint32_t j = 0; j < v->n; j++) {
     const qv_ineq *q = &v->ineq[j];
     qv_i128 least = q->d; /* of d - sum c*o; products stay below 2^124 */
     bool fits = true;
     for (uint32_t i = 0; fits && i < q->n; i++) {
-      qv_itv y = qv_ranges_at(&k->range.tensor[k->r->net->out[q->term[i].out].tensor], q->term[i].el);
+      qv_itv y = qv_ranges_at(&k->range.tensor[tensor_of(k, q->term[i].out)], q->term[i].el);
       fits = !__builtin_sub_overflow(least, (qv_i128)q->term[i].c * (q->term[i].c > 0 ? y.hi : y.lo), &least);
     }
     if (fits && least > 0) return true;
@@ -406,8 +432,6 @@ static bool excluded_by_interval(const query *k, uint32_t t) {
 }
 
 /* ---- engines ------------------------------------------------------------------------------------------------------------ */
-
-static bool late(const query *k) { return k->deadline > 0 && qv_clock() > k->deadline; }
 
 /* What the executor calls a counterexample is believed only after the replay. Errors of the executor (a trap) end the
  * engine, not the query. */
@@ -420,7 +444,7 @@ static qv_status attack_target(query *k, const qv_robust_target *t, uint32_t rou
   bool found = false;
   qv_err quiet = {0};
   k->r->batch.n = 0;
-  qv_status st = qv_attack_gradient(&found, k->x, &k->r->batch, k->r->dual, &t->goal, rounds, &k->rng, &quiet);
+  qv_status st = qv_attack_gradient(&found, k->x, &k->r->batch, k->r->dual[0], &t->goal, rounds, &k->rng, &quiet);
   return judge(k, st, &quiet, found, QV_BY_ATTACK);
 }
 
@@ -488,8 +512,15 @@ static qv_status run_enumeration(query *k, uint64_t points, bool *complete) {
 /* Bound one target: the root alone (linear), or the tree. */
 static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes, uint32_t *used) {
   qv_bnb b;
-  qv_bnb_opts o = {
-      .max_nodes = max_nodes, .root_steps = ROOT_STEPS, .node_steps = NODE_STEPS, .deadline = k->deadline, .probe = probe, .ctx = k};
+  qv_bnb_opts o = {.max_nodes = max_nodes,
+                   .root_steps = ROOT_STEPS,
+                   .node_steps = NODE_STEPS,
+                   .threads = max_nodes > 1 ? k->o.threads : 1,
+                   .evidence = k->o.evidence,
+                   .memory = MEMORY > k->kept ? MEMORY - k->kept : 0,
+                   .deadline = k->deadline,
+                   .probe = probe,
+                   .ctx = k};
   qv_status st = qv_bnb_run(&b, k->r->dual, &t->goal, &o, k->err);
   if (st == QV_OK) st = k->inner;
   *used = b.n;
@@ -499,6 +530,7 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
   if (st == QV_OK && b.verdict == QV_VERIFIED) {
     t->engine = b.n == 1 ? QV_BY_LINEAR : QV_BY_BRANCHING;
     if (k->o.evidence) {
+      k->kept += b.kept;
       t->tree = b;
       return QV_OK;
     }
@@ -614,6 +646,8 @@ static qv_status engines(query *k) {
     return QV_OK;
   }
   QV_TRY(run_intervals(k));
+  find_row(k);
+  res->logits = k->row != QV_NONE;
   for (uint32_t i = 0; i < res->n_target; i++)
     if (!k->o.no_interval && !k->r->may_trap && excluded_by_interval(k, res->target[i].target)) res->target[i].engine = QV_BY_INTERVAL;
   if (!open_left(k)) return QV_OK;
@@ -673,9 +707,11 @@ qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_que
   if (k.o.attack_rounds == 0) k.o.attack_rounds = ATTACK_ROUNDS;
   if (k.o.enumerate_max == 0) k.o.enumerate_max = ENUMERATE_MAX;
   if (k.o.max_nodes == 0) k.o.max_nodes = MAX_NODES;
+  if (k.o.threads == 0) k.o.threads = 1;
   k.deadline = k.o.seconds > 0 ? k.start + k.o.seconds : 0;
   k.rng.s = k.o.seed;
   qv_status st = check_query(r->net, q, err);
+  if (st == QV_OK) st = more_duals(r, k.o.threads, err);
   if (st == QV_OK) st = setup(&k);
   if (st == QV_OK) st = engines(&k);
   if (st == QV_OK) conclude(&k);

@@ -34,6 +34,7 @@ typedef struct {
   uint32_t attack_rounds; /* 0 = 16 */
   uint64_t enumerate_max; /* boxes up to so many points; 0 = 300000 */
   uint32_t max_nodes;     /* of branch and bound, a query; 0 = 100000 */
+  uint32_t threads;       /* of branch and bound and of enumeration; 0 = 1. Results do not depend on it */
   double seconds;         /* outer limit on the query; 0 = none. Only it makes a result depend on the clock */
   bool evidence;          /* keep the trees */
 } qv_robust_opts;
@@ -48,7 +49,7 @@ typedef struct {
   qv_bnb tree; /* LINEAR, BRANCHING with opts.evidence */
 } qv_robust_target;
 
-/* Bound on the accumulator of one unit, proved at the root of all trees of the query by multipliers (QV_GOAL_UNIT). */
+/* Bound on the accumulator of one unit (never of one without a row of its own), proved at the root of all trees of the query by multipliers (QV_GOAL_UNIT). */
 typedef struct {
   uint32_t unit;
   int sign;      /* 1: lower bound, -1: upper bound */
@@ -64,6 +65,7 @@ typedef struct {
   qv_robust_engine engine; /* VERIFIED: the last one that was needed; FALSIFIED: that found the input */
   const char *reason;      /* UNKNOWN: why (static) */
   double margin;           /* UNKNOWN: the lowest margin of the targets left */
+  bool logits;             /* all goals are about the row in front of the kept output's tail (docs/certificate.md section 7.6) */
   uint32_t n_target;
   qv_robust_target *target; /* [n_target] in the order of the classes or violations */
   uint32_t n_bound;
@@ -85,7 +87,7 @@ void qv_robust_free(qv_robust *r);
 const qv_graph *qv_robust_graph(const qv_robust *r);
 
 /* Decide one query. *out is the caller's (qv_robust_clear), also after an error. Errors: QV_E_ARG (query), QV_E_NOMEM.
- * Thread: one call at a time on one qv_robust. */
+ * Thread: one call at a time on one qv_robust; any number of qv_robust of one net side by side. */
 QV_NODISCARD qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_query *q, const qv_robust_opts *opts,
                                      qv_err *err);
 void qv_robust_clear(qv_robust_result *res);

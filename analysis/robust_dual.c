@@ -3,13 +3,20 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "analysis/robust_simd.h"
 #include "kernels/threshold.h"
 
 #define CHUNKS 256  /* pieces that enclose a function with too many values */
 #define POINTS 2048 /* a table on at most so many points is taken point by point */
-#define TERM_LIMIT ((qv_i128)1 << 118)
+#define TERM_LIMIT ((qv_i128)1 << 118) /* the certificate allows 2^120 */
+
+double qv_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   qv_dual *d = calloc(1, sizeof *d);
@@ -19,6 +26,7 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->lo = QV_NEW(&d->arena, n, int64_t);
   d->hi = QV_NEW(&d->arena, n, int64_t);
   d->acc = QV_NEW(&d->arena, n, qv_itv);
+  d->flat = QV_NEW(&d->arena, n, bool);
   d->s = QV_NEW(&d->arena, n, double);
   d->mean = QV_NEW(&d->arena, n, double);
   d->m = QV_NEW(&d->arena, n, double);
@@ -34,7 +42,7 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->icoef = QV_NEW(&d->arena, n, int64_t);
   if (d->lo == NULL || d->hi == NULL || d->acc == NULL || d->s == NULL || d->mean == NULL || d->m == NULL || d->x == NULL ||
       d->grad == NULL || d->move == NULL || d->best == NULL || d->at == NULL || d->coef == NULL || d->flo == NULL || d->fhi == NULL ||
-      d->hull == NULL || d->icoef == NULL) {
+      d->hull == NULL || d->icoef == NULL || d->flat == NULL) {
     qv_dual_free(d);
     return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
   }
@@ -44,7 +52,6 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
 
 static void hull_clear(qv_hull *h) {
   free(h->lo);
-  free(h->up);
 }
 
 void qv_dual_free(qv_dual *d) {
@@ -53,6 +60,7 @@ void qv_dual_free(qv_dual *d) {
   hull_clear(&d->root);
   free(d->root_s);
   free(d->pt);
+  free(d->half);
   qv_arena_clear(&d->arena);
   free(d);
 }
@@ -69,6 +77,12 @@ qv_status qv_dual_begin(qv_dual *d, const qv_goal *goal, qv_err *err) {
     d->root_at = p + 4 * (size_t)cap;
     d->cap_root = cap;
   }
+  d->top = goal->kind == QV_GOAL_UNIT ? goal->y : goal->kind == QV_GOAL_PAIR ? (goal->y > goal->j ? goal->y : goal->j) : 0;
+  for (uint32_t k = 0; goal->kind == QV_GOAL_SUM && k < n; k++)
+    for (uint32_t i = 0; i < goal->part[k].n; i++)
+      if (goal->part[k].var[i] >= d->top) d->top = goal->part[k].var[i] + 1;
+  if (d->top < d->g->n_in) d->top = d->g->n_in;
+  for (uint32_t v = d->top; v < d->g->n; v++) d->s[v] = d->m[v] = 0;
   for (uint32_t k = 0; k < n; k++) {
     d->root_s[k] = d->root_span[k] = 1;
     for (uint32_t i = 0; goal->kind == QV_GOAL_SUM && i < goal->part[k].n; i++) {
@@ -113,17 +127,25 @@ static uint32_t chain(qv_point *out, const qv_point *p, size_t n, int sign) {
   return k;
 }
 
+/* Hulls are short even where their points are many: only what is needed is kept. */
 static bool make_hull(qv_dual *d, qv_hull *h, size_t n) {
-  if (h->cap < n) {
+  if (d->cap_half < 2 * n) {
+    qv_point *p = realloc(d->half, 2 * n * sizeof *p);
+    if (p == NULL) return false;
+    d->half = p;
+    d->cap_half = 2 * n;
+  }
+  h->n_lo = chain(d->half, d->pt, n, 1);
+  h->n_up = chain(d->half + h->n_lo, d->pt, n, -1);
+  uint32_t need = h->n_lo + h->n_up;
+  if (h->cap < need) {
     free(h->lo);
-    free(h->up);
-    h->lo = malloc(n * sizeof *h->lo);
-    h->up = malloc(n * sizeof *h->up);
-    h->cap = h->lo != NULL && h->up != NULL ? (uint32_t)n : 0;
+    h->lo = malloc(need * sizeof *h->lo);
+    h->cap = h->lo != NULL ? need : 0;
     if (h->cap == 0) return false;
   }
-  h->n_lo = chain(h->lo, d->pt, n, 1);
-  h->n_up = chain(h->up, d->pt, n, -1);
+  memcpy(h->lo, d->half, need * sizeof *h->lo);
+  h->up = h->lo + h->n_lo;
   return h->valid = true;
 }
 
@@ -188,8 +210,10 @@ qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err) {
     size_t n = 0;
     h->valid = false;
     h->acc = d->acc[v];
-    if (d->lo[v] == d->hi[v]) { /* constant: never looked at */
-      if (!add_point(d, &n, h->acc.lo, d->lo[v]) || !add_point(d, &n, h->acc.hi, d->lo[v]) || !make_hull(d, h, n))
+    qv_itv y = qv_unit_image(d->g, v, h->acc);
+    d->flat[v] = y.lo == y.hi; /* the bounds of the value may be closer than that of the image: only readers profit from them */
+    if (d->flat[v]) {
+      if (!add_point(d, &n, h->acc.lo, y.lo) || !add_point(d, &n, h->acc.hi, y.lo) || !make_hull(d, h, n))
         return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
       continue;
     }
@@ -222,7 +246,7 @@ int64_t qv_dual_b(const qv_dual *d, uint32_t j, int64_t t) {
 }
 
 bool qv_dual_levels(const qv_dual *d, const qv_goal *goal, int64_t *t0, int64_t *t1) {
-  int64_t s = goal->strict;
+  int64_t s = goal->gap;
   /* t below f_y's least value cannot be reached by y, t above f_j's largest not by j; where A_t or B_t no longer moves, only
    * the loosest point counts */
   *t0 = qv_max64(d->lo[goal->y], d->lo[goal->j] - s);
@@ -235,10 +259,10 @@ bool qv_dual_levels(const qv_dual *d, const qv_goal *goal, int64_t *t0, int64_t 
 bool qv_dual_goal(qv_dual *d, const qv_goal *goal) {
   if (goal->kind != QV_GOAL_PAIR) return true;
   size_t n = 0;
-  bool ends = d->g->unit[goal->y].fn == QV_UNIT_ID; /* A_t = t and B_t = t + strict: the ends span the segment */
+  bool ends = d->g->unit[goal->y].fn == QV_UNIT_ID; /* A_t = t and B_t = t + gap: the ends span the segment */
   d->root.valid = false;
   for (int64_t t = goal->t0; t <= goal->t1; t += ends && goal->t1 > t ? goal->t1 - t : 1)
-    if (!add_point(d, &n, qv_dual_b(d, goal->j, t + goal->strict), qv_dual_a(d, goal->y, t))) return false;
+    if (!add_point(d, &n, qv_dual_b(d, goal->j, t + goal->gap), qv_dual_a(d, goal->y, t))) return false;
   return make_hull(d, &d->root, n);
 }
 
@@ -269,8 +293,10 @@ static double support(const qv_hull *h, double m) {
 static void push(qv_dual *d, uint32_t v, double s, double *base) {
   const qv_unit *u = &d->g->unit[v];
   *base += s * (double)u->b;
-  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
+  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) {
+    d->work += d->g->seg[i].len;
     qv_rob_axpyf(d->coef + d->g->seg[i].var, d->g->wf + d->g->seg[i].w, (float)s, d->g->seg[i].len);
+  }
 }
 
 static double sum_at(const qv_dual *d, uint32_t v) {
@@ -282,12 +308,13 @@ static double sum_at(const qv_dual *d, uint32_t v) {
 }
 
 static bool is_unit(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE; }
+static bool is_function(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID; }
 
 /* D(s); fills at, x, m. `init`: choose s on the way. */
 static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *root) {
   const qv_graph *g = d->g;
   double base = 0;
-  memset(d->coef, 0, g->n * sizeof *d->coef);
+  memset(d->coef, 0, (size_t)d->top * sizeof *d->coef);
   switch (goal->kind) {
   case QV_GOAL_SUM:
     for (uint32_t k = 0; k < goal->n_part; k++) {
@@ -306,14 +333,19 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
     push(d, goal->j, -d->root_s[1], &base);
     break;
   }
-  for (uint32_t v = g->n; v-- > g->n_in;) {
+  for (uint32_t v = d->top; v-- > g->n_in;) {
     double m = d->m[v] = (double)d->coef[v];
     if (!is_unit(g, v)) {
       base += qv_rob_boxf(d->at + v, d->coef + v, d->flo + v, d->fhi + v, 1);
-    } else if (d->lo[v] == d->hi[v]) {
-      d->at[v] = d->flo[v];
+    } else if (g->unit[v].fn == QV_UNIT_ID) { /* its value follows from those before it */
+      d->s[v] = m;
+      d->x[v] = NAN;
+      if (m != 0) push(d, v, m, &base);
+    } else if (d->flat[v]) {
+      double y = (double)d->hull[v].lo[0].y;
+      d->at[v] = (float)y;
       d->x[v] = (double)d->acc[v].lo;
-      base += m * (double)d->lo[v];
+      base += m * y;
       if (init) d->s[v] = 0;
       if (d->s[v] != 0) { /* a split may pin the value and still restrict the accumulator */
         d->x[v] = (double)(d->s[v] > 0 ? d->acc[v].hi : d->acc[v].lo);
@@ -382,8 +414,8 @@ static void step_roots(qv_dual *d, const qv_goal *goal, double step) {
 
 /* A unit takes part in the ascent if its function is not constant, or a split restricts its accumulator. */
 static bool ascends(const qv_dual *d, uint32_t v) {
-  if (!is_unit(d->g, v)) return false;
-  return d->lo[v] != d->hi[v] ? !isnan(d->x[v]) : d->s[v] != 0;
+  if (!is_function(d->g, v)) return false;
+  return !d->flat[v] ? !isnan(d->x[v]) : d->s[v] != 0;
 }
 
 double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough) {
@@ -414,7 +446,8 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
     double norm = 0, keep = 0.8, mix = 2.0 / (double)(it + 2);
     weight = 1 - mix;
     for (uint32_t i = 0; i < g->n_in; i++) d->mean[i] = weight * d->mean[i] + mix * (double)d->at[i];
-    for (uint32_t v = g->n_in; v < g->n; v++) {
+    for (uint32_t v = g->n_in; v < d->top; v++) {
+      if (g->unit[v].fn == QV_UNIT_ID && d->m[v] != 0) d->at[v] = (float)sum_at(d, v);
       if (!ascends(d, v)) continue;
       double a = sum_at(d, v), width = (double)(d->acc[v].hi - d->acc[v].lo) + 1;
       d->mean[v] = weight * d->mean[v] + mix * a;
@@ -436,7 +469,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
         norm += d->root_move[k] * grad;
       }
     }
-    if (it == steps) break;
+    if (it == steps || (d->deadline > 0 && qv_clock() > d->deadline)) break;
     if (!(norm > 1e-30)) {
       memset(d->move, 0, g->n * sizeof *d->move);
       memset(d->root_move, 0, n_root * sizeof *d->root_move);
@@ -444,7 +477,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
       break; /* no ascent direction left: D is the relaxation's optimum */
     }
     double step = rate * (enough + 0.05 * fabs(best) + 0.5 - now) / norm; /* Polyak's step, damped where it keeps failing */
-    for (uint32_t v = g->n_in; v < g->n; v++)
+    for (uint32_t v = g->n_in; v < d->top; v++)
       if (ascends(d, v)) d->s[v] += step * d->move[v];
     step_roots(d, goal, step);
   }
@@ -462,7 +495,7 @@ void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *
   while (k > 0 && ldexp(top, k) > 0x1p29) k--;
   *scale = k;
   for (uint32_t v = 0; v < d->g->n; v++) {
-    double x = v < d->g->n_in || !is_unit(d->g, v) ? 0 : ldexp(d->s[v], k);
+    double x = v < d->g->n_in || !is_function(d->g, v) ? 0 : ldexp(d->s[v], k);
     is[v] = fabs(x) < 0x1p30 ? (int32_t)lrint(x) : 0;
   }
   for (uint32_t i = 0; i < qv_goal_roots(goal); i++) is_root[i] = (int32_t)lrint(ldexp(d->root_s[i], k));
@@ -472,10 +505,10 @@ void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *
 static bool add(qv_i128 *sum, qv_i128 v) {
   if (v > TERM_LIMIT || v < -TERM_LIMIT) return false;
   *sum += v;
-  return *sum<4 * TERM_LIMIT && * sum> - 4 * TERM_LIMIT;
+  return *sum<2 * TERM_LIMIT && *sum> - 2 * TERM_LIMIT;
 }
 
-/* min over the hull of m*y - s*x. |m| < 2^62, |y| <= 2^62, |s| < 2^31, |x| <= 2^62: below 2^125. */
+/* min over the hull of m*y - s*x. |m|, |s| < 2^62, |y|, |x| <= 2^62: below 2^125. */
 static qv_i128 least_exact(const qv_hull *h, int64_t m, int64_t s) {
   const qv_point *p = m >= 0 ? h->lo : h->up;
   uint32_t n = m >= 0 ? h->n_lo : h->n_up;
@@ -487,56 +520,64 @@ static qv_i128 least_exact(const qv_hull *h, int64_t m, int64_t s) {
   return best;
 }
 
-static bool push_exact(qv_dual *d, uint32_t v, int32_t s, qv_i128 *sum) {
+/* Every coefficient is a sum of goal coefficients and of s*w, each unit once: their sum so far, kept in d->weight, bounds them
+ * all, and stays below 2^61. A sum of fewer than 2^32 positive doubles is too small by less than one part in 2^20. */
+static bool fits(qv_dual *d, double s, double w) {
+  d->weight += fabs(s) * w;
+  return d->weight < 0x1p61;
+}
+
+static bool push_exact(qv_dual *d, uint32_t v, int64_t s, qv_i128 *sum) {
   const qv_unit *u = &d->g->unit[v];
-  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
-    qv_rob_axpyi(d->icoef + d->g->seg[i].var, d->g->w + d->g->seg[i].w, s, d->g->seg[i].len);
+  if (!fits(d, (double)s, u->w_max)) return false;
+  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) {
+    const qv_segment *g = &d->g->seg[i];
+    if (s <= INT32_MAX && s >= INT32_MIN) qv_rob_axpyi(d->icoef + g->var, d->g->w + g->w, (int32_t)s, g->len);
+    else
+      for (uint32_t k = 0; k < g->len; k++) d->icoef[g->var + k] += s * d->g->w[g->w + k];
+  }
   return add(sum, (qv_i128)s * u->b);
 }
 
-/* Every coefficient is a sum of goal coefficients and of s*w, each unit once: all of them together stay below 2^61. The sum of
- * doubles is too small by less than one part in 2^20, as there are fewer than 2^32 positive terms. */
-static bool widths_fit(const qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale) {
-  double total = 0;
-  for (uint32_t v = d->g->n_in; v < d->g->n; v++)
-    if (is[v] != 0) total += fabs((double)is[v]) * d->g->unit[v].w_max;
-  if (goal->kind == QV_GOAL_SUM)
-    for (uint32_t k = 0; k < goal->n_part; k++)
-      for (uint32_t i = 0; i < goal->part[k].n; i++) total += fabs((double)is_root[k]) * fabs((double)goal->part[k].c[i]);
-  if (goal->kind == QV_GOAL_UNIT) total += ldexp(d->g->unit[goal->y].w_max, scale);
-  if (goal->kind == QV_GOAL_PAIR)
-    total += fabs((double)is_root[0]) * d->g->unit[goal->y].w_max + fabs((double)is_root[1]) * d->g->unit[goal->j].w_max;
-  return total < 0x1p61;
+static bool goal_exact(qv_dual *d, const qv_goal *goal, const int32_t *is_root, int scale, qv_i128 *sum) {
+  switch (goal->kind) {
+  case QV_GOAL_SUM:
+    for (uint32_t k = 0; k < goal->n_part; k++) {
+      const qv_goal_part *p = &goal->part[k];
+      if (is_root[k] < 0 || !add(sum, -(qv_i128)is_root[k] * p->d)) return false;
+      for (uint32_t i = 0; i < p->n; i++) {
+        if (!fits(d, (double)is_root[k], fabs((double)p->c[i]))) return false;
+        d->icoef[p->var[i]] += is_root[k] * p->c[i];
+      }
+    }
+    return true;
+  case QV_GOAL_UNIT: return push_exact(d, goal->y, goal->sign * ((int64_t)1 << scale), sum);
+  case QV_GOAL_PAIR: /* L must not be negative: A is an upper, B a lower limit */
+    return is_root[0] >= 0 && is_root[1] >= 0 && d->root.valid &&
+           add(sum, least_exact(&d->root, -(int64_t)is_root[0], -(int64_t)is_root[1])) && push_exact(d, goal->y, is_root[0], sum) &&
+           push_exact(d, goal->j, -(int64_t)is_root[1], sum);
+  }
+  return false;
 }
 
 bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale) {
   const qv_graph *g = d->g;
   qv_i128 sum = 0;
-  if (scale < 0 || scale > 30 || !widths_fit(d, goal, is, is_root, scale)) return false;
+  if (scale < 0 || scale > 30) return false;
   memset(d->icoef, 0, g->n * sizeof *d->icoef);
-  bool ok = true;
-  switch (goal->kind) {
-  case QV_GOAL_SUM:
-    for (uint32_t k = 0; ok && k < goal->n_part; k++) {
-      const qv_goal_part *p = &goal->part[k];
-      ok = is_root[k] >= 0 && add(&sum, -(qv_i128)is_root[k] * p->d);
-      for (uint32_t i = 0; ok && i < p->n; i++) d->icoef[p->var[i]] += is_root[k] * p->c[i];
-    }
-    break;
-  case QV_GOAL_UNIT: ok = push_exact(d, goal->y, (int32_t)(goal->sign * ((int64_t)1 << scale)), &sum); break;
-  case QV_GOAL_PAIR: /* s_y and q must not be negative: A is an upper, B a lower limit */
-    ok = is_root[0] >= 0 && is_root[1] >= 0 && d->root.valid &&
-         add(&sum, least_exact(&d->root, -(int64_t)is_root[0], -(int64_t)is_root[1])) && push_exact(d, goal->y, is_root[0], &sum) &&
-         push_exact(d, goal->j, -is_root[1], &sum);
-    break;
-  }
+  d->weight = 0;
+  bool ok = goal_exact(d, goal, is_root, scale, &sum);
   for (uint32_t v = g->n; ok && v-- > g->n_in;) {
     int64_t m = d->icoef[v];
-    if (!is_unit(g, v)) ok = add(&sum, (qv_i128)m * (m > 0 ? d->lo[v] : d->hi[v]));
-    else if (m != 0 || is[v] != 0) {
-      ok = add(&sum, least_exact(&d->hull[v], m, is[v]));
-      if (ok && is[v] != 0) ok = push_exact(d, v, is[v], &sum);
+    if (!is_unit(g, v)) {
+      ok = add(&sum, (qv_i128)m * (m > 0 ? d->lo[v] : d->hi[v]));
+      continue;
     }
+    bool id = g->unit[v].fn == QV_UNIT_ID;
+    int64_t s = id ? m : is[v];
+    if (m == 0 && s == 0) continue;
+    if (!id) ok = add(&sum, least_exact(&d->hull[v], m, s));
+    if (ok && s != 0) ok = push_exact(d, v, s, &sum);
   }
   for (uint32_t v = 0; ok && v < g->n_in; v++) ok = add(&sum, (qv_i128)d->icoef[v] * (d->icoef[v] > 0 ? d->lo[v] : d->hi[v]));
   *bound = sum;

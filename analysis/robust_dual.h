@@ -6,7 +6,7 @@
  *                  + sum over units of s_v * b_v + sum over inputs and free units of min(m * lo, m * hi),
  *   m_v = coefficient of x_v in the goal + sum over later units of s * w
  *
- * (Lemma R1: the goal plus sum of s_v * (b_v + sum w x - acc_v), which is the goal, is bounded term by term.) True for any
+ * An identity unit's multiplier is always m_v: its equation is substituted. (Lemma R1: the goal plus sum of s_v * (b_v + sum w x - acc_v), which is the goal, is bounded term by term.) True for any
  * s; the best s gives the linear relaxation by the convex hulls of all f_v, with every split taken into account, so one
  * vector of integers is the whole evidence of a leaf. Doubles choose s; qv_dual_exact decides in integers. */
 #ifndef QV_ANALYSIS_ROBUST_DUAL_H
@@ -39,7 +39,7 @@ typedef struct {
  *       of a violation, a positive bound excludes the violation: all parts would be <= 0.
  * UNIT: sign * acc of unit y.
  * PAIR: L_0*(acc_y - A) - L_1*(acc_j - B), the smallest over the points (B,A) of hull; L >= 0. Points: values t0..t1 of
- *       a violation "f_y(acc_y) <= t and f_j(acc_j) >= t + strict", i.e. acc_y <= A_t and acc_j >= B_t. A positive bound
+ *       a violation "f_y(acc_y) <= t and f_j(acc_j) >= t + gap", i.e. acc_y <= A_t and acc_j >= B_t. A positive bound
  *       excludes the violation (Lemma R2), the last rounding and saturation being exact. */
 typedef enum { QV_GOAL_SUM, QV_GOAL_UNIT, QV_GOAL_PAIR } qv_goal_kind;
 
@@ -49,7 +49,7 @@ typedef struct {
   const qv_goal_part *part;
   uint32_t y, j;
   int sign;
-  bool strict;
+  int64_t gap; /* PAIR: the violation is x_j >= x_y + gap */
   int64_t t0, t1;
 } qv_goal;
 
@@ -60,6 +60,7 @@ typedef struct {
   const qv_graph *g;
   int64_t *lo, *hi;    /* [n] bounds in force on the variables   */
   qv_itv *acc;         /* [n] and on the accumulators of units   */
+  bool *flat;          /* [n] f is constant on acc               */
   double *s;           /* [n] multipliers of the search          */
   double *root_s;      /* [qv_goal_roots] L. SUM: the largest is 1; PAIR: they add up to 2 */
   double *mean;        /* [n] accumulators of the averaged relaxed solution; of inputs their averaged values */
@@ -71,13 +72,19 @@ typedef struct {
   double *x, *grad, *move, *best;
   double *root_best, *root_move, *root_span, *root_at; /* [cap_root]; of SUM goals: width of each part, value at the last solution */
   uint32_t cap_root;
+  uint32_t top;    /* units from here on play no part in the goal */
+  double work;     /* multiply-adds of all searches so far */
+  double weight;   /* exact: bound on all coefficients so far */
+  double deadline; /* climbing stops there; 0 = none */
   qv_hull *hull, root;
   int64_t root_t0, root_t1; /* that `root` was made for */
   int64_t *icoef;
-  qv_point *pt;
-  size_t cap_pt;
+  qv_point *pt, *half; /* scratch of hulls */
+  size_t cap_pt, cap_half;
   qv_arena arena;
 } qv_dual;
+
+double qv_clock(void); /* seconds, monotonic */
 
 /* Errors: QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err);
@@ -107,7 +114,7 @@ bool qv_dual_can_pair(const qv_graph *g, uint32_t y, uint32_t j);
 int64_t qv_dual_a(const qv_dual *d, uint32_t y, int64_t t);
 int64_t qv_dual_b(const qv_dual *d, uint32_t j, int64_t t);
 
-/* Round s to integers at scale 2^*scale. is: [n], is_root: [qv_goal_roots]. */
+/* Round s to integers at scale 2^*scale. is: [n], 0 but for functions; is_root: [qv_goal_roots]. */
 void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *is_root, int *scale);
 
 /* *bound = D at scale 2^scale, exactly, all in integers; false (nothing claimed) if a number could leave its width. */

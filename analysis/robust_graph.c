@@ -14,7 +14,7 @@
 /* Terms of the row being built; constants are folded into b, a variable that occurs twice is merged. */
 typedef struct {
   uint32_t *var;
-  int64_t *w;
+  int64_t *w, *pos; /* sum of the terms, and of the positive ones alone */
   uint32_t n;
   int64_t b;
   uint32_t *at; /* [variables] position + 1 in var */
@@ -55,7 +55,9 @@ static qv_status row_start(builder *b, size_t terms) {
     if (v != NULL) r->var = v;
     int64_t *w = realloc(r->w, terms * sizeof *w);
     if (w != NULL) r->w = w;
-    if (v == NULL || w == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
+    int64_t *pos = realloc(r->pos, terms * sizeof *pos);
+    if (pos != NULL) r->pos = pos;
+    if (v == NULL || w == NULL || pos == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
     r->cap = terms;
   }
   if (b->g->n > r->cap_at) {
@@ -77,8 +79,10 @@ static void row_add(builder *b, qv_element e, int64_t w) {
     r->b += w * e.c;
   } else if (r->at[e.var] != 0) {
     r->w[r->at[e.var] - 1] += w;
+    r->pos[r->at[e.var] - 1] += w > 0 ? w : 0;
   } else {
     r->var[r->n] = e.var;
+    r->pos[r->n] = w > 0 ? w : 0;
     r->w[r->n++] = w;
     r->at[e.var] = r->n;
   }
@@ -113,8 +117,19 @@ static qv_status row_unit(builder *b, qv_unit u, uint32_t *var) {
   row *r = &b->r;
   if (!row_fits(r)) {
     u.fn = QV_UNIT_FREE;
+    u.arg = u.src = QV_NONE;
     return new_unit(b, u, var);
   }
+  u.loss = (uint32_t)g->n_loss;
+  for (uint32_t i = 0; i < r->n; i++) {
+    int64_t c = qv_min64(r->pos[i], r->pos[i] - r->w[i]);
+    if (c == 0) continue;
+    void *pl = g->loss;
+    if (!grow(&pl, &g->cap_loss, g->n_loss + 1, sizeof *g->loss)) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
+    g->loss = pl;
+    g->loss[g->n_loss++] = (qv_loss){r->var[i], c};
+  }
+  u.n_loss = (uint32_t)g->n_loss - u.loss;
   /* ascending variables make long segments; `at` keeps each variable's weight through the sort */
   bool sorted = true;
   for (uint32_t i = 1; sorted && i < r->n; i++) sorted = r->var[i - 1] < r->var[i];
@@ -215,8 +230,9 @@ static qv_status add_units(builder *b, uint32_t k, const qv_node *src) {
   const qv_node *n = &b->net->node[k];
   qv_element *out = b->g->element[n->out];
   for (size_t e = 0, m = qv_elems(&b->net->tensor[n->out]); e < m; e++) {
-    qv_unit u = {.node = k, .tensor = n->out, .el = (uint32_t)e};
+    qv_unit u = {.node = k, .tensor = n->out, .el = (uint32_t)e, .arg = QV_NONE, .src = src != NULL ? src->out : QV_NONE};
     qv_status st = QV_OK;
+    if (src == NULL) u.arg = b->g->element[n->in[0]][e].var;
     u.fn = is_function(n->kind) ? function_of(n->kind) : QV_UNIT_ID;
     if (n->kind == QV_STEP) u.channel = qv_step_channel(&n->u.step, e);
     if (n->kind == QV_THRESHOLD) u.channel = qv_threshold_channel(&n->u.threshold, e);
@@ -234,7 +250,7 @@ static qv_status add_free(builder *b, uint32_t k) {
   const qv_node *n = &b->net->node[k];
   for (size_t e = 0, m = qv_elems(&b->net->tensor[n->out]); e < m; e++) {
     uint32_t var;
-    qv_status st = new_unit(b, (qv_unit){.fn = QV_UNIT_FREE, .node = k, .tensor = n->out, .el = (uint32_t)e}, &var);
+    qv_status st = new_unit(b, (qv_unit){.fn = QV_UNIT_FREE, .node = k, .tensor = n->out, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE}, &var);
     if (st != QV_OK) return st;
     b->g->element[n->out][e] = (qv_element){var, 0};
   }
@@ -324,7 +340,8 @@ static qv_status add_leaves(builder *b) {
     g->in_first[i] = g->n;
     if ((g->element[t] = QV_NEW(&g->arena, m, qv_element)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
     for (size_t e = 0; e < m; e++) {
-      qv_status st = new_unit(b, (qv_unit){.fn = QV_UNIT_ID, .node = QV_NONE, .tensor = t, .el = (uint32_t)e}, &g->element[t][e].var);
+      qv_status st = new_unit(b, (qv_unit){.fn = QV_UNIT_ID, .node = QV_NONE, .tensor = t, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE},
+                              &g->element[t][e].var);
       if (st != QV_OK) return st;
     }
   }
@@ -365,6 +382,7 @@ void qv_graph_free(qv_graph *g) {
   free(g->seg);
   free(g->w);
   free(g->wf);
+  free(g->loss);
   qv_arena_clear(&g->arena);
   free(g);
 }
@@ -402,6 +420,7 @@ done:
   free(b.fuse);
   free(b.r.var);
   free(b.r.w);
+  free(b.r.pos);
   free(b.r.at);
   return st;
 }
@@ -460,6 +479,11 @@ qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64
       a.lo += qv_min64(p, q);
       a.hi += qv_max64(p, q);
     }
+  }
+  for (uint32_t i = u->loss; i < u->loss + u->n_loss; i++) {
+    int64_t d = g->loss[i].c * (hi[g->loss[i].var] - lo[g->loss[i].var]);
+    a.lo -= d;
+    a.hi += d;
   }
   return a;
 }

@@ -25,10 +25,21 @@ typedef struct {
   uint32_t node;       /* of f; the producing node of a free or identity unit */
   uint32_t channel;    /* parameter set of a step or threshold */
   uint32_t tensor, el; /* where its value stands in the net */
+  uint32_t arg;        /* variable that f reads directly (its row is 1*arg); QV_NONE: the row is that of an affine or sum node,
+                          whose output is tensor src, element el; both QV_NONE: f of a constant, or a free unit */
+  uint32_t src;
   int64_t b;
   uint32_t seg, n_seg;
-  double w_max; /* largest |w| */
+  uint32_t loss, n_loss; /* of g->loss */
+  double w_max;          /* largest |w| */
 } qv_unit;
+
+/* Terms of opposite signs on one variable are one weight in a row, but not for the interval of the sum, which is that of the
+ * net's terms one by one (docs/certificate.md section 7.2): its ends are c*(hi-lo) further out. */
+typedef struct {
+  uint32_t var;
+  int64_t c;
+} qv_loss;
 
 /* Value of a tensor element. */
 typedef struct {
@@ -50,7 +61,8 @@ typedef struct {
   qv_segment *seg;
   int32_t *w;
   float *wf;
-  size_t n_seg, n_w, cap_seg, cap_w, cap_unit;
+  qv_loss *loss;
+  size_t n_seg, n_w, n_loss, cap_seg, cap_w, cap_unit, cap_loss;
   qv_element **element;  /* [n_tensors][elements]; NULL for outputs that only exist inside a unit's row */
   uint32_t *in_first;    /* [net->n_in] first variable of each input */
   qv_thresholds **level; /* [n_nodes][channels] of step nodes */
@@ -72,7 +84,7 @@ const qv_pieces *qv_unit_pieces(const qv_graph *g, uint32_t v);
 /* True if f_v never decreases (decided from its definition, not by sampling). */
 bool qv_unit_increasing(const qv_graph *g, uint32_t v);
 
-/* Exact interval of acc_v for variables in [lo,hi]. */
+/* Interval of acc_v for variables in [lo,hi], term by term. */
 qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64_t *hi);
 /* acc_v at a point. */
 int64_t qv_unit_sum(const qv_graph *g, uint32_t v, const int64_t *x);

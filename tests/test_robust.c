@@ -188,7 +188,7 @@ static void check_tree(const trial *t, const qv_graph *g, const qv_bnb *b, const
       const qv_bnb_node *n = &b->node[c];
       if (n->parent != k) continue;
       int64_t v = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_ACC_GE ? qv_unit_sum(g, n->var, x) : x[n->var];
-      bool le = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_IN_LE;
+      bool le = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_VAL_LE;
       if (le ? v <= n->at : v >= n->at) hits++, to = c;
     }
     assert_int_equal(hits, 1); /* children split the box in two */
@@ -264,7 +264,7 @@ static void check_leaves(const trial *t, const qv_graph *g, const qv_robust_resu
       }
       for (uint32_t j = k; j != 0; j = b->node[j].parent) {
         const qv_bnb_node *n = &b->node[j];
-        bool le = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_IN_LE;
+        bool le = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_VAL_LE;
         qv_itv a = le ? (qv_itv){INT64_MIN, n->at} : (qv_itv){n->at, INT64_MAX};
         if (n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_ACC_GE) {
           ok = ok && cut(g, d, n->var, a);
@@ -440,7 +440,7 @@ static qv_i128 goal_at(const qv_goal *goal, const qv_dual *d, const int64_t *x, 
   case QV_GOAL_PAIR: break;
   }
   /* a violating point makes some pair's expression non-positive: the bound must not be positive then */
-  *counts = x[goal->j] >= x[goal->y] + goal->strict;
+  *counts = x[goal->j] >= x[goal->y] + goal->gap;
   return 0;
 }
 
@@ -476,7 +476,7 @@ static void any_multipliers(void **state) {
     size_t n_o = qv_elems(&net->tensor[o]);
     uint32_t y = g->element[o][qv_rng_range(&r, 0, (int64_t)n_o - 1)].var, j = g->element[o][qv_rng_range(&r, 0, (int64_t)n_o - 1)].var;
     if (qv_dual_can_pair(g, y, j)) {
-      qv_goal p = {.kind = QV_GOAL_PAIR, .y = y, .j = j, .strict = qv_rng_next(&r) & 1};
+      qv_goal p = {.kind = QV_GOAL_PAIR, .y = y, .j = j, .gap = qv_rng_range(&r, -2, 1)};
       if (qv_dual_levels(d, &p, &p.t0, &p.t1)) goals[n++] = p;
     }
     int64_t *x = calloc(g->n, sizeof *x);

@@ -1,5 +1,7 @@
 /* Robustness of the fixed-point MNIST nets against published verdicts: counts and times per net and radius.
- *   robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]] */
+ *   robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]]
+ *   robust DATA tflite/FILE.tflite:PROFILE:EPS[:COUNT] [SECONDS [MAX_NODES]]
+ * Environment: V=1 one line for each query that took long or stayed open; THREADS=N; EVERY=N only every N-th query. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,10 +88,81 @@ static void print(const char *name, const tally *t) {
   printf(" | published robust but falsified %d, CONFLICTS %d\n", t->contradicted, t->conflict);
 }
 
+static void count(tally *t, const qv_robust_result *res, const char *published) {
+  bool said_robust = strcasecmp(published, "robust") == 0;
+  bool said_not = strncasecmp(published, "non", 3) == 0 || strncasecmp(published, "not", 3) == 0 || strncasecmp(published, "vuln", 4) == 0;
+  t->n++;
+  t->robust += res->verdict == QV_VERIFIED;
+  t->broken += res->verdict == QV_FALSIFIED;
+  t->open += res->verdict == QV_UNKNOWN;
+  t->contradicted += said_robust && res->verdict == QV_FALSIFIED;
+  t->conflict += said_not && res->verdict == QV_VERIFIED;
+  t->by[res->engine]++;
+  t->sum += res->seconds;
+  if (res->seconds > t->worst) t->worst = res->seconds;
+}
+
+static void show(const char *name, size_t id, const qv_robust_result *res, const char *published) {
+  if (getenv("V") == NULL || (res->verdict != QV_UNKNOWN && res->seconds <= 0.2)) return;
+  printf("  %s id %zu: %s by %s, margin %.3g, %u nodes, %.2f s%s%s\n", name, id, qv_verdict_name(res->verdict),
+         qv_robust_engine_name(res->engine), res->margin, res->nodes, res->seconds, published[0] != '\0' ? " published " : "", published);
+  fflush(stdout);
+}
+
+/* Whole-image boxes around the first correctly classified images of an int8 TFLite net (MNIST test set, q = pixel - 128). */
+static int real_net(const char *data, const char *set, const qv_robust_opts *opts) {
+  char file[256], profile[64], path[4096];
+  int eps, most = 100;
+  if (sscanf(set, "%255[^:]:%63[^:]:%d:%d", file, profile, &eps, &most) < 3) die("FILE:PROFILE:EPS[:COUNT]");
+  qv_err err = {0};
+  qv_array images = {0}, labels = {0};
+  qv_net *net;
+  qv_robust *rob;
+  snprintf(path, sizeof path, "%s/data/mnist/t10k-images-idx3-ubyte.gz", data);
+  if (qv_array_read(&images, path, &err) != QV_OK) die(err.msg);
+  snprintf(path, sizeof path, "%s/data/mnist/t10k-labels-idx1-ubyte.gz", data);
+  if (qv_array_read(&labels, path, &err) != QV_OK) die(err.msg);
+  snprintf(path, sizeof path, "%s/%s", data, file);
+  if (qv_load_model(&net, path, &(qv_load_opts){.profile = profile}, &err) != QV_OK || qv_robust_new(&rob, net, &err) != QV_OK) die(err.msg);
+  tally all = {0};
+  for (size_t id = 0; all.n < most && (id + 1) * 784 <= images.count; id++) {
+    qv_itv box[784];
+    int64_t point[784];
+    for (int e = 0; e < 784; e++) {
+      point[e] = ((const unsigned char *)images.data)[id * 784 + (size_t)e] - 128;
+      box[e] = (qv_itv){point[e], point[e]};
+    }
+    const qv_itv *boxes[1] = {box};
+    const int64_t *points[1] = {point};
+    qv_condition cond = {.kind = QV_KEEP_FIRST, .cls = ((const unsigned char *)labels.data)[id]};
+    qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
+    qv_robust_result res;
+    if (qv_robust_run(&res, rob, &q, opts, &err) != QV_OK) die(err.msg);
+    bool right = res.verdict == QV_VERIFIED;
+    qv_robust_clear(&res);
+    if (!right) continue;
+    for (int e = 0; e < 784; e++) box[e] = (qv_itv){qv_max64(-128, point[e] - eps), qv_min64(127, point[e] + eps)};
+    if (qv_robust_run(&res, rob, &q, opts, &err) != QV_OK) die(err.msg);
+    count(&all, &res, "");
+    show(set, id, &res, "");
+    qv_robust_clear(&res);
+  }
+  print(set, &all);
+  qv_robust_free(rob);
+  qv_net_free(net);
+  qv_array_free(&images);
+  qv_array_free(&labels);
+  return 0;
+}
+
 int main(int argc, char **argv) {
-  if (argc < 3) die("usage: robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]]");
+  if (argc < 3) die("usage: robust DATA aaai21|refuted|NET[:RADIUS]|FILE.tflite:PROFILE:EPS[:COUNT] [SECONDS [MAX_NODES]]");
   const char *data = argv[1];
   qv_robust_opts opts = {.seconds = argc > 3 ? atof(argv[3]) : 5, .max_nodes = argc > 4 ? (uint32_t)atol(argv[4]) : 1000000};
+  opts.threads = getenv("THREADS") != NULL ? (uint32_t)atoi(getenv("THREADS")) : 1;
+  opts.evidence = getenv("EVIDENCE") != NULL;
+  size_t every = getenv("EVERY") != NULL ? (size_t)atol(getenv("EVERY")) : 1;
+  if (strstr(argv[2], ".tflite") != NULL) return real_net(data, argv[2], &opts);
   row *rows;
   size_t n = read_rows(&rows, data, argv[2]);
   char path[4096];
@@ -102,7 +175,7 @@ int main(int argc, char **argv) {
   char loaded[8] = "";
   tally all = {0}, part = {0};
   char name[32] = "", now[32];
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i += every) {
     const row *r = &rows[i];
     if (strcmp(loaded, r->net) != 0) {
       qv_robust_free(rob);
@@ -132,24 +205,9 @@ int main(int argc, char **argv) {
     qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
     qv_robust_result res;
     if (qv_robust_run(&res, rob, &q, &opts, &err) != QV_OK) die(err.msg);
-    bool said_robust = strcasecmp(r->verdict, "robust") == 0;
-    bool said_not =
-        strncasecmp(r->verdict, "non", 3) == 0 || strncasecmp(r->verdict, "not", 3) == 0 || strncasecmp(r->verdict, "vuln", 4) == 0;
-    tally *t[2] = {&all, &part};
-    for (int k = 0; k < 2; k++) {
-      t[k]->n++;
-      t[k]->robust += res.verdict == QV_VERIFIED;
-      t[k]->broken += res.verdict == QV_FALSIFIED;
-      t[k]->open += res.verdict == QV_UNKNOWN;
-      t[k]->contradicted += said_robust && res.verdict == QV_FALSIFIED;
-      t[k]->conflict += said_not && res.verdict == QV_VERIFIED;
-      t[k]->by[res.engine]++;
-      t[k]->sum += res.seconds;
-      if (res.seconds > t[k]->worst) t[k]->worst = res.seconds;
-    }
-    if (getenv("V") != NULL && (res.verdict == QV_UNKNOWN || res.seconds > 0.2))
-      printf("  %s id %zu: %s by %s, margin %.3g, %u nodes, %.2f s (published %s)\n", name, r->id, qv_verdict_name(res.verdict),
-             qv_robust_engine_name(res.engine), res.margin, res.nodes, res.seconds, r->verdict);
+    count(&all, &res, r->verdict);
+    count(&part, &res, r->verdict);
+    show(name, r->id, &res, r->verdict);
     qv_robust_clear(&res);
   }
   if (strcmp(argv[2], "aaai21") != 0 && part.n > 0) print(name, &part);
