@@ -1,13 +1,11 @@
 #include "cli/labels.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "cli/storage.h"
-#include "frontend/array.h"
 
 static bool ends_with(const char *s, const char *tail) {
   size_t n = strlen(s), k = strlen(tail);
@@ -15,20 +13,20 @@ static bool ends_with(const char *s, const char *tail) {
 }
 
 
-static int64_t array_int(const qv_array *a, size_t i) {
+bool cli_array_int(int64_t *v, const qv_array *a, size_t i) {
   switch (a->type) {
-  case QV_EL_I8: return qv_fetch(a->data, QV_I8, i);
-  case QV_EL_U8: return qv_fetch(a->data, QV_U8, i);
-  case QV_EL_I16: return qv_fetch(a->data, QV_I16, i);
-  case QV_EL_U16: return qv_fetch(a->data, QV_U16, i);
-  case QV_EL_I32: return qv_fetch(a->data, QV_I32, i);
-  case QV_EL_U32: return qv_fetch(a->data, QV_I32, i) & 0xFFFFFFFF;
+  case QV_EL_I8: *v = qv_fetch(a->data, QV_I8, i); return true;
+  case QV_EL_U8: *v = qv_fetch(a->data, QV_U8, i); return true;
+  case QV_EL_I16: *v = qv_fetch(a->data, QV_I16, i); return true;
+  case QV_EL_U16: *v = qv_fetch(a->data, QV_U16, i); return true;
+  case QV_EL_I32: *v = qv_fetch(a->data, QV_I32, i); return true;
+  case QV_EL_U32: *v = qv_fetch(a->data, QV_I32, i) & 0xFFFFFFFF; return true;
   case QV_EL_I64:
-  case QV_EL_U64: return qv_fetch(a->data, QV_I64, i); /* above 2^63: negative, refused below */
+  case QV_EL_U64: *v = qv_fetch(a->data, QV_I64, i); return true; /* above 2^63: negative */
   case QV_EL_F32:
-  case QV_EL_F64: return -1;
+  case QV_EL_F64: break;
   }
-  return -1;
+  return false;
 }
 
 /* Whole numbers separated by blanks, commas or line ends. */
@@ -57,7 +55,7 @@ static qv_status array_labels(int64_t *out, size_t n, const char *path, qv_err *
   qv_status st = qv_array_read(&a, path, err);
   if (st != QV_OK) return st;
   if (a.count != n) st = QV_FAIL(err, QV_E_PARSE, "%zu labels for %zu samples", a.count, n);
-  for (size_t i = 0; st == QV_OK && i < n; i++) out[i] = array_int(&a, i);
+  for (size_t i = 0; st == QV_OK && i < n; i++) if (!cli_array_int(&out[i], &a, i)) st = QV_FAIL(err, QV_E_PARSE, "labels are whole numbers, not floats");
   qv_array_free(&a);
   return st;
 }

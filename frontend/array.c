@@ -110,6 +110,7 @@ static qv_status parse_named(qv_array *out, const void *data, size_t n, const ch
   if (ends_with(path, ".idx") || ends_with(path, ".gz") || ends_with(path, "-ubyte")) return qv_idx_parse(out, data, n, path, err);
   if (ends_with(path, ".pgm")) return qv_pgm_parse(out, data, n, path, err);
   if (ends_with(path, ".bmp")) return qv_bmp_parse(out, data, n, path, err);
+  if (ends_with(path, ".csv")) return qv_csv_parse(out, data, n, path, err);
   return raw_parse(out, data, n, path, err);
 }
 

@@ -28,7 +28,9 @@ QV_NODISCARD qv_status qv_idx_parse(qv_array *out, const void *data, size_t n, c
 QV_NODISCARD qv_status qv_pgm_parse(qv_array *out, const void *data, size_t n, const char *what, qv_err *err); /* P5, maxval 255: [H,W] */
 QV_NODISCARD qv_status qv_bmp_parse(qv_array *out, const void *data, size_t n, const char *what, qv_err *err); /* 8-bit grey palette [H,W], 24-bit [H,W,3] RGB */
 
-/* Read a file by content and extension: .npy .npz (file.npz:entry) .idx .gz *-ubyte .pgm .bmp; anything else is raw bytes
+QV_NODISCARD qv_status qv_csv_parse(qv_array *out, const void *data, size_t n, const char *what, qv_err *err); /* [rows,columns] F64 */
+
+/* Read a file by content and extension: .npy .npz (file.npz:entry) .idx .gz *-ubyte .pgm .bmp .csv; anything else is raw bytes
  * (type QV_EL_U8, rank 1, not pixels). */
 QV_NODISCARD qv_status qv_array_read(qv_array *out, const char *path, qv_err *err);
 
