@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,14 +55,26 @@ static void checker_path(char *out, size_t n) {
   (void)snprintf(out, n, "qverify-check");
 }
 
-static void drain(qv_buf *text, int fd) {
+/* Read until the other side closes. False: the deadline (0 = none) came first. */
+static bool drain(qv_buf *text, int fd, double deadline) {
   char b[4096];
-  ssize_t k;
-  while ((k = read(fd, b, sizeof b)) > 0 || (k < 0 && errno == EINTR))
+  for (;;) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    double left = deadline > 0 ? deadline - cli_now() : 0;
+    if (deadline > 0 && left <= 0) return false;
+    int ready = poll(&p, 1, deadline > 0 ? (int)(left < 1e6 ? left * 1000 + 1 : 1e9) : -1);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    ssize_t k = read(fd, b, sizeof b);
     if (k > 0 && text->n < (size_t)1 << 20) qv_buf_put(text, b, (size_t)k);
+    if (k == 0 || (k < 0 && errno != EINTR)) return true;
+  }
 }
 
 qv_status cli_run_checker(int *code, qv_buf *text, const char *qir, const char *property, const char *cert, qv_err *err) {
+  return cli_run_checker_for(code, text, qir, property, cert, 0, err);
+}
+
+qv_status cli_run_checker_for(int *code, qv_buf *text, const char *qir, const char *property, const char *cert, double seconds, qv_err *err) {
   char path[4096], *argv[5];
   const char *const words[4] = {path, qir, property, cert};
   int fd[2], status;
@@ -86,12 +100,14 @@ qv_status cli_run_checker(int *code, qv_buf *text, const char *qir, const char *
   (void)close(fd[1]);
   if (rc != 0) st = QV_FAIL(err, QV_E_INTERNAL, "the independent checker %s cannot be run: %s", path, strerror(rc));
   else {
-    drain(text, fd[0]);
+    bool ended = drain(text, fd[0], seconds > 0 ? cli_now() + seconds : 0);
+    if (!ended) (void)kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0)
       if (errno != EINTR) {
         st = QV_FAIL(err, QV_E_INTERNAL, "waiting for the checker: %s", strerror(errno));
         break;
       }
+    if (st == QV_OK && !ended) st = QV_FAIL(err, QV_E_LIMIT, "the independent checker needs more than %.1f s", seconds);
     if (st == QV_OK) *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + (WIFSIGNALED(status) ? WTERMSIG(status) : 0);
   }
   (void)close(fd[0]);
@@ -106,10 +122,9 @@ static qv_status put_temp(const char *dir, const char *name, const qv_buf *b, ch
   return cli_emit(path, b, err);
 }
 
-/* The last two lines, exactly. */
-static bool ends_with(const qv_buf *text, const char *tail) {
+bool cli_checker_said(const qv_buf *text, int code, const char *tail) {
   size_t n = strlen(tail);
-  return text->n >= n && memcmp(text->p + text->n - n, tail, n) == 0 && (text->n == n || text->p[text->n - n - 1] == '\n');
+  return code == 0 && text->n >= n && memcmp(text->p + text->n - n, tail, n) == 0 && (text->n == n || text->p[text->n - n - 1] == '\n');
 }
 
 qv_status cli_evidence_check(cli_check_result *out, const cli_evidence *ev, bool verified, qv_err *err) {
@@ -125,7 +140,7 @@ qv_status cli_evidence_check(cli_check_result *out, const cli_evidence *ev, bool
   if (st == QV_OK && ev->property.n > 0) st = put_temp(dir, "claim.qvp", &ev->property, qvp, err);
   if (st == QV_OK) st = cli_run_checker(&code, &text, qir, ev->property.n > 0 ? qvp : "-", qvc, err);
   if (st == QV_OK) {
-    bool good = code == 0 && ends_with(&text, verified ? "c verdict verified\ns CHECKED\n" : "c verdict unknown\ns CHECKED\n");
+    bool good = cli_checker_said(&text, code, verified ? "c verdict verified\ns CHECKED\n" : "c verdict unknown\ns CHECKED\n");
     *out = good ? CLI_CHECK_ACCEPTED : CLI_CHECK_REJECTED;
     if (!good) {
       size_t n = text.n < 200 ? text.n : 200;

@@ -15,6 +15,13 @@ QV_NODISCARD qv_status cli_evidence_check(cli_check_result *out, const cli_evide
 /* Run the checker on three given files; its output goes to `text`. *code is its exit code, or 128 + signal. */
 QV_NODISCARD qv_status cli_run_checker(int *code, qv_buf *text, const char *qir, const char *property, const char *cert, qv_err *err);
 
+/* The same, but killed after so many seconds (0 = never): QV_E_LIMIT. */
+QV_NODISCARD qv_status cli_run_checker_for(int *code, qv_buf *text, const char *qir, const char *property, const char *cert, double seconds,
+                                           qv_err *err);
+
+/* Exit code 0, and `tail` are the last lines of what it printed, exactly. */
+bool cli_checker_said(const qv_buf *text, int code, const char *tail);
+
 /* Run the independent checker on the evidence. A certificate that it does not accept is QV_E_INTERNAL: trust nothing. */
 QV_NODISCARD qv_status qv_ovcheck_check(qv_ovcheck *o, qv_err *err);
 

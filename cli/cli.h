@@ -54,6 +54,7 @@ extern int cli_argc;
 extern char *const *cli_argv;
 
 extern const cli_cmd cli_info, cli_run, cli_overflow, cli_audit, cli_check, cli_lower, cli_profiles, cli_quantize;
+extern const cli_cmd cli_robust, cli_radius, cli_verify, cli_supports;
 
 /* Value of option `name`: the only one, or NULL if it was not given. The name must be in cmd->opt. */
 const char *cli_get(const cli_cmd *cmd, const cli_val *val, const char *name);
@@ -92,6 +93,9 @@ double cli_now(void); /* seconds of a monotonic clock */
 
 /* "qverify: PATH: message" on stderr, then the exit code for st. path may be NULL. */
 int cli_fail(qv_status st, const char *path, const qv_err *err);
+
+/* What is wrong with a file of data is wrong with that file, whatever the layer below calls it: exit 2, not "inconclusive". */
+qv_status cli_data_error(qv_status st);
 
 /* Write a result, whole or not at all. path "-" is stdout. Failure (also out->failed) is QV_E_INTERNAL: exit 6. */
 QV_NODISCARD qv_status cli_emit(const char *path, const qv_buf *out, qv_err *err);

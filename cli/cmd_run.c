@@ -22,9 +22,6 @@ typedef struct {
   const char *failed; /* file a failure is about, NULL = none in particular */
 } job;
 
-/* What is wrong with a file of data is wrong with that file, whatever the layer below calls it: exit 2, not "inconclusive". */
-static qv_status data_error(qv_status st) { return st == QV_E_RANGE || st == QV_E_ARG ? QV_E_PARSE : st; }
-
 static bool is_npy(const char *path) {
   size_t n = strlen(path);
   return n >= 4 && strcasecmp(path + n - 4, ".npy") == 0;
@@ -49,7 +46,7 @@ static qv_status read_input(job *j, uint32_t i, const char *path, qv_err *err) {
   j->failed = NULL;
 done:
   qv_array_free(&a);
-  return data_error(st);
+  return cli_data_error(st);
 }
 
 static qv_status read_labels(job *j, const char *path, qv_err *err) {

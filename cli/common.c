@@ -23,6 +23,8 @@ int qv_cli_exit(qv_status st, const qv_tally *t) {
   return 6;
 }
 
+qv_status cli_data_error(qv_status st) { return st == QV_E_RANGE || st == QV_E_ARG ? QV_E_PARSE : st; }
+
 static const char *base_name(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash != NULL && slash[1] != 0 ? slash + 1 : path;

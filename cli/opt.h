@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-#define CLI_MAX_OPTS 24
+#define CLI_MAX_OPTS 48
 #define CLI_MAX_OPERANDS 4
 
 typedef struct {

@@ -65,13 +65,54 @@ static cJSON *tool(void) {
   return NULL;
 }
 
+static cJSON *robust_config(const cli_report *r) {
+  cJSON *o = cJSON_CreateObject();
+  bool ok = qv_json_add_str(o, "condition", r->robust->condition);
+  ok = qv_json_add_str(o, "engine", r->robust->engine) && ok;
+  ok = qv_json_add_str(o, "profile", r->profile_asked) && ok;
+  ok = qv_json_add_str(o, "question", r->robust->question) && ok;
+  ok = qv_json_add_str(o, "size", r->robust->size) && ok;
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
+static cJSON *robust_limits(const cli_report *r) {
+  char secs[40];
+  cJSON *o = cJSON_CreateObject();
+  (void)snprintf(secs, sizeof secs, "%.3f", r->robust->timeout);
+  bool ok = qv_json_add_str(o, "timeout_s", r->robust->timeout > 0 ? secs : NULL);
+  ok = (r->robust->steps > 0 ? qv_json_add_int(o, "steps", r->robust->steps) : qv_json_add_str(o, "steps", NULL)) && ok;
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
 static cJSON *config(const cli_report *r) {
+  if (r->robust != NULL) return robust_config(r);
   cJSON *o = cJSON_CreateObject();
   bool ok = r->acc_bits == 0 ? qv_json_add_str(o, "acc_bits", NULL) : qv_json_add_num(o, "acc_bits", r->acc_bits);
   ok = qv_json_add_str(o, "domain", r->domain_path) && ok;
   if (r->kernel != NULL) ok = qv_json_add_str(o, "kernel", r->kernel) && ok;
   ok = qv_json_add_bool(o, "opaque", r->opaque) && ok;
   ok = qv_json_add_str(o, "profile", r->profile_asked) && ok;
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
+/* A data file that was read; without hash if it cannot be read as a whole (an entry of an archive). */
+static cJSON *read_file(const char *path) {
+  cJSON *o = cJSON_CreateObject();
+  qv_buf b = {0};
+  qv_err quiet = {0};
+  char hex[QV_SHA256_HEX];
+  bool have = qv_file_read(&b, path, ((size_t)1 << 31) - 1, &quiet) == QV_OK;
+  if (have) qv_sha256_hex(hex, b.p, b.n);
+  bool ok = qv_json_add_str(o, "path", path);
+  ok = qv_json_add_str(o, "sha256", have ? hex : NULL) && ok;
+  ok = (have ? qv_json_add_int(o, "bytes", (int64_t)b.n) : qv_json_add_str(o, "bytes", NULL)) && ok;
+  qv_buf_free(&b);
   if (ok) return o;
   cJSON_Delete(o);
   return NULL;
@@ -84,6 +125,7 @@ static cJSON *inputs(const cli_report *r) {
   ok = qv_json_add_str(o, "sha256", have ? r->model->sha256 : NULL) && ok;
   ok = (have ? qv_json_add_int(o, "bytes", (int64_t)r->model->bytes) : qv_json_add_str(o, "bytes", NULL)) && ok;
   ok = qv_json_push(list, o) && ok;
+  for (uint32_t i = 0; r->robust != NULL && i < r->robust->n_files; i++) ok = qv_json_push(list, read_file(r->robust->file[i])) && ok;
   if (ok) return list;
   cJSON_Delete(list);
   return NULL;
@@ -271,26 +313,45 @@ static cJSON *obligations(const cli_report *r, qv_arena *a) {
   return NULL;
 }
 
-static bool add_results(cJSON *doc, const cli_report *r, qv_arena *a) {
-  const qv_net *net = r->model->net;
-  const qv_ovcheck *c = r->check;
-  cJSON *sel = cJSON_CreateObject(), *tot = cJSON_CreateObject(), *notes = cJSON_CreateArray();
+static bool add_notes(cJSON *doc, const qv_net *net) {
+  cJSON *notes = cJSON_CreateArray();
   bool ok = notes != NULL;
   for (uint32_t i = 0; i < net->n_notes; i++) ok = qv_json_push(notes, cJSON_CreateString(net->note[i])) && ok;
   ok = qv_json_add(doc, "assumptions", notes) && ok;
-  ok = qv_json_add(doc, "domain", domain(r)) && ok;
-  ok = qv_json_add_str(doc, "profile", net->profile[0] != 0 ? net->profile : NULL) && ok;
-  ok = qv_json_add_str(sel, "requested", r->requested) && ok;
-  ok = qv_json_add_int(sel, "matched", c->selected) && ok;
+  return qv_json_add_str(doc, "profile", net->profile[0] != 0 ? net->profile : NULL) && ok;
+}
+
+static bool add_counts(cJSON *doc, const char *requested, uint32_t selected, uint32_t verified, uint32_t falsified) {
+  cJSON *sel = cJSON_CreateObject(), *tot = cJSON_CreateObject();
+  bool ok = qv_json_add_str(sel, "requested", requested);
+  ok = qv_json_add_int(sel, "matched", selected) && ok;
   ok = qv_json_add_int(sel, "unmatched", 0) && ok;
   ok = qv_json_add(doc, "selection", sel) && ok;
-  ok = qv_json_add_int(tot, "selected", c->selected) && ok;
-  ok = qv_json_add_int(tot, "verified", c->verified) && ok;
-  ok = qv_json_add_int(tot, "falsified", c->falsified) && ok;
-  ok = qv_json_add_int(tot, "unknown", (int64_t)c->selected - c->verified - c->falsified) && ok;
-  ok = qv_json_add(doc, "totals", tot) && ok;
+  ok = qv_json_add_int(tot, "selected", selected) && ok;
+  ok = qv_json_add_int(tot, "verified", verified) && ok;
+  ok = qv_json_add_int(tot, "falsified", falsified) && ok;
+  ok = qv_json_add_int(tot, "unknown", (int64_t)selected - verified - falsified) && ok;
+  return qv_json_add(doc, "totals", tot) && ok;
+}
+
+static bool add_results(cJSON *doc, const cli_report *r, qv_arena *a) {
+  const qv_ovcheck *c = r->check;
+  bool ok = add_notes(doc, r->model->net);
+  ok = qv_json_add(doc, "domain", domain(r)) && ok;
+  ok = add_counts(doc, r->requested, c->selected, c->verified, c->falsified) && ok;
   ok = qv_json_add(doc, "obligations", obligations(r, a)) && ok;
   return qv_json_add_str(doc, "verdict", qv_verdict_name(qv_ovcheck_verdict(c))) && ok;
+}
+
+static bool add_robust(cJSON *doc, const cli_report *r) {
+  cli_report_robust *b = r->robust;
+  bool ok = add_notes(doc, r->model->net);
+  ok = qv_json_add(doc, "domain", cJSON_CreateNull()) && ok;
+  ok = add_counts(doc, r->requested, b->selected, b->verified, b->falsified) && ok;
+  ok = qv_json_add(doc, "obligations", b->obligations) && ok;
+  b->obligations = NULL;
+  qv_verdict v = b->falsified > 0 ? QV_FALSIFIED : b->verified > 0 && b->verified == b->selected ? QV_VERIFIED : QV_UNKNOWN;
+  return qv_json_add_str(doc, "verdict", qv_verdict_name(v)) && ok;
 }
 
 static bool add_nothing(cJSON *doc) {
@@ -313,6 +374,7 @@ static cJSON *argv_list(const cli_report *r) {
 }
 
 static const char *run_state(const cli_report *r) {
+  if (r->robust != NULL) return !r->done ? "INCOMPLETE" : r->robust->selected == 0 ? "NOTHING_SELECTED" : "COMPLETE";
   if (r->check == NULL) return "INCOMPLETE";
   return r->check->selected == 0 ? "NOTHING_SELECTED" : "COMPLETE";
 }
@@ -326,11 +388,14 @@ static cJSON *document(const cli_report *r, bool finished, qv_arena *a) {
   ok = qv_json_add(doc, "argv", argv_list(r)) && ok;
   ok = qv_json_add(doc, "config_effective", config(r)) && ok;
   ok = qv_json_add(doc, "inputs", inputs(r)) && ok;
-  ok = qv_json_add(doc, "seed", cJSON_CreateNull()) && ok;
-  ok = qv_json_add_num(doc, "threads", 1) && ok;
-  ok = qv_json_add(doc, "limits", cJSON_CreateNull()) && ok;
-  ok = qv_json_add_bool(doc, "independently_checked", r->check != NULL && r->check->checked == CLI_CHECK_ACCEPTED) && ok;
-  ok = (finished && r->check != NULL ? add_results(doc, r, a) : add_nothing(doc)) && ok;
+  const cli_report_robust *b = r->robust;
+  ok = (b != NULL ? qv_json_add_int(doc, "seed", (int64_t)b->seed) : qv_json_add_str(doc, "seed", NULL)) && ok;
+  ok = qv_json_add_num(doc, "threads", b != NULL && b->threads > 0 ? (int32_t)b->threads : 1) && ok;
+  ok = qv_json_add(doc, "limits", b != NULL ? robust_limits(r) : cJSON_CreateNull()) && ok;
+  bool checked = b != NULL ? r->done && b->checked : r->check != NULL && r->check->checked == CLI_CHECK_ACCEPTED;
+  ok = qv_json_add_bool(doc, "independently_checked", checked) && ok;
+  bool results = finished && (b != NULL ? r->done : r->check != NULL);
+  ok = (!results ? add_nothing(doc) : b != NULL ? add_robust(doc, r) : add_results(doc, r, a)) && ok;
   ok = (finished ? qv_json_add_num(doc, "exit_code", r->exit_code) : qv_json_add(doc, "exit_code", cJSON_CreateNull())) && ok;
   ok = qv_json_add_str(doc, "error", finished && r->err != NULL && r->err->code != QV_OK ? r->err->msg : NULL) && ok;
   if (ok) return doc;

@@ -5,6 +5,21 @@
 #include "analysis/audit.h"
 #include "cli/cli.h"
 #include "cli/ovcheck.h"
+#include "ir/base/json.h"
+
+/* What a report about robustness says instead of the parts about overflow. */
+typedef struct {
+  cJSON *obligations; /* list; taken over when the report is written */
+  uint32_t selected, verified, falsified;
+  bool checked;         /* the independent checker has accepted every proof */
+  uint64_t seed;
+  unsigned threads;
+  double timeout;       /* seconds a question, 0 = none */
+  uint32_t steps;       /* 0 = default */
+  const char *engine, *question, *size, *condition; /* as asked; size may be NULL */
+  const char *const *file; /* files that were read besides the model */
+  uint32_t n_files;
+} cli_report_robust;
 
 /* Everything a report says. Pointers are borrowed until cli_report_write returns. */
 typedef struct {
@@ -25,6 +40,8 @@ typedef struct {
   const char *domain_path;   /* --domain or --calibrate file, or NULL */
   const qv_property *prop;   /* NULL until known */
   const char *cex_path;      /* file of the counterexample that was written, or NULL */
+  cli_report_robust *robust; /* NULL for other commands; filled in when `done` */
+  bool done;                 /* robust: the run came to its end */
   int exit_code;
   double seconds;            /* wall clock of the run */
 } cli_report;

@@ -48,6 +48,10 @@ void qv_npy_write(qv_buf *out, qv_elem type, uint32_t rank, const size_t *dim, c
  *   Post: *buf (malloc, caller frees), *n. Errors name expected and found shape and type. */
 QV_NODISCARD qv_status qv_input_pack(void **buf, size_t *n, const qv_net *net, uint32_t port, const qv_array *a, const char *what, qv_err *err);
 
+/* The binary32 values that qv_input_pack quantizes at a float end, in the same order; *buf (malloc, caller frees) is NULL where the
+ * array holds integers or the input takes them. Pre: qv_input_pack has accepted the array. */
+QV_NODISCARD qv_status qv_input_reals(float **buf, const qv_net *net, uint32_t port, const qv_array *a, const char *what, qv_err *err);
+
 /* The profile's own quantizer at a float end, one value: sat(round(x/scale) + zp). NaN is QV_E_RANGE. */
 QV_NODISCARD qv_status qv_end_quantize(int64_t *q, const qv_net *net, uint32_t port, float x, qv_err *err);
 

@@ -160,8 +160,10 @@ static float load_float(qv_elem type, const unsigned char *p) {
   return (float)d;
 }
 
+static float pixel_real(unsigned char p) { return (float)p / 255.0f; }
+
 static qv_status pixel_value(int64_t *v, const pack *k, unsigned char p) {
-  if (k->is_float) return qv_end_quantize(v, k->net, k->port, (float)p / 255.0f, k->err);
+  if (k->is_float) return qv_end_quantize(v, k->net, k->port, pixel_real(p), k->err);
   *v = k->t->type == QV_I8 ? p - 128 : p;
   return QV_OK;
 }
@@ -243,4 +245,20 @@ qv_status qv_input_pack(void **buf, size_t *n, const qv_net *net, uint32_t port,
 done:
   free(out);
   return st;
+}
+
+qv_status qv_input_reals(float **buf, const qv_net *net, uint32_t port, const qv_array *a, const char *what, qv_err *err) {
+  bool floats = a->raw || a->pixels || elem_is_float(a->type);
+  *buf = NULL;
+  if (port >= net->n_in || net->in[port].end == QV_END_INT || !floats) return QV_OK;
+  qv_elem type = a->raw ? QV_EL_F32 : a->type;
+  size_t count = a->raw ? a->count / sizeof(float) : a->count;
+  float *out = calloc(count, sizeof *out);
+  if (out == NULL) return QV_FAIL(err, QV_E_NOMEM, "%s: out of memory (%zu elements)", what, count);
+  for (size_t i = 0; i < count; i++) {
+    const unsigned char *p = (const unsigned char *)a->data + i * qv_elem_bytes(type);
+    out[i] = a->pixels ? pixel_real(*p) : load_float(type, p);
+  }
+  *buf = out;
+  return QV_OK;
 }

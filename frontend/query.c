@@ -76,21 +76,7 @@ static int64_t rat_floor(mpq_srcptr q) {
 
 /* ---- binary32 ------------------------------------------------------------------------------------------------------------ */
 
-/* Finite binary32 values in order, as integers: -0 and 0 are the same number 0. */
-static int32_t order_of(float x) {
-  int32_t b;
-  memcpy(&b, &x, sizeof b);
-  return b < 0 ? -(b & INT32_MAX) : b;
-}
-
-static float of_order(int32_t k) {
-  uint32_t b = k < 0 ? (uint32_t)-k | 0x80000000u : (uint32_t)k;
-  float x;
-  memcpy(&x, &b, sizeof x);
-  return x;
-}
-
-static const int32_t top_order = 0x7F7FFFFF; /* FLT_MAX */
+static const int32_t top_order = QV_F32_ORDER_MAX - 1; /* FLT_MAX */
 
 /* Smallest (up) or largest (!up) finite binary32 value >= (<=) r. False if there is none. */
 static bool float_near(float *x, mpq_srcptr r, bool up) {
@@ -99,7 +85,7 @@ static bool float_near(float *x, mpq_srcptr r, bool up) {
   mpq_init(q);
   while (hi - lo > 1) {
     int64_t mid = lo + (hi - lo) / 2;
-    mpq_set_d(q, (double)of_order((int32_t)mid));
+    mpq_set_d(q, (double)qv_f32_of_order((int32_t)mid));
     int c = mpq_cmp(q, r);
     if (up ? c >= 0 : c > 0) hi = mid;
     else lo = mid;
@@ -107,7 +93,7 @@ static bool float_near(float *x, mpq_srcptr r, bool up) {
   mpq_clear(q);
   int64_t k = up ? hi : lo;
   if (k > top_order || k < -top_order) return false;
-  *x = of_order((int32_t)k);
+  *x = qv_f32_of_order((int32_t)k);
   return true;
 }
 
@@ -122,14 +108,14 @@ static int64_t quantize(const qv_net *net, uint32_t port, float x) {
 }
 
 bool qv_query_float(float *x, const qv_net *net, uint32_t port, int64_t q, float lo, float hi) {
-  int64_t a = (int64_t)order_of(lo) - 1, b = (int64_t)order_of(hi) + 1; /* quantize(a) < q (or outside), quantize(b) >= q (or outside) */
+  int64_t a = (int64_t)qv_f32_order(lo) - 1, b = (int64_t)qv_f32_order(hi) + 1; /* quantize(a) < q (or outside), quantize(b) >= q (or outside) */
   while (b - a > 1) {
     int64_t mid = a + (b - a) / 2;
-    if (quantize(net, port, of_order((int32_t)mid)) >= q) b = mid;
+    if (quantize(net, port, qv_f32_of_order((int32_t)mid)) >= q) b = mid;
     else a = mid;
   }
-  if (b > order_of(hi) || quantize(net, port, of_order((int32_t)b)) != q) return false;
-  *x = of_order((int32_t)b);
+  if (b > qv_f32_order(hi) || quantize(net, port, qv_f32_of_order((int32_t)b)) != q) return false;
+  *x = qv_f32_of_order((int32_t)b);
   return true;
 }
 
@@ -140,6 +126,10 @@ static void centre(mpq_t r, const qv_net *net, uint32_t i, const qv_sample *s, s
   const qv_tensor *t = input(net, i);
   if (float_end(net, i) && s->real != NULL && s->real[i] != NULL) {
     mpq_set_d(r, (double)s->real[i][e]);
+    return;
+  }
+  if (net->in[i].end == QV_END_F32_ORDER) {
+    mpq_set_d(r, (double)qv_f32_of_order((int32_t)s->x[i][e])); /* finite: looked at by has_real */
     return;
   }
   mpq_t k;
@@ -153,8 +143,15 @@ static void centre(mpq_t r, const qv_net *net, uint32_t i, const qv_sample *s, s
   mpq_clear(k);
 }
 
+/* Has element e a finite real value? */
+static bool has_real(const qv_net *net, uint32_t i, const qv_sample *s, size_t e) {
+  if (float_end(net, i) && s->real != NULL && s->real[i] != NULL) return isfinite(s->real[i][e]);
+  return net->in[i].end != QV_END_F32_ORDER || isfinite(qv_f32_of_order((int32_t)s->x[i][e]));
+}
+
 bool qv_query_float_ends(float *lo, float *hi, const qv_net *net, uint32_t port, const qv_sample *s, size_t e, mpq_srcptr eps, int64_t mult) {
   mpq_t r, d, end;
+  if (!has_real(net, port, s, e)) return false;
   mpq_inits(r, d, end, NULL);
   centre(r, net, port, s, e);
   mpq_set_si(d, mult, 1);
@@ -162,7 +159,7 @@ bool qv_query_float_ends(float *lo, float *hi, const qv_net *net, uint32_t port,
   mpq_sub(end, r, d);
   bool ok = float_near(lo, end, true);
   mpq_add(end, r, d);
-  ok = float_near(hi, end, false) && ok && order_of(*lo) <= order_of(*hi);
+  ok = float_near(hi, end, false) && ok && qv_f32_order(*lo) <= qv_f32_order(*hi);
   mpq_clears(r, d, end, NULL);
   return ok;
 }
@@ -226,7 +223,7 @@ qv_status qv_query_real(qv_property *p, const qv_net *net, const qv_sample *s, m
   for (uint32_t i = 0; i < net->n_in; i++) {
     const qv_tensor *t = input(net, i);
     qv_itv *v;
-    if (!t->has_q || !(t->scale > 0)) return QV_FAIL(err, QV_E_UNSUP, "input '%s' has no scale: give the distance in integer steps", net->in[i].name);
+    if (net->in[i].end != QV_END_F32_ORDER && (!t->has_q || !(t->scale > 0))) return QV_FAIL(err, QV_E_UNSUP, "input '%s' has no scale: give the distance in integer steps", net->in[i].name);
     qv_status st = make_box(p, i, t, &v, err);
     for (size_t e = 0; st == QV_OK && e < qv_elems(t); e++) st = real_element(&v[e], net, i, s, e, eps, mult_of(mask, i, e), err);
     if (st != QV_OK) return st;

@@ -1,0 +1,362 @@
+/* One robustness question: engine, replay, certificate, checker, journal. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/qverify.h"
+#include "cli/robust.h"
+#include "ir/qir.h"
+#include "kernels/ref.h"
+
+struct rb_session {
+  const qv_net *net;
+  rb_opts opts;
+  qv_buf qir;
+  char net_sha256[QV_SHA256_HEX];
+  char dir[4096];       /* private, holds net.qir and what the checker is given */
+  char net_path[4200];
+  rb_journal *journal;  /* or NULL */
+  _Atomic unsigned workers;
+};
+
+struct rb_worker {
+  rb_session *s;
+  qv_robust *rob;
+  char qvp[4200], qvc[4200]; /* files for the checker */
+};
+
+static const qv_tensor *input(const qv_net *net, uint32_t i) { return &net->tensor[net->in[i].tensor]; }
+static const qv_tensor *output(const qv_net *net, uint32_t i) { return &net->tensor[net->out[i].tensor]; }
+
+/* ---- sessions ----------------------------------------------------------------------------------------------------------------- */
+
+qv_status rb_session_open(rb_session **out, const qv_net *net, const rb_opts *o, qv_err *err) {
+  qv_status st;
+  const char *tmp = getenv("TMPDIR");
+  rb_session *s = calloc(1, sizeof *s);
+  if (s == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  s->net = net;
+  s->opts = *o;
+  QV_TRY(qv_qir_write(&s->qir, net, err));
+  qv_sha256_hex(s->net_sha256, s->qir.p, s->qir.n);
+  (void)snprintf(s->dir, sizeof s->dir, "%s/qverify.XXXXXX", tmp != NULL && tmp[0] != 0 && strlen(tmp) < 3900 ? tmp : "/tmp");
+  if (mkdtemp(s->dir) == NULL) {
+    st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", s->dir, strerror(errno));
+    s->dir[0] = 0;
+    goto done;
+  }
+  (void)snprintf(s->net_path, sizeof s->net_path, "%s/net.qir", s->dir);
+  QV_TRY(cli_emit(s->net_path, &s->qir, err));
+  if (o->cert_dir != NULL) {
+    char path[4200];
+    if (mkdir(o->cert_dir, 0777) != 0 && errno != EEXIST) {
+      st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", o->cert_dir, strerror(errno));
+      goto done;
+    }
+    (void)snprintf(path, sizeof path, "%.4000s/net.qir", o->cert_dir);
+    QV_TRY(cli_emit(path, &s->qir, err));
+  }
+  if (o->journal != NULL) QV_TRY(rb_journal_open(&s->journal, o->journal, s->net_sha256, err));
+  *out = s;
+  s = NULL;
+done:
+  rb_session_close(s);
+  return st;
+}
+
+void rb_session_close(rb_session *s) {
+  if (s == NULL) return;
+  rb_journal_close(s->journal);
+  if (s->net_path[0] != 0) (void)unlink(s->net_path);
+  if (s->dir[0] != 0) (void)rmdir(s->dir);
+  qv_buf_free(&s->qir);
+  free(s);
+}
+
+qv_status rb_worker_open(rb_worker **out, rb_session *s, qv_err *err) {
+  rb_worker *w = calloc(1, sizeof *w);
+  if (w == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  w->s = s;
+  unsigned k = atomic_fetch_add(&s->workers, 1);
+  (void)snprintf(w->qvp, sizeof w->qvp, "%s/%u.qvp", s->dir, k);
+  (void)snprintf(w->qvc, sizeof w->qvc, "%s/%u.qvc", s->dir, k);
+  qv_status st = qv_robust_new(&w->rob, s->net, err);
+  if (st == QV_OK) *out = w;
+  else rb_worker_close(w);
+  return st;
+}
+
+void rb_worker_close(rb_worker *w) {
+  if (w == NULL) return;
+  (void)unlink(w->qvp);
+  (void)unlink(w->qvc);
+  qv_robust_free(w->rob);
+  free(w);
+}
+
+void rb_answer_clear(rb_answer *a) {
+  qv_arena_clear(&a->arena);
+  *a = (rb_answer){0};
+}
+
+/* ---- execution ------------------------------------------------------------------------------------------------------------------ */
+
+qv_status rb_execute(int64_t ***o, qv_arena *a, const qv_net *net, const int64_t *const *x, bool *ran, qv_err *err) {
+  qv_values v = {0};
+  qv_err quiet = {0};
+  qv_status st;
+  *ran = false;
+  *o = QV_NEW(a, net->n_out, int64_t *);
+  QV_TRY(*o != NULL ? qv_values_init(&v, net, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory"));
+  for (uint32_t i = 0; i < net->n_in; i++) memcpy(v.v[net->in[i].tensor], x[i], qv_elems(input(net, i)) * sizeof(int64_t));
+  st = qv_ref_run(net, &v, &quiet);
+  *ran = st == QV_OK;
+  if (st == QV_E_UNSUP || st == QV_E_RANGE) st = QV_OK; /* opaque, or undefined behaviour of the machine */
+  if (st != QV_OK) st = QV_FAIL(err, st, "%s", quiet.msg);
+  for (uint32_t i = 0; *ran && i < net->n_out; i++) {
+    size_t n = qv_elems(output(net, i));
+    if (((*o)[i] = QV_NEW(a, n, int64_t)) == NULL) {
+      st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
+      goto done;
+    }
+    memcpy((*o)[i], v.v[net->out[i].tensor], n * sizeof(int64_t));
+  }
+done:
+  qv_values_clear(&v);
+  return st;
+}
+
+/* Is x one of the property's inputs? */
+static bool in_set(const qv_property *p, const qv_net *net, int64_t *const *x) {
+  for (size_t k = 0; k < p->n_points; k++) {
+    bool same = true;
+    for (uint32_t i = 0; same && i < net->n_in; i++)
+      same = memcmp(p->in[i].point + k * p->in[i].n, x[i], p->in[i].n * sizeof(int64_t)) == 0;
+    if (same) return true;
+  }
+  for (uint32_t i = 0; p->n_points == 0 && i < net->n_in; i++) {
+    const qv_tensor *t = input(net, i);
+    const qv_prop_input *in = &p->in[i];
+    for (size_t e = 0; e < qv_elems(t); e++) {
+      qv_itv v = in->n == 0 ? (qv_itv){t->lo, t->hi} : in->itv[in->n == 1 ? 0 : e];
+      if (x[i][e] < v.lo || x[i][e] > v.hi) return false;
+    }
+  }
+  return p->n_points == 0;
+}
+
+/* The one place where an input becomes a counterexample: it is in the set, it was executed, its outputs violate the condition. */
+static qv_status replay(bool *good, rb_answer *a, const qv_property *p, const qv_net *net, qv_err *err) {
+  int64_t **o;
+  bool ran = false;
+  *good = false;
+  if (!in_set(p, net, a->input)) return QV_OK;
+  qv_status st = rb_execute(&o, &a->arena, net, (const int64_t *const *)a->input, &ran, err);
+  if (st != QV_OK || !ran) return st;
+  a->violated = qv_condition_violated(&p->cond, net, (const int64_t *const *)o);
+  *good = a->violated != QV_NONE;
+  a->got = QV_NONE;
+  if (*good && p->cond.kind != QV_AVOID) a->got = qv_argmax(o[p->cond.out], qv_elems(output(net, p->cond.out)), p->cond.kind == QV_KEEP_FIRST);
+  return QV_OK;
+}
+
+/* ---- the engine ------------------------------------------------------------------------------------------------------------------ */
+
+static qv_status boxes(const qv_itv ***box, const qv_property *p, const qv_net *net, qv_arena *a, qv_err *err) {
+  *box = QV_NEW(a, net->n_in, const qv_itv *);
+  for (uint32_t i = 0; *box != NULL && i < net->n_in; i++) {
+    const qv_tensor *t = input(net, i);
+    size_t n = qv_elems(t);
+    qv_itv *v = QV_NEW(a, n, qv_itv);
+    if (v == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+    for (size_t e = 0; e < n; e++) v[e] = p->in[i].n == 0 ? (qv_itv){t->lo, t->hi} : p->in[i].itv[p->in[i].n == 1 ? 0 : e];
+    (*box)[i] = v;
+  }
+  return *box != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "out of memory");
+}
+
+static qv_robust_opts engine_opts(const rb_opts *o, double seconds) {
+  qv_robust_opts e = {.seed = o->seed, .max_nodes = o->steps, .seconds = seconds, .evidence = true};
+  if (o->engine == RB_ALL) return e;
+  e.no_interval = o->engine != RB_INTERVAL;
+  e.no_attack = o->engine != RB_ATTACK;
+  e.no_enumeration = o->engine != RB_ENUMERATE;
+  e.no_linear = o->engine != RB_LINEAR;
+  e.no_branching = o->engine != RB_BNB;
+  if (o->engine == RB_ENUMERATE) e.enumerate_max = (uint64_t)1 << 24; /* what a checker may be asked to repeat */
+  return e;
+}
+
+static qv_status search(qv_robust_result *res, rb_worker *w, const qv_property *p, const int64_t *const *centre, double seconds, qv_err *err) {
+  qv_arena a = {0};
+  const qv_net *net = w->s->net;
+  const qv_itv **box = NULL;
+  qv_status st = QV_OK;
+  const int64_t **points = QV_NEW(&a, net->n_in, const int64_t *);
+  if (points == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  for (uint32_t i = 0; i < net->n_in; i++) points[i] = p->in[i].point;
+  if (p->n_points == 0) QV_TRY(boxes(&box, p, net, &a, err));
+  const qv_robust_query q = {.box = box, .point = centre, .n_points = p->n_points, .points = p->n_points > 0 ? points : NULL, .cond = &p->cond};
+  const qv_robust_opts o = engine_opts(&w->s->opts, seconds);
+  st = qv_robust_run(res, w->rob, &q, &o, err);
+done:
+  qv_arena_clear(&a);
+  return st;
+}
+
+/* ---- evidence --------------------------------------------------------------------------------------------------------------------- */
+
+/* Let the independent checker read the certificate. Accepted: a->checked. Out of time: not accepted, UNKNOWN. Anything else is an error. */
+static qv_status check(rb_answer *a, rb_worker *w, const qv_buf *property, const qv_buf *cert, double seconds, qv_err *err) {
+  qv_buf text = {0};
+  int code = -1;
+  qv_status st = cli_emit(w->qvp, property, err);
+  if (st == QV_OK) st = cli_emit(w->qvc, cert, err);
+  if (st == QV_OK) st = cli_run_checker_for(&code, &text, w->s->net_path, w->qvp, w->qvc, seconds, err);
+  if (st == QV_E_LIMIT) {
+    *err = (qv_err){0};
+    st = QV_OK;
+    a->verdict = QV_UNKNOWN;
+    a->reason = "proved, but the independent checker ran out of time";
+  } else if (st == QV_OK && cli_checker_said(&text, code, "c verdict verified\ns CHECKED\n")) a->checked = true;
+  else if (st == QV_OK) {
+    size_t n = text.n < 200 ? text.n : 200;
+    while (n > 0 && text.p[n - 1] == '\n') n--;
+    st = QV_FAIL(err, QV_E_INTERNAL, "the independent checker does not accept the certificate (exit %d): %.*s", code, (int)n,
+                 n > 0 ? (const char *)text.p : "");
+  }
+  qv_buf_free(&text);
+  return st;
+}
+
+static qv_status keep_files(rb_answer *a, rb_worker *w, const qv_buf *property, const qv_buf *cert, const char *name, qv_err *err) {
+  const char *dir = w->s->opts.cert_dir;
+  if (dir == NULL || cert->n == 0) return QV_OK;
+  char *qvp = qv_arena_printf(&a->arena, "%s/%s.qvp", dir, name), *qvc = qv_arena_printf(&a->arena, "%s/%s.qvc", dir, name);
+  if (qvp == NULL || qvc == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  qv_status st = cli_emit(qvp, property, err);
+  if (st == QV_OK) st = cli_emit(qvc, cert, err);
+  if (st == QV_OK) a->cert_path = qvc;
+  return st;
+}
+
+static qv_status copy_input(rb_answer *a, const qv_net *net, int64_t *const *x, qv_err *err) {
+  if ((a->input = QV_NEW(&a->arena, net->n_in, int64_t *)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    size_t n = qv_elems(input(net, i));
+    if ((a->input[i] = QV_NEW(&a->arena, n, int64_t)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+    memcpy(a->input[i], x[i], n * sizeof(int64_t));
+  }
+  return QV_OK;
+}
+
+/* What the engine says, with its certificate. The verdict still has to be confirmed. */
+static qv_status fresh(rb_answer *a, qv_buf *cert, rb_worker *w, const qv_property *p, const int64_t *const *centre, double seconds, qv_err *err) {
+  qv_robust_result res = {0};
+  qv_status st;
+  QV_TRY(search(&res, w, p, centre, seconds, err));
+  a->verdict = res.verdict;
+  a->engine = qv_robust_engine_name(res.engine);
+  a->reason = res.reason;
+  a->nodes = res.nodes;
+  a->margin = isfinite(res.margin) ? res.margin : NAN;
+  a->rounding = a->kinks = NAN;
+  if (res.verdict == QV_FALSIFIED) QV_TRY(copy_input(a, w->s->net, res.input, err));
+  (void)cert;
+done:
+  qv_robust_clear(&res);
+  return st;
+}
+
+/* ---- one question ------------------------------------------------------------------------------------------------------------------- */
+
+/* Everything that the answer depends on. */
+static void make_key(char key[QV_SHA256_HEX], const rb_session *s, const char *property_sha256) {
+  char b[512];
+  int n = snprintf(b, sizeof b, "qverify %s %s %s engine %d timeout %.17g steps %" PRIu32 " seed %" PRIu64 " check %d", qverify_version(),
+                   s->net_sha256, property_sha256, (int)s->opts.engine, s->opts.timeout, s->opts.steps, s->opts.seed, !s->opts.no_check);
+  qv_sha256_hex(key, b, n > 0 ? (size_t)n : 0);
+}
+
+qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err) {
+  qv_status st;
+  double start = cli_now(), limit = w->s->opts.timeout;
+  qv_buf property = {0}, cert = {0};
+  char key[QV_SHA256_HEX];
+  uint32_t cls = out->cls;
+  QV_TRY(qv_property_write(&property, p, err));
+  qv_sha256_hex(out->property_sha256, property.p, property.n);
+  make_key(key, w->s, out->property_sha256);
+  if (w->s->journal != NULL) QV_TRY(rb_journal_find(&out->resumed, out, &cert, w->s->journal, key, w->s->net, err));
+  if (!out->resumed) QV_TRY(fresh(out, &cert, w, p, centre, limit, err));
+  out->cls = cls;
+  if (out->verdict == QV_FALSIFIED) {
+    bool good;
+    QV_TRY(replay(&good, out, p, w->s->net, err));
+    if (!good) {
+      out->verdict = QV_UNKNOWN;
+      st = out->resumed ? QV_FAIL(err, QV_E_PARSE, "%s: the counterexample of question %s is none: the file was changed", w->s->opts.journal, name)
+                        : QV_FAIL(err, QV_E_INTERNAL, "the counterexample of question %s does not replay", name);
+      goto done;
+    }
+  }
+  /* the checker gets what is left of the limit and a little more, so that a proof found late is not lost */
+  if (out->verdict == QV_VERIFIED && cert.n == 0 && !w->s->opts.no_check) {
+    out->verdict = QV_UNKNOWN;
+    out->reason = "proved, but not independently checked";
+  }
+  if (out->verdict == QV_VERIFIED && !w->s->opts.no_check) {
+    out->verdict = QV_UNKNOWN; /* until accepted */
+    double left = 1.25 * limit - (cli_now() - start);
+    QV_TRY(check(out, w, &property, &cert, limit <= 0 ? 0 : left > 0.05 ? left : 0.05, err));
+    if (out->checked) out->verdict = QV_VERIFIED;
+  }
+  if (cert.n > 0) qv_sha256_hex(out->cert_sha256, cert.p, cert.n);
+  if (out->verdict != QV_UNKNOWN) QV_TRY(keep_files(out, w, &property, &cert, name, err));
+  out->seconds = out->resumed ? out->seconds : cli_now() - start;
+  if (w->s->journal != NULL && !out->resumed) QV_TRY(rb_journal_add(w->s->journal, key, out, &cert, w->s->net, err));
+done:
+  if (st != QV_OK) out->verdict = QV_UNKNOWN;
+  qv_buf_free(&property);
+  qv_buf_free(&cert);
+  return st;
+}
+
+const char *rb_advice(const rb_answer *a) {
+  if (a->reason == NULL) return "";
+  if (strstr(a->reason, "time") != NULL) return "try a longer --timeout";
+  if (strstr(a->reason, "node limit") != NULL) return "try more --steps";
+  return "";
+}
+
+/* ---- options -------------------------------------------------------------------------------------------------------------------------- */
+
+int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val) {
+  static const char *const name[] = {"all", "interval", "attack", "enumerate", "linear", "bnb"};
+  enum { N = sizeof name / sizeof name[0] };
+  const char *e = cli_get(cmd, val, "engine"), *t = cli_get(cmd, val, "timeout");
+  int64_t steps, seed;
+  if (!cli_get_int(&steps, cmd, val, "steps", 1, UINT32_MAX, 0) || !cli_get_int(&seed, cmd, val, "seed", 0, INT64_MAX, 1)) return QV_EXIT_USAGE;
+  *o = (rb_opts){.timeout = steps > 0 ? 0 : 60, .steps = (uint32_t)steps, .seed = (uint64_t)seed, .cert_dir = cli_get(cmd, val, "certificate"),
+                 .no_check = cli_get(cmd, val, "no-check") != NULL};
+  if (t != NULL) {
+    char *end;
+    o->timeout = strtod(t, &end);
+    if (t[0] < '0' || t[0] > '9' || *end != 0 || !(o->timeout <= 1e7)) return cli_usage(cmd, "--timeout takes seconds, 0 for none, not '%s'", t);
+  }
+  if (e == NULL) return 0;
+  for (size_t i = 0; i < N; i++)
+    if (strcmp(e, name[i]) == 0) {
+      o->engine = (rb_engine)i;
+      return 0;
+    }
+  const char *near = cli_nearest(e, name, N);
+  return near != NULL ? cli_usage(cmd, "unknown engine '%.40s'; did you mean '%s'?", e, near)
+                      : cli_usage(cmd, "unknown engine '%.40s': all, interval, attack, enumerate, linear, bnb", e);
+}
