@@ -1,55 +1,53 @@
 #include "analysis/repair.h"
 
-#include "analysis/range_form.h"
+#include <stdlib.h>
+
+#include "analysis/fit.h"
+#include "analysis/permute.h"
+#include "analysis/rescale.h"
+
+const char *qv_repair_name(qv_repair_way w) {
+  switch (w) {
+  case QV_REPAIR_AUTO: return "auto";
+  case QV_REPAIR_PERMUTE: return "permute";
+  case QV_REPAIR_CLIP: return "clip";
+  case QV_REPAIR_RANGE: return "range";
+  }
+  return "?";
+}
 
 typedef struct {
   qv_repair *out;
   qv_net *net;
   const qv_property *prop;
+  qv_repair_way way;
   qv_proof proof;
   qv_err *err;
 } repair;
 
 static size_t terms_per_output(const qv_window *g) { return (size_t)g->kh * g->kw * (g->ic / g->groups); }
 
-/* Nodes whose pairs are products of a byte in [0,255] and one in [-128,127]: then one product alone always fits, and only two of
- * the same sign can leave 16 bits. */
-static bool repairable(const qv_net *net, const qv_node *n) {
-  if (n->kind != QV_AFFINE) return false;
-  const qv_affine *a = &n->u.affine;
-  if (a->acc.mode != QV_ACC_PAIR16 || !a->acc.raw || a->acc.order != QV_ORDER_KERNEL || net->tensor[n->in[0]].type != QV_U8) return false;
-  if (a->x_zp < 0 || a->x_zp > UINT8_MAX) return false;
-  for (size_t i = 0, k = a->win.oc * terms_per_output(&a->win); i < k; i++)
-    if (a->w[i] < INT8_MIN || a->w[i] > INT8_MAX) return false;
+static bool harmless(const qv_affine *a, const qv_acc_bound *b) {
+  for (uint32_t o = 0; o < b->n; o++)
+    if (!qv_acc_harmless(&a->acc, a->acc.bits, b, o)) return false;
   return true;
 }
 
-static bool leaves_axis(uint32_t o, uint32_t in, uint32_t k, uint32_t stride, uint32_t dil, uint32_t pad) {
-  return pad > 0 || (uint64_t)(o - 1) * stride + (uint64_t)(k - 1) * dil >= in;
-}
-
-/* Can a tap of the window be padding? */
-static bool padded(const qv_window *g) {
-  return leaves_axis(g->oh, g->ih, g->kh, g->sh, g->dh, g->pt) || leaves_axis(g->ow, g->iw, g->kw, g->sw, g->dw, g->pl);
-}
-
-static int64_t magnitude(int32_t w, int sign) { return sign * w > 0 ? (int64_t)sign * w : 0; }
-
-/* Fewest steps d[0] + d[1] with (b[0] - d[0]) * u[0] + (b[1] - d[1]) * u[1] <= limit, d[i] <= b[i]. A step of the weight with the
- * larger u gains most, so no split needs fewer than taking those first; steps are moved to the other weight while that still
- * gains enough. Pre: b[i] >= 0, u[i] >= 0, b[i] * u[i] <= limit. */
-static void fewest_steps(int64_t d[2], const int64_t b[2], const int64_t u[2], int64_t limit) {
-  int64_t over = b[0] * u[0] + b[1] * u[1] - limit;
-  d[0] = d[1] = 0;
-  if (over <= 0) return; /* from here both products are positive */
-  int big = u[1] > u[0], small = !big;
-  d[big] = qv_min64(b[big], (int64_t)qv_ceil_div(over, u[big]));
-  if (d[big] * u[big] < over) d[small] = (int64_t)qv_ceil_div(over - d[big] * u[big], u[small]);
-  while (d[big] > d[small] + 1 && d[small] < b[small] && (d[big] - 1) * u[big] + (d[small] + 1) * u[small] >= over) {
-    d[big]--;
-    d[small]++;
+static qv_repair_layer *note_layer(repair *p, uint32_t node, qv_repair_way way) {
+  qv_repair *r = p->out;
+  if (r->n_layers % 16 == 0) {
+    qv_repair_layer *v = QV_NEW(&r->arena, r->n_layers + 16, qv_repair_layer);
+    if (v == NULL) return NULL;
+    for (uint32_t i = 0; i < r->n_layers; i++) v[i] = r->layer[i];
+    r->layer = v;
   }
+  r->layer[r->n_layers] = (qv_repair_layer){.node = node, .way = way};
+  return &r->layer[r->n_layers++];
 }
+
+static qv_status short_of_memory(repair *p) { return QV_FAIL(p->err, QV_E_NOMEM, "repair"); }
+
+/* ---- clip -------------------------------------------------------------------------------------------------------------------- */
 
 static bool note_change(qv_repair *r, const qv_repair_change *c) {
   if (r->n == r->cap) {
@@ -61,62 +59,136 @@ static bool note_change(qv_repair *r, const qv_repair_change *c) {
     r->cap = cap;
   }
   r->change[r->n++] = *c;
-  r->steps += (uint64_t)(c->was > c->is ? c->was - c->is : c->is - c->was);
   return true;
 }
 
-/* Terms i and j of channel o; top[t] = largest byte that term t can meet. */
-static bool clip_pair(repair *p, uint32_t node, uint32_t o, int32_t *w, size_t i, size_t j, const int64_t *top, bool *changed) {
-  const size_t at[2] = {i, j};
-  const int64_t u[2] = {top[i], top[j]};
-  bool any = false;
-  for (int sign = 1; sign >= -1; sign -= 2) {
-    const int64_t b[2] = {magnitude(w[i], sign), magnitude(w[j], sign)};
-    int64_t d[2];
-    fewest_steps(d, b, u, sign > 0 ? INT16_MAX : -(int64_t)INT16_MIN);
-    for (int t = 0; t < 2; t++) {
-      if (d[t] == 0) continue;
-      int32_t is = (int32_t)(w[at[t]] - sign * d[t]);
-      if (!note_change(p->out, &(qv_repair_change){node, o, (uint32_t)at[t], w[at[t]], is})) return false;
-      w[at[t]] = is;
-      any = true;
-    }
+static bool note_clip(repair *p, const qv_fit *f, qv_repair_layer *l, uint32_t o, const int32_t *was, const int32_t *is) {
+  for (uint32_t g = 0; g < f->n; g++) {
+    bool any = false;
+    for (uint32_t j = f->first[g]; j < f->first[g + 1]; j++) any = any || was[o * f->k + f->term[j]] != is[o * f->k + f->term[j]];
+    p->out->groups += any;
   }
-  p->out->pairs += any;
-  *changed = *changed || any;
+  for (size_t i = o * f->k; i < (o + 1) * f->k; i++) {
+    if (was[i] == is[i]) continue;
+    l->weights++;
+    l->most = qv_max64(l->most, llabs((long long)was[i] - is[i]));
+    if (!note_change(p->out, &(qv_repair_change){l->node, o, (uint32_t)(i - o * f->k), was[i], is[i]})) return false;
+  }
   return true;
 }
 
-/* top[t] of the terms of one group of input channels. */
-static void tops(int64_t *top, const qv_affine *a, const qv_itv *x, uint32_t c0) {
-  uint32_t gic = a->win.ic / a->win.groups;
-  int64_t pad = padded(&a->win) ? a->x_zp : 0;
-  for (size_t t = 0, k = terms_per_output(&a->win); t < k; t++) top[t] = qv_max64(x[c0 + t % gic].hi, pad);
-}
+/* A layer with its weights clipped. */
+typedef struct {
+  qv_fit fit;
+  int32_t *w;       /* in the net's arena */
+  qv_least *least;  /* [oc]; 0 steps where the channel is proved, or where its bias alone is too large */
+  qv_arena tmp;
+} clipped;
 
-static qv_status clip_node(repair *p, uint32_t node, bool *changed) {
+static qv_status clip_weights(clipped *c, repair *p, const qv_acc_bound *b) {
+  const qv_affine *a = &p->net->node[b->node].u.affine;
+  uint32_t in = p->net->node[b->node].in[0];
+  size_t k = terms_per_output(&a->win);
   qv_status st = QV_OK;
-  qv_node *n = &p->net->node[node];
-  qv_affine *a = &n->u.affine;
-  const qv_window *g = &a->win;
-  size_t k = terms_per_output(g), d = a->acc.pairing == QV_PAIR_ADJACENT ? 1 : 8;
-  qv_arena tmp = {0};
-  qv_itv *x = QV_NEW(&tmp, g->ic, qv_itv);
-  int64_t *top = QV_NEW(&tmp, k, int64_t);
-  int32_t *w = QV_NEW(&p->net->arena, g->oc * k, int32_t);
-  if (x == NULL || top == NULL || w == NULL) QV_TRY(QV_FAIL(p->err, QV_E_NOMEM, "repair"));
-  (void)qv_ranges_by_channel(x, &p->proof.range.tensor[n->in[0]], qv_elems(&p->net->tensor[n->in[0]]), g->ic);
-  for (size_t i = 0; i < g->oc * k; i++) w[i] = a->w[i];
-  for (uint32_t o = 0; o < g->oc; o++) {
-    tops(top, a, x, o / (g->oc / g->groups) * (g->ic / g->groups));
-    for (size_t i = 0; i + d < k; i++)
-      if (i / d % 2 == 0 && !clip_pair(p, node, o, w + o * k, i, i + d, top, changed)) QV_TRY(QV_FAIL(p->err, QV_E_NOMEM, "repair"));
+  *c = (clipped){.w = QV_NEW(&p->net->arena, a->win.oc * k, int32_t)};
+  c->least = QV_NEW(&c->tmp, a->win.oc, qv_least);
+  if (c->w == NULL || c->least == NULL) QV_TRY(short_of_memory(p));
+  QV_TRY(qv_fit_new(&c->fit, &c->tmp, a, &p->proof.range.tensor[in], qv_elems(&p->net->tensor[in]), p->err));
+  for (size_t i = 0; i < a->win.oc * k; i++) c->w[i] = a->w[i];
+  for (uint32_t o = 0; o < a->win.oc; o++) {
+    qv_err why = {0};
+    if (qv_acc_harmless(&a->acc, a->acc.bits, b, o)) continue;
+    st = qv_fit_clip(&c->least[o], &c->fit, c->w, a->b[o], o, &why);
+    if (st == QV_E_UNSUP) {
+      for (size_t i = o * k; i < (o + 1) * k; i++) c->w[i] = a->w[i];
+      c->least[o] = (qv_least){0};
+      st = QV_OK;
+    }
+    if (st != QV_OK) QV_TRY(QV_FAIL(p->err, st, "%s", why.msg));
   }
-  a->w = w;
+done:
+  return st;
+}
+
+static qv_status keep_clipped(repair *p, clipped *c, uint32_t node, bool *changed) {
+  qv_affine *a = &p->net->node[node].u.affine;
+  qv_repair_layer *l = NULL;
+  for (uint32_t o = 0; o < a->win.oc; o++) {
+    if (c->least[o].steps == 0) continue;
+    if (l == NULL && (l = note_layer(p, node, QV_REPAIR_CLIP)) == NULL) return short_of_memory(p);
+    l->steps += (uint64_t)c->least[o].steps;
+    l->bound += (uint64_t)c->least[o].bound;
+    if (!note_clip(p, &c->fit, l, o, a->w, c->w)) return short_of_memory(p);
+  }
+  if (l == NULL) return QV_OK;
+  p->out->steps += l->steps;
+  p->out->bound += l->bound;
+  a->w = c->w;
+  *changed = true;
+  return QV_OK;
+}
+
+/* ---- range, permute ----------------------------------------------------------------------------------------------------------- */
+
+/* Is halving possible, enough, and less of a change than clipping: the sum of squared changes? */
+static bool halving_is_better(const repair *p, uint32_t node, const clipped *c) {
+  const qv_affine *a = &p->net->node[node].u.affine;
+  size_t n = a->win.oc * terms_per_output(&a->win);
+  qv_arena tmp = {0};
+  int32_t *h = QV_NEW(&tmp, n, int32_t);
+  int64_t *b = QV_NEW(&tmp, a->win.oc, int64_t), by_clip = 0, by_half = 0;
+  bool better = h != NULL && b != NULL && qv_rescale_possible(p->net, node);
+  if (better) {
+    qv_rescale_weights(h, a, 1, 2);
+    for (uint32_t o = 0; o < a->win.oc; o++) b[o] = (int64_t)qv_rha_div(a->b[o], 2);
+    for (size_t i = 0; i < n; i++) {
+      int64_t z = a->w_zp[a->n_w_zp == 1 ? 0 : i / c->fit.k], d = (int64_t)a->w[i] - c->w[i], e = a->w[i] - z - 2 * (h[i] - z);
+      by_clip = qv_sat64((qv_i128)by_clip + (qv_i128)d * d);
+      by_half += e * e; /* 0 or 1 each */
+    }
+    better = by_half < by_clip && qv_fit_all(&c->fit, h, b);
+  }
+  qv_arena_clear(&tmp);
+  return better;
+}
+
+/* Halved weights; *changed = false if the layer's requantization cannot take that up. */
+static qv_status halve(repair *p, uint32_t node, bool *changed) {
+  qv_affine *a = &p->net->node[node].u.affine;
+  const int32_t *was = a->w;
+  qv_err why = {0};
+  *changed = false;
+  if (!qv_rescale_possible(p->net, node)) return QV_OK;
+  qv_status st = qv_rescale(p->net, node, 1, 2, &why);
+  if (st == QV_E_UNSUP) return QV_OK;
+  if (st != QV_OK) return QV_FAIL(p->err, st, "%s", why.msg);
+  qv_repair_layer *l = note_layer(p, node, QV_REPAIR_RANGE);
+  if (l == NULL) return short_of_memory(p);
+  for (size_t i = 0, n = a->win.oc * terms_per_output(&a->win); i < n; i++) l->weights += was[i] != a->w[i];
+  *changed = true;
+  return QV_OK;
+}
+
+/* An order of the input channels, unless it needs more than a quarter of zeros and the way is `auto`. */
+static qv_status permute(repair *p, uint32_t *node, bool *changed) {
+  qv_arena tmp = {0};
+  qv_order_found f;
+  qv_status st;
+  *changed = false;
+  QV_TRY(qv_order_find(&f, &tmp, p->net, &p->proof, *node, p->err));
+  if (!f.found || (p->way == QV_REPAIR_AUTO && f.added > f.channels / 4)) goto done;
+  QV_TRY(qv_order_apply(p->net, node, &f, p->err));
+  qv_repair_layer *l = note_layer(p, *node, QV_REPAIR_PERMUTE);
+  if (l == NULL) QV_TRY(short_of_memory(p));
+  l->channels = f.channels;
+  l->added = f.added;
+  *changed = true;
 done:
   qv_arena_clear(&tmp);
   return st;
 }
+
+/* ---- all layers --------------------------------------------------------------------------------------------------------------- */
 
 static qv_status refresh(repair *p) {
   static const qv_prove_opts intervals = {.work = 1};
@@ -124,18 +196,34 @@ static qv_status refresh(repair *p) {
   return qv_prove_overflow(&p->proof, p->net, p->prop, &intervals, p->err);
 }
 
-qv_status qv_repair_clip(qv_repair *out, qv_net *net, const qv_property *prop, qv_err *err) {
+/* One layer that is not proved: the way that was asked for, else clipping. */
+static qv_status repair_layer(repair *p, const qv_acc_bound *b, bool *changed) {
+  uint32_t node = b->node;
+  qv_status st = QV_OK;
+  clipped c;
+  *changed = false;
+  if (p->way == QV_REPAIR_PERMUTE || p->way == QV_REPAIR_AUTO) st = permute(p, &node, changed);
+  if (p->way == QV_REPAIR_RANGE) st = halve(p, node, changed);
+  if (st != QV_OK || *changed || p->way == QV_REPAIR_PERMUTE) return st;
+  st = clip_weights(&c, p, b);
+  if (st == QV_OK && p->way == QV_REPAIR_AUTO && halving_is_better(p, node, &c)) st = halve(p, node, changed);
+  if (st == QV_OK && !*changed) st = keep_clipped(p, &c, node, changed);
+  qv_arena_clear(&c.tmp);
+  return st;
+}
+
+qv_status qv_repair_run(qv_repair *out, qv_net *net, const qv_property *prop, qv_repair_way way, qv_err *err) {
   *out = (qv_repair){0};
-  repair p = {.out = out, .net = net, .prop = prop, .err = err};
+  repair p = {.out = out, .net = net, .prop = prop, .way = way, .err = err};
   qv_status st;
   QV_TRY(refresh(&p));
-  for (uint32_t i = 0; i < p.proof.range.n_acc; i++) { /* the same nodes in every proof */
-    uint32_t node = p.proof.range.acc[i].node;
+  for (uint32_t i = 0; i < p.proof.range.n_acc; i++) { /* the same accumulators in every proof, whatever nodes are added */
+    const qv_acc_bound *b = &p.proof.range.acc[i];
+    const qv_node *n = &net->node[b->node];
     bool changed = false;
-    if (!repairable(net, &net->node[node])) continue;
-    QV_TRY(clip_node(&p, node, &changed));
+    if (n->kind != QV_AFFINE || !qv_fit_possible(&n->u.affine.acc) || harmless(&n->u.affine, b)) continue;
+    QV_TRY(repair_layer(&p, b, &changed));
     if (!changed) continue;
-    out->layers++;
     QV_TRY(qv_ir_check(net, err));
     QV_TRY(refresh(&p));
   }

@@ -1,5 +1,6 @@
 /* qverify audit: every place where a kernel's narrow stages can saturate or wrap. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "cli/checker.h"
 #include "cli/domain.h"
@@ -176,7 +177,7 @@ static void text(qv_buf *out, const cli_report *r, const qv_ovcheck *o, const cl
   f32_line(out, &o->proof);
   cli_text_obligations(out, net, o, verbose, &a);
   cli_text_assumptions(out, r, net, o, &a);
-  if (fix != NULL) cli_repair_text(out, fix, cli_get(cmd, val, "repair"), &a);
+  if (fix != NULL) cli_repair_text(out, fix, &a);
   conclusion(out, net, o, &a);
   qv_arena_clear(&a);
 }
@@ -195,6 +196,18 @@ static bool get_kernel(const qv_kernel **k, const cli_cmd *cmd, const cli_val *v
   const char *near = cli_nearest(name, list, n);
   (void)cli_usage(cmd, "unknown kernel '%.80s'; did you mean '%s'?", name, near != NULL ? near : list[0]);
   return false;
+}
+
+/* The way of --by; `auto` without it. False after a usage message. */
+static bool get_way(qv_repair_way *way, const cli_cmd *cmd, const cli_val *val) {
+  static const qv_repair_way ways[] = {QV_REPAIR_AUTO, QV_REPAIR_PERMUTE, QV_REPAIR_CLIP, QV_REPAIR_RANGE};
+  const char *name = cli_get(cmd, val, "by");
+  *way = QV_REPAIR_AUTO;
+  if (name == NULL) return true;
+  if (cli_get(cmd, val, "repair") == NULL) return cli_usage(cmd, "--by goes with --repair"), false;
+  for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+    if (strcmp(name, qv_repair_name(ways[i])) == 0) return *way = ways[i], true;
+  return cli_usage(cmd, "unknown way of repair '%.80s': auto, permute, clip or range", name), false;
 }
 
 /* What is audited: the model, lowered and put on the kernel. */
@@ -226,7 +239,7 @@ typedef struct {
 } job;
 
 /* Load, rewrite, prove, search, check, print. Fills in the report as far as it gets; returns the exit code. */
-static int audit(const cli_cmd *cmd, const cli_val *val, cli_report *r, job *j, const qv_kernel *k, qv_err *err) {
+static int audit(const cli_cmd *cmd, const cli_val *val, cli_report *r, job *j, const qv_kernel *k, qv_repair_way way, qv_err *err) {
   const cli_val *cex = cli_all(cmd, val, "cex");
   const cli_val *in = cli_all(cmd, val, "input");
   const char *repair = cli_get(cmd, val, "repair");
@@ -249,10 +262,11 @@ static int audit(const cli_cmd *cmd, const cli_val *val, cli_report *r, job *j, 
   if (st != QV_OK) return cli_fail(st, r->model_path, err);
   r->check = &j->o;
   r->audit = &j->au;
-  if (repair != NULL && (rc = cli_repair_run(&j->fix, cmd, val, j->m.net, &j->prop, repair, load, &src, err)) != 0) {
+  if (repair != NULL && (rc = cli_repair_run(&j->fix, cmd, val, j->m.net, &j->prop, repair, way, load, &src, err)) != 0) {
     r->check = NULL;
     return rc;
   }
+  if (repair != NULL) r->repair = &j->fix;
   qv_buf out = {0};
   text(&out, r, &j->o, repair != NULL ? &j->fix : NULL, cmd, val);
   if ((st = cli_results(cmd, val, r, &j->o, &out, err)) != QV_OK) return cli_fail(st, NULL, err);
@@ -267,12 +281,13 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   const qv_kernel *k;
   cli_report r = {.requested = "audit", .path = cli_get(cmd, val, "json"), .argc = cli_argc, .argv = cli_argv,
                   .opaque = cli_get(cmd, val, "opaque") != NULL, .profile_asked = cli_get(cmd, val, "profile"), .model_path = operand[0]};
-  if (!cli_profile_ok(cmd, r.profile_asked) || !get_kernel(&k, cmd, val)) return QV_EXIT_USAGE;
+  qv_repair_way way;
+  if (!cli_profile_ok(cmd, r.profile_asked) || !get_kernel(&k, cmd, val) || !get_way(&way, cmd, val)) return QV_EXIT_USAGE;
   r.kernel = k != NULL ? k->name : NULL;
   r.domain_path = cli_domain_path(cmd, val);
   qv_status st = cli_report_begin(&r, &report_err);
   if (st != QV_OK) return cli_fail(st, r.path, &report_err);
-  r.exit_code = audit(cmd, val, &r, &j, k, &err);
+  r.exit_code = audit(cmd, val, &r, &j, k, way, &err);
   r.err = &err;
   r.seconds = cli_now() - start;
   st = cli_report_write(&r, &report_err);
@@ -295,8 +310,9 @@ static const cli_opt opts[] = {
     {"certificate", 'C', "FILE", false, "write the certificate, and beside it the net as .qir and the property as .qvp"},
     {"witness", 'w', "DIR", false, "write each input with a wrong result as .npy and as C arrays with every layer's expected integers"},
     {"cex", 'c', "FILE", true, "where the first such input goes (.npy), once per model input"},
-    {"repair", 'r', "OUT.qir", false, "write the audited net with the fewest weight steps that keep every u8*s8 pair from saturating, and prove it"},
-    {"input", 'i', "FILE", true, "with --repair: samples on which the outputs are compared, once per model input"},
+    {"repair", 'r', "OUT.qir", false, "write the net changed so that no narrow stage can change a result, and prove it"},
+    {"by", 'b', "WAY", false, "with --repair: permute (channels), clip (fewest weight steps), range (7-bit weights) or auto (default)"},
+    {"input", 'i', "FILE", true, "with --repair: samples on which the outputs are compared (default: those of --calibrate), once per model input"},
     {"no-search", 0, NULL, false, "proofs only: look for no input, and for no tighter bounds"},
     {"no-check", 0, NULL, false, "do not run the independent checker; the verdict line says so"},
     {"opaque", 0, NULL, false, "let an unsupported operator stand for any value; never a clean pass (exit 5)"},

@@ -83,10 +83,13 @@ static cli_difference compare(const qv_net *net, size_t n, void *const *a, void 
   return d;
 }
 
-/* Pairs that do not saturate: straight into the sum. */
+/* No narrow stages: straight into the sum. */
 static void widen(qv_net *net) {
-  for (uint32_t k = 0; k < net->n_nodes; k++)
-    if (net->node[k].kind == QV_AFFINE && net->node[k].u.affine.acc.mode == QV_ACC_PAIR16) net->node[k].u.affine.acc.mode = QV_ACC_WRAP;
+  for (uint32_t k = 0; k < net->n_nodes; k++) {
+    if (net->node[k].kind != QV_AFFINE) continue;
+    qv_acc *a = &net->node[k].u.affine.acc;
+    if (qv_acc_staged(a)) *a = (qv_acc){.mode = QV_ACC_WRAP, .bits = a->bits, .order = a->order, .bias = a->bias, .raw = a->raw};
+  }
 }
 
 static qv_status measure(cli_repair *r, const qv_net *audited, const qv_net *exact, const cli_val *files, qv_err *err) {
@@ -110,27 +113,30 @@ done:
 
 /* ---- the repair ------------------------------------------------------------------------------------------------------------ */
 
-static qv_status prove(cli_repair *r, const cli_cmd *cmd, const cli_val *val, const qv_property *prop, const char *path, qv_err *err) {
+static qv_status prove(cli_repair *r, const cli_cmd *cmd, const cli_val *val, const qv_property *prop, qv_err *err) {
   qv_status st;
   qv_buf text = {0};
   r->o.no_search = true;
-  QV_TRY(qv_repair_clip(&r->fix, r->m.net, prop, err));
+  QV_TRY(qv_repair_run(&r->fix, r->m.net, prop, r->way, err));
   QV_TRY(qv_ovcheck_run(&r->o, r->m.net, prop, NULL, err));
   if (cli_get(cmd, val, "no-check") == NULL) QV_TRY(qv_ovcheck_check(&r->o, err));
   QV_TRY(qv_qir_write(&text, r->m.net, err));
-  QV_TRY(cli_emit(path, &text, err));
+  QV_TRY(cli_emit(r->path, &text, err));
 done:
   qv_buf_free(&text);
   return st;
 }
 
 int cli_repair_run(cli_repair *out, const cli_cmd *cmd, const cli_val *val, const qv_net *audited, const qv_property *prop,
-                   const char *path, cli_load_again load, void *ctx, qv_err *err) {
+                   const char *path, qv_repair_way way, cli_load_again load, void *ctx, qv_err *err) {
   const cli_val *files = cli_all(cmd, val, "input");
+  if (files->n == 0) files = cli_all(cmd, val, "calibrate");
   cli_model exact = {0};
+  out->path = path;
+  out->way = way;
   int rc = load(&out->m, ctx);
   if (rc != 0) return rc;
-  qv_status st = prove(out, cmd, val, prop, path, err);
+  qv_status st = prove(out, cmd, val, prop, err);
   if (st != QV_OK) return cli_fail(st, NULL, err);
   if (files->n == 0) return 0;
   if ((rc = load(&exact, ctx)) == 0) {
@@ -153,32 +159,33 @@ static void difference(qv_buf *out, const char *what, const cli_difference *d) {
   qv_buf_printf(out, "    %s: %zu output elements in %zu samples, largest element moved in %zu\n", what, d->elements, d->samples, d->argmax);
 }
 
-static void layer_lines(qv_buf *out, const cli_repair *r, qv_arena *a) {
-  const qv_repair *f = &r->fix;
-  for (uint32_t i = 0, from = 0; i < f->n; i++) {
-    if (i + 1 < f->n && f->change[i + 1].node == f->change[i].node) continue;
-    const qv_node *n = &r->m.net->node[f->change[i].node];
-    int64_t steps = 0, most = 0;
-    for (uint32_t j = from; j <= i; j++) {
-      int64_t s = llabs((long long)f->change[j].was - f->change[j].is);
-      steps += s;
-      most = qv_max64(most, s);
-    }
-    qv_buf_printf(out, "  layer %" PRIu32 " %s: %" PRIu32 " weights by %" PRId64 " steps, at most %" PRId64 "\n", n->layer, cli_safe(a, n->op),
-                  i + 1 - from, steps, most);
-    from = i + 1;
+static void layer_line(qv_buf *out, const cli_repair *r, const qv_repair_layer *l, qv_arena *a) {
+  const qv_node *n = &r->m.net->node[l->node];
+  qv_buf_printf(out, "  layer %" PRIu32 " %s: ", n->layer, cli_safe(a, n->op));
+  switch (l->way) {
+  case QV_REPAIR_PERMUTE:
+    qv_buf_printf(out, "%" PRIu32 " input channels in another order, %" PRIu32 " of zeros added (index nodes in front of the layer)\n", l->channels, l->added);
+    return;
+  case QV_REPAIR_CLIP:
+    qv_buf_printf(out, "%" PRIu64 " weights by %" PRIu64 " steps, at most %" PRId64, l->weights, l->steps, l->most);
+    if (l->bound < l->steps) qv_buf_printf(out, "; none with fewer than %" PRIu64, l->bound);
+    qv_buf_str(out, "\n");
+    return;
+  case QV_REPAIR_RANGE: qv_buf_printf(out, "weights halved to 7 bits (%" PRIu64 " changed), requantization doubled\n", l->weights); return;
+  case QV_REPAIR_AUTO: return;
   }
 }
 
-void cli_repair_text(qv_buf *out, const cli_repair *r, const char *path, qv_arena *a) {
+void cli_repair_text(qv_buf *out, const cli_repair *r, qv_arena *a) {
   const qv_repair *f = &r->fix;
-  qv_buf_printf(out, "\nRepair: %" PRIu32 " weights in %" PRIu64 " pairs moved toward zero by %" PRIu64 " steps, written to %s\n", f->n, f->pairs,
-                f->steps, cli_safe(a, path));
-  layer_lines(out, r, a);
+  qv_buf_printf(out, "\nRepair (%s): %" PRIu32 " layers changed, written to %s\n", qv_repair_name(r->way), f->n_layers, cli_safe(a, r->path));
+  if (f->n > 0)
+    qv_buf_printf(out, "  %" PRIu32 " weights in %" PRIu64 " groups moved toward zero by %" PRIu64 " steps\n", f->n, f->groups, f->steps);
+  for (uint32_t i = 0; i < f->n_layers; i++) layer_line(out, r, &f->layer[i], a);
   if (r->samples > 0) {
     qv_buf_printf(out, "  On %zu samples, against the given weights without saturation:\n", r->samples);
     difference(out, "given weights on the audited kernel", &r->audited);
-    difference(out, "repaired weights", &r->repaired);
+    difference(out, "repaired net", &r->repaired);
   }
   qv_buf_printf(out, "  Repaired net: %s, %" PRIu32 " of %" PRIu32 " obligations proved %s\n", qv_verdict_name(qv_ovcheck_verdict(&r->o)), r->o.verified,
                 r->o.selected, cli_text_checked(&r->o));

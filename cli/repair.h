@@ -14,6 +14,8 @@ typedef struct {
 } cli_difference;
 
 typedef struct {
+  const char *path;
+  qv_repair_way way; /* as asked              */
   cli_model m;     /* the repaired net        */
   qv_repair fix;
   qv_ovcheck o;    /* its proof, no search    */
@@ -22,12 +24,12 @@ typedef struct {
 } cli_repair;
 
 /* Load the model again with `load`, repair it, prove and (unless --no-check) have the proof checked, write it to `path`, run the
- * samples of --input. *out must be {0}; cli_repair_clear in every case. Returns 0, or the exit code after a message. */
+ * samples of --input, or else of --calibrate. *out must be {0}; cli_repair_clear in every case. Returns 0, or the exit code after a message. */
 typedef int (*cli_load_again)(cli_model *m, void *ctx);
 int cli_repair_run(cli_repair *out, const cli_cmd *cmd, const cli_val *val, const qv_net *audited, const qv_property *prop,
-                   const char *path, cli_load_again load, void *ctx, qv_err *err);
+                   const char *path, qv_repair_way way, cli_load_again load, void *ctx, qv_err *err);
 void cli_repair_clear(cli_repair *r);
 
-void cli_repair_text(qv_buf *out, const cli_repair *r, const char *path, qv_arena *a);
+void cli_repair_text(qv_buf *out, const cli_repair *r, qv_arena *a);
 
 #endif

@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "cli/qverify.h"
+#include "cli/report_audit.h"
 #include "cli/storage.h"
 #include "ir/base/json.h"
 
@@ -206,7 +207,7 @@ static cJSON *counterexample(const cli_report *r, const qv_witness *w, qv_arena 
   return NULL;
 }
 
-static cJSON *worst_group(const qv_audit_group *g) {
+cJSON *cli_report_group(const qv_audit_group *g) {
   if (g->n == 0) return cJSON_CreateNull();
   cJSON *o = cJSON_CreateObject(), *terms = cJSON_CreateArray();
   bool ok = qv_json_add_int(o, "channel", g->channel);
@@ -216,7 +217,7 @@ static cJSON *worst_group(const qv_audit_group *g) {
   ok = qv_json_add_int(o, "count", g->n) && ok;
   ok = qv_json_add_bool(o, "pairs", g->pairs) && ok;
   ok = qv_json_add(o, "sum", interval(g->sum)) && ok;
-  for (uint32_t i = 0; i < 2 && i < g->n; i++) {
+  for (uint32_t i = 0; i < 2 && i < g->n && !g->pairs; i++) {
     cJSON *t = cJSON_CreateObject();
     bool fine = qv_json_add_int(t, "weight", g->w[i]);
     fine = qv_json_add(t, "activation", interval(g->x[i])) && fine;
@@ -236,7 +237,7 @@ static cJSON *stage(const qv_audit_row *row) {
   ok = qv_json_add_int(o, "groups", (int64_t)row->n) && ok;
   ok = qv_json_add_int(o, "unsafe", (int64_t)row->unsafe) && ok;
   ok = qv_json_add_int(o, "unsafe_any_byte", (int64_t)row->unsafe_any) && ok;
-  ok = qv_json_add(o, "worst", worst_group(&row->worst)) && ok;
+  ok = qv_json_add(o, "worst", cli_report_group(&row->worst)) && ok;
   if (ok) return o;
   cJSON_Delete(o);
   return NULL;
@@ -340,6 +341,8 @@ static bool add_results(cJSON *doc, const cli_report *r, qv_arena *a) {
   ok = qv_json_add(doc, "domain", domain(r)) && ok;
   ok = add_counts(doc, r->requested, c->selected, c->verified, c->falsified) && ok;
   ok = qv_json_add(doc, "obligations", obligations(r, a)) && ok;
+  if (r->audit != NULL) ok = qv_json_add(doc, "audit", cli_report_audit(r)) && ok;
+  if (r->repair != NULL) ok = qv_json_add(doc, "repair", cli_report_repair(r->repair)) && ok;
   return qv_json_add_str(doc, "verdict", qv_verdict_name(qv_ovcheck_verdict(c))) && ok;
 }
 

@@ -5,6 +5,7 @@
 #include "analysis/audit.h"
 #include "cli/cli.h"
 #include "cli/ovcheck.h"
+#include "cli/repair.h"
 #include "ir/base/json.h"
 
 /* What a report about robustness says instead of the parts about overflow. */
@@ -36,6 +37,7 @@ typedef struct {
   const qv_err *err;         /* failure that ended the run, or NULL */
   const qv_audit *audit;     /* rows of `check`, NULL for other commands than audit */
   const char *kernel;        /* assumed kernel, or NULL; audit only */
+  const cli_repair *repair;  /* NULL: none; audit only */
   const char *cert_path;     /* file of the certificate that was written, or NULL */
   const char *domain_path;   /* --domain or --calibrate file, or NULL */
   const qv_property *prop;   /* NULL until known */

@@ -46,14 +46,40 @@ t 'domain: reachable one step wider' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --d
 
 # 40035 - 32767 = 7268 is more than 28 steps of 255.
 printf '\377\377\0\0' >"$T/two.bin"
-t 'repair' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/fixed.qir" --input "$T/two.bin" --json "$T/r.json"
-has out 'repair: fewest steps' '^Repair: 2 weights in 1 pairs moved toward zero by 29 steps'
+t 'repair' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/fixed.qir" --by clip --input "$T/two.bin" --json "$T/r.json"
+has out 'repair: fewest steps' '^  2 weights in 1 groups moved toward zero by 29 steps'
 has out 'repair: split evenly' 'layer 0 FC: 2 weights by 29 steps, at most 15'
 has out 'repair: proved' 'Repaired net: VERIFIED, .*\(certificate accepted by qverify-check\)'
 has out 'repair: samples' 'On 2 samples'
 valid_report 'repair' "$T/r.json"
 t 'the repaired net passes' 0 audit "$T/fixed.qir"
 has out 'the repaired net has the pairs' 'adjacent pairs to 16 +2 +0 +0\.0 %'
+check 'repair: in the report' grep -q '"least_steps": "29"' "$T/r.json"
+check 'audit: share in the report' grep -q '"unsafe_per_million": 500000' "$T/r.json"
+
+# Two channels that do not fit together are kept apart by zeros; nothing the net computes changes.
+t 'permute' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/perm.qir" --by permute --input "$T/two.bin" --json "$T/r.json"
+has out 'permute: what was done' 'layer 0 FC: 2 input channels in another order, 1 of zeros added'
+has out 'permute: no output changes' 'repaired net: 0 output elements in 0 samples'
+has out 'permute: proved' 'Repaired net: VERIFIED, .*\(certificate accepted by qverify-check\)'
+valid_report 'permute' "$T/r.json"
+t 'the permuted net passes' 0 audit "$T/perm.qir"
+printf '\377\377' >"$T/one.bin"
+"$QVERIFY" run "$T/fc.qir" --input "$T/one.bin" --output "$T/y1.bin" >"$T/out" 2>"$T/err" && "$QVERIFY" run "$T/perm.qir" --input "$T/one.bin" --output "$T/y2.bin" >"$T/out" 2>"$T/err"
+check 'permute: the same result, exactly' cmp "$T/y1.bin" "$T/y2.bin"
+t 'reduced range' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/half.qir" --by range
+has out 'reduced range: what was done' 'layer 0 FC: weights halved to 7 bits'
+t 'the halved net passes' 0 audit "$T/half.qir"
+t 'auto: more than a quarter of zeros, so not permuted' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/auto.qir" --json "$T/r.json"
+has out 'auto: the smaller change' 'layer 0 FC: weights halved to 7 bits'
+t 'a way without a repair' 1 audit "$T/fc.qir" --by clip
+t 'a way that is none' 1 audit "$T/fc.qir" --repair "$T/x.qir" --by magic
+# FBGEMM's 16-bit accumulation: the pair saturates, and so would the lane.
+t 'lanes of pairs' 10 audit "$T/fc.qir" --kernel fbgemm-acc16 --no-check --by clip --repair "$T/fixed.qir" --json "$T/r.json"
+has out 'lanes of pairs: groups are pairs and lanes' '^ +0 +FC +16-bit lanes of 128 pairs +4 +2 +50\.0 %'
+has out 'lanes of pairs: clipped' 'moved toward zero by 29 steps'
+valid_report 'lanes of pairs' "$T/r.json"
+
 t 'samples without a repair' 1 audit "$T/fc.qir" --input "$T/two.bin"
 t 'samples that are missing' 2 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/fixed.qir" --input "$T/none.bin" --json "$T/r.json"
 check 'report of a failed repair' test "$(json "$T/r.json" run_state)" = INCOMPLETE
