@@ -246,6 +246,7 @@ static void best_unit(const qv_dual *d, split *best) {
     if (at >= d->acc[v].hi) at = d->acc[v].hi - 1;
     if (at < d->acc[v].lo) at = d->acc[v].lo;
     if (at >= d->acc[v].hi) continue;
+    if (u->arg != QV_NONE && !qv_graph_splits(g, u->arg)) continue;
     *best = u->arg != QV_NONE ? (split){gap, QV_SPLIT_VAL_LE, u->arg, at} : (split){gap, QV_SPLIT_ACC_LE, v, at};
   }
 }

@@ -313,13 +313,16 @@ static void find_fusions(builder *b) {
   }
 }
 
+/* Wider sums are no rows in certificates (docs/certificate.md section 7.2). */
+static bool narrow(qv_itv a) { return a.lo >= -((int64_t)1 << 61) && a.hi <= (int64_t)1 << 61; }
+
 static qv_status find_exact(builder *b) {
   qv_status st = qv_range_run(&b->whole, b->net, NULL, b->err);
   for (uint32_t i = 0; st == QV_OK && i < b->whole.n_acc; i++) {
     const qv_acc_bound *a = &b->whole.acc[i];
     const qv_acc *acc = qv_node_acc(&b->net->node[a->node]);
     bool ok = true;
-    for (uint32_t c = 0; ok && c < a->n; c++) ok = qv_acc_harmless(acc, acc->bits, a, c);
+    for (uint32_t c = 0; ok && c < a->n; c++) ok = qv_acc_harmless(acc, acc->bits, a, c) && narrow(a->any[c]);
     b->exact[a->node] = ok;
   }
   return st;
@@ -466,6 +469,10 @@ bool qv_unit_increasing(const qv_graph *g, uint32_t v) {
   case QV_UNIT_FREE: break;
   }
   return false;
+}
+
+bool qv_graph_splits(const qv_graph *g, uint32_t v) {
+  return v < g->n_in || g->unit[v].fn != QV_UNIT_FREE || g->net->node[g->unit[v].node].kind == QV_MAX;
 }
 
 qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64_t *hi) {

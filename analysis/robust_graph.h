@@ -84,6 +84,9 @@ const qv_pieces *qv_unit_pieces(const qv_graph *g, uint32_t v);
 /* True if f_v never decreases (decided from its definition, not by sampling). */
 bool qv_unit_increasing(const qv_graph *g, uint32_t v);
 
+/* May the interval of variable v be split? Not where a certificate may not (docs/certificate.md section 7.2). */
+bool qv_graph_splits(const qv_graph *g, uint32_t v);
+
 /* Interval of acc_v for variables in [lo,hi], term by term. */
 qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64_t *hi);
 /* acc_v at a point. */
