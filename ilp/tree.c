@@ -70,15 +70,15 @@ static qv_status put_vector_line(search *s, const char *word, qv_vector *v) {
   return QV_OK;
 }
 
-/* "split g n c.." for the candidates with in[c] set. */
-static void put_split(search *s, uint32_t g, const unsigned char *in) {
+/* "split g n c.." for the alive candidates with in[c] set. */
+static void put_split(search *s, uint32_t g, const unsigned char *alive, const unsigned char *in) {
   const qv_alloc_group *x = &s->q->p->group[g];
   uint32_t n = 0;
   if (!proving(s)) return;
-  for (uint32_t c = 0; c < x->n; c++) n += in[x->first + c] != 0;
+  for (uint32_t c = 0; c < x->n; c++) n += alive[x->first + c] && in[x->first + c];
   qv_buf_printf(&s->t->tree, "split %" PRIu32 " %" PRIu32, g, n);
   for (uint32_t c = 0; c < x->n; c++)
-    if (in[x->first + c]) qv_buf_printf(&s->t->tree, " %" PRIu32, c);
+    if (alive[x->first + c] && in[x->first + c]) qv_buf_printf(&s->t->tree, " %" PRIu32, c);
   qv_buf_str(&s->t->tree, "\n");
 }
 
@@ -158,7 +158,7 @@ static uint32_t forbidden_by(const qv_question *q, uint32_t e, bool first, const
 }
 
 static qv_status leave(search *s, unsigned char *alive, uint32_t g, const unsigned char *dead) {
-  put_split(s, g, dead);
+  put_split(s, g, alive, dead);
   put(s, "empty\n");
   for (uint32_t c = s->q->p->group[g].first; c < s->q->p->group[g].first + s->q->p->group[g].n; c++)
     if (dead[c]) alive[c] = 0;
@@ -397,7 +397,7 @@ static qv_status split(search *s, uint32_t depth) {
   uint32_t g = s->t->mode == QV_TREE_COUNT ? first_split(s, l) : choose_split(s);
   uint32_t from = p->group[g].first, n = p->group[g].n;
   unsigned char *in = s->repair.flag;
-  put_split(s, g, in);
+  put_split(s, g, l->alive, in);
   QV_TRY(child_of(&kid, s, depth));
   for (uint32_t c = from; c < from + n; c++) {
     kid->alive[c] = l->alive[c] && in[c];
