@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/tail_gap.h"
 #include "ir/index.h"
 #include "kernels/threshold.h"
 
@@ -699,7 +700,9 @@ static void add_node(builder *b, uint32_t k) {
   size_t elems = qv_elems(&b->net->tensor[n->out]);
   const qv_atom *x = n->n_in > 0 ? b->v[n->in[0]] : NULL;
   b->node = k;
-  if (!allocate(b, n->out)) return;
+  for (uint32_t i = 0; i < n->n_in; i++)
+    if (b->v[n->in[i]] == NULL) (void)refuse(b, "what follows a softmax tail");
+  if (n->kind == QV_TAIL || b->st != QV_OK || !allocate(b, n->out)) return; /* tails: only at the output, see goal_tail */
   qv_atom *y = b->v[n->out];
   if (n->kind == QV_INDEX) {
     index_node(b, n, elems);
@@ -716,9 +719,9 @@ static void add_node(builder *b, uint32_t k) {
     case QV_MAX: y[e] = max_window(b, &n->u.max, x, e); break;
     case QV_CLAMP: y[e] = clamp(b, x[e], n->u.clamp.lo, n->u.clamp.hi); break;
     case QV_WRAP: y[e] = wrap(b, x[e], n->u.wrap.bits); break;
-    case QV_TAIL: (void)refuse(b, "a softmax tail"); break;
     case QV_OPAQUE: (void)refuse(b, "an opaque operator"); break;
     case QV_INDEX:
+    case QV_TAIL:
     case QV_KINDS: break;
     }
   }
@@ -765,27 +768,63 @@ static void goal_add(builder *b, const goal_case *g, uint32_t target) {
   if (!g->never && b->st == QV_OK) b->d->gcase[b->d->n_case++] = (qv_goal_case){target, g->n, g->ineq};
 }
 
+/* Node that writes a tensor, or QV_NONE. */
+static uint32_t writer_of(const qv_net *net, uint32_t t) {
+  for (uint32_t k = 0; k < net->n_nodes; k++)
+    if (net->node[k].out == t) return k;
+  return QV_NONE;
+}
+
 static const qv_atom *output(builder *b, uint32_t out, uint32_t el) {
   if (out >= b->net->n_out || el >= qv_elems(&b->net->tensor[b->net->out[out].tensor])) {
     fail(b, QV_FAIL(b->err, QV_E_ARG, "encoding: output %u element %u", out, el));
     return NULL;
   }
-  return &b->v[b->net->out[out].tensor][el];
+  uint32_t t = b->net->out[out].tensor;
+  if (b->v[t] == NULL) {
+    b->node = writer_of(b->net, t);
+    (void)refuse(b, "inequalities over the results of a softmax tail");
+    return NULL;
+  }
+  return &b->v[t][el];
+}
+
+/* By how much o_j must exceed o_C (or x_j x_C, where a tail is replaced by its input row) to violate. */
+typedef struct {
+  const qv_atom *row;
+  uint32_t n;
+  int64_t tie_wins, tie_loses; /* where a tie keeps the class; where it loses it */
+} kept_row;
+
+/* The tail's input in its place: no j with x_j - x_C >= 1 - g (or 1) means that the class is kept (docs/semantics.md, lemma S7). */
+static bool goal_tail(builder *b, kept_row *k, const qv_condition *c, uint32_t t) {
+  uint32_t node = b->node = writer_of(b->net, t);
+  const qv_node *n = &b->net->node[node];
+  const qv_tensor *y = &b->net->tensor[t];
+  bool losing = c->kind == QV_KEEP_FIRST ? c->cls > 0 : c->cls + 1 < k->n;
+  int gap = 0;
+  if ((y->rank > 0 ? y->dim[y->rank - 1] : 1) != k->n) (void)refuse(b, "a softmax tail over several rows");
+  else if (!qv_tail_ordered(&n->u.tail)) (void)refuse(b, "a softmax tail that does not keep the order");
+  else if ((gap = qv_tail_gap(&n->u.tail, k->n)) == 0 && losing) (void)refuse(b, "a softmax tail in which no difference excludes a tie");
+  k->row = b->v[n->in[0]];
+  k->tie_loses = 1 - gap;
+  b->d->relaxed = true;
+  return b->st == QV_OK;
 }
 
 static void goal_keep(builder *b, const qv_condition *c) {
-  const qv_atom *kept = output(b, c->out, c->cls);
-  if (kept == NULL) return;
-  uint32_t t = b->net->out[c->out].tensor, n = (uint32_t)qv_elems(&b->net->tensor[t]);
-  if ((b->d->gcase = QV_NEW(&b->d->arena, n, qv_goal_case)) == NULL) nomem(b);
-  for (uint32_t j = 0; j < n && b->st == QV_OK; j++) {
+  uint32_t t = b->net->out[c->out].tensor;
+  kept_row k = {.row = b->v[t], .n = (uint32_t)qv_elems(&b->net->tensor[t]), .tie_wins = 1, .tie_loses = 0};
+  if (k.row == NULL && !goal_tail(b, &k, c, t)) return;
+  if ((b->d->gcase = QV_NEW(&b->d->arena, k.n, qv_goal_case)) == NULL) nomem(b);
+  for (uint32_t j = 0; j < k.n && b->st == QV_OK; j++) {
     goal_case g = {.ineq = QV_NEW(&b->d->arena, 1, qv_goal_ineq)};
     if (g.ineq == NULL) nomem(b);
     if (j == c->cls || b->st != QV_OK) continue;
-    bool tie_violates = c->kind == QV_KEEP_FIRST ? j < c->cls : j > c->cls;
-    form_start(&b->f, tie_violates ? 0 : -1);
-    form_add(b, &b->f, b->v[t][j], 1);
-    form_add(b, &b->f, *kept, -1);
+    bool loses = c->kind == QV_KEEP_FIRST ? j < c->cls : j > c->cls;
+    form_start(&b->f, -(loses ? k.tie_loses : k.tie_wins));
+    form_add(b, &b->f, k.row[j], 1);
+    form_add(b, &b->f, k.row[c->cls], -1);
     goal_ineq(b, &g);
     goal_add(b, &g, j);
   }
@@ -829,6 +868,7 @@ static void mark_live(qv_defs *d) {
 qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, const qv_cut *cut, uint32_t n_cut, qv_err *err) {
   builder b = {.d = out, .net = net, .p = p, .err = err, .st = QV_OK};
   *out = (qv_defs){0};
+  if ((b.st = qv_condition_check(&p->cond, net, err)) != QV_OK) return b.st;
   if (p->claim != QV_CLAIM_ROBUST || p->n_points != 0 || p->n_in != net->n_in)
     return QV_FAIL(err, QV_E_ARG, "encoding: the property is not a box with an output condition for this net");
   b.v = QV_NEW(&b.mem, net->n_tensors, qv_atom *);

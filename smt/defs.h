@@ -2,8 +2,8 @@
  *
  *   definition d:  v_d = an input element, or a function of earlier values;   goal: some violation's inequalities all hold
  *
- * Built straight from the net and docs/semantics.md, with an interval analysis of its own, element by element: nothing is shared with
- * analysis/, so that an answer from here is a second opinion. Data movement and constants are resolved, zero points folded in.
+ * Built straight from the net and docs/semantics.md, with an interval analysis of its own, element by element: of analysis/ only a
+ * tail's order and gap are used (lemma S7), so that an answer from here is a second opinion. Data movement and constants are resolved, zero points folded in.
  * Machine accumulators are expanded into the clamps and wraps that the box does not exclude; what has no exact form is refused
  * (QV_E_UNSUP), never approximated. The one exception is `relaxed` below.
  *
@@ -92,7 +92,7 @@ typedef struct {
 #define QV_DEFS_TERMS ((size_t)1 << 25) /* larger questions are refused: memory */
 
 /* *out is the caller's (qv_defs_clear), also after an error. Pre: checked net; p read or built for it.
- *   Errors: QV_E_UNSUP (names node and reason), QV_E_LIMIT (too large), QV_E_ARG (not a box, not claim robust), QV_E_NOMEM.
+ *   Errors: QV_E_UNSUP (names node and reason), QV_E_LIMIT (too large), QV_E_ARG (no box, no robustness claim, no such output), QV_E_NOMEM.
  * Cost: O(terms) time and memory. */
 QV_NODISCARD qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, const qv_cut *cut, uint32_t n_cut,
                                      qv_err *err);

@@ -431,7 +431,7 @@ static void goal(const writer *w, qv_smt_encoding e) {
 qv_status qv_smtlib_write(qv_buf *out, const qv_defs *d, qv_smt_encoding e, bool model, qv_err *err) {
   writer w = {out, d};
   bool any = false;
-  str(&w, "; Is there an input of the box whose output violates the condition? sat = yes.\n(set-info :smt-lib-version 2.6)\n");
+  str(&w, "; Is there an input of the box whose output violates the condition? sat = yes.\n");
   if (model) str(&w, "(set-option :produce-models true)\n");
   str(&w, e == QV_SMT_INT ? "(set-logic QF_LIA)\n" : "(set-logic QF_BV)\n");
   for (uint32_t i = 0; i < d->n; i++) {
@@ -448,5 +448,6 @@ qv_status qv_smtlib_write(qv_buf *out, const qv_defs *d, qv_smt_encoding e, bool
       if (d->def[i].live && d->def[i].op == QV_DEF_INPUT) name(&w, i), str(&w, "\n");
     str(&w, "))\n");
   }
+  if (!model) str(&w, "(exit)\n");
   return out->failed ? QV_FAIL(err, QV_E_NOMEM, "SMT-LIB text") : QV_OK;
 }

@@ -182,7 +182,7 @@ static const char *why(qv_child_end end, const qv_buf *answer) {
   case QV_CHILD_DIED: return "the solver died";
   case QV_CHILD_DONE: break;
   }
-  return strstr(text, "out of memory") != NULL || strstr(text, "memout") != NULL ? "memory" : "the solver gave up";
+  return strstr(text, "memory") != NULL || strstr(text, "memout") != NULL ? "memory" : "the solver gave up";
 }
 
 /* Make something of the answer. */
@@ -226,7 +226,6 @@ qv_status qv_smt_solve(qv_smt_result *out, const qv_net *net, const qv_property 
   qv_status st;
   *out = (qv_smt_result){0};
   memcpy(out->solver, qv_smt_engine_name(o->engine), strlen(qv_smt_engine_name(o->engine)) + 1);
-  QV_TRY(qv_condition_check(&p->cond, net, err));
   QV_TRY(qv_defs_build(&d, net, p, o->cut, o->n_cut, err));
   if (d.n_case == 0) {
     out->answer = QV_SMT_UNSAT;

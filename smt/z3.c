@@ -57,6 +57,8 @@ static int job(int fd, void *arg) {
   const char *answer = p_Z3_eval_smtlib2_string(c, (const char *)q->text->p);
   if (answer == NULL) return QV_JOB_MEMORY;
   qv_job_write(fd, answer, strlen(answer));
+  if (strncmp(answer, "unknown", 7) == 0 && (answer = p_Z3_eval_smtlib2_string(c, "(get-info :reason-unknown)")) != NULL)
+    qv_job_write(fd, answer, strlen(answer));
   return 0;
 }
 

@@ -8,7 +8,8 @@ may() {
   kernels | cert) echo ir/base ir ;;
   frontend) echo ir/base ir kernels ;;
   quant) echo ir/base ir kernels frontend analysis ;;
-  analysis | smt) echo ir/base ir kernels cert ;;
+  analysis) echo ir/base ir kernels cert ;;
+  smt) echo ir/base ir kernels analysis ;;
   ilp) echo ir/base ;;
   cli) echo ir/base ir kernels frontend quant analysis smt ilp cert ;;
   esac
