@@ -9,7 +9,7 @@
 /* "W/A": bits of weights and activations. */
 static bool read_bits(const char *s, qv_bits *b) {
   char tail;
-  return sscanf(s, "%2d/%2d%c", &b->w, &b->a, &tail) == 2 && b->w >= 2 && b->w <= 8 && b->a >= 2 && b->a <= 16;
+  return sscanf(s, "%2d/%2d%c", &b->w, &b->a, &tail) == 2 && b->w >= 2 && b->w <= 16 && b->a >= 2 && b->a <= 16;
 }
 
 /* The group that NAME means: its tensor's name, or a node that reads it. */
@@ -29,7 +29,7 @@ static int set_bits(const cli_cmd *cmd, const cli_val *val, const qv_fgraph *g, 
   const char *all = cli_get(cmd, val, "bits");
   const cli_val *layer = cli_all(cmd, val, "layer");
   qv_bits b = {8, 8};
-  if (all != NULL && !read_bits(all, &b)) return cli_usage(cmd, "--bits '%.20s': W/A with weights 2..8 and activations 2..16 bits, e.g. 4/8", all);
+  if (all != NULL && !read_bits(all, &b)) return cli_usage(cmd, "--bits '%.20s': W/A with 2..16 bits each, e.g. 4/8", all);
   for (uint32_t t = 0; t < g->n_tensors; t++) a[t] = b.a;
   for (uint32_t k = 0; k < g->n_nodes; k++) w[k] = b.w;
   for (uint32_t i = 0; i < layer->n; i++) {

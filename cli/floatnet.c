@@ -62,6 +62,7 @@ int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, c
   f->quant.symmetric = cli_get(cmd, val, "symmetric") != NULL;
   f->quant.per_tensor = cli_get(cmd, val, "per-tensor") != NULL;
   f->quant.pow2 = cli_get(cmd, val, "pow2") != NULL;
+  f->quant.round_to_output = cli_get(cmd, val, "round-to-output") != NULL;
   f->quant.correct_bias = cli_get(cmd, val, "correct-bias") != NULL;
   qv_buf file = {0};
   qv_status st = qv_file_read(&file, path, (size_t)1 << 31, err);

@@ -31,7 +31,8 @@ typedef struct {
       {"symmetric", 0, NULL, false, "signed activation codes with zero point 0"},                                                             \
       {"per-tensor", 0, NULL, false, "one weight scale a tensor, not one an output channel"},                                                 \
       {"pow2", 0, NULL, false, "powers of two as scales"},                                                                                    \
-      {"correct-bias", 0, NULL, false, "shift biases so that each channel's mean over the calibration samples stays"}
+      {"correct-bias", 0, NULL, false, "shift biases so that each channel's mean over the calibration samples stays"}, \
+      {"round-to-output", 0, NULL, false, "choose roundings of weights that keep each layer's output on the calibration samples"}
 
 /* Read everything that the options name. Returns 0, or the exit code after a message. cli_floatnet_free in every case. */
 int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, const char *path, qv_err *err);

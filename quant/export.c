@@ -82,7 +82,7 @@ static const char *linear(writer *x, const qv_fnode *n, const qv_qweights *r) {
     uint32_t rank = k == 1 ? w->rank : 1, one = r->n_s, sr = each ? 1 : 0;
     const uint32_t *dim = k == 1 ? w->dim : &oc;
     const char *base = w->name, *suffix = k == 1 ? "_w" : "_b";
-    int32_t type = k == 1 ? ONX_INT8 : ONX_INT32;
+    int32_t type = k == 2 ? ONX_INT32 : r->bits > 8 ? ONX_INT16 : ONX_INT8;
     const char *dq[3] = {ow_ints(&x->w, base, type, rank, dim, k == 1 ? r->w : r->b), ow_floats(&x->w, base, sr, &one, k == 1 ? r->s : bs),
                          ow_ints(&x->w, base, type, sr, &one, zero)};
     in[k] = ow_name(&x->w, base, suffix);
@@ -196,6 +196,7 @@ qv_status qv_export_qdq(qv_buf *out, const qv_quantized *q, qv_err *err) {
   const qv_fgraph *g = q->g;
   bool wide = false;
   for (uint32_t t = 0; t < g->n_tensors; t++) wide = wide || q->a_bits[t] > 8;
+  for (uint32_t k = 0; k < g->n_nodes; k++) wide = wide || q->w[k].bits > 8;
   ow_init(&x.w, "qverify", wide ? 21 : 13);
   x.value = QV_NEW(&x.w.arena, g->n_tensors, const char *);
   x.s = QV_NEW(&x.w.arena, g->n_tensors, const char *);

@@ -29,7 +29,7 @@ void qv_bits_name(char *name, qv_bits b, bool weights) {
 bool qv_bits_read(qv_bits *b, const char *name) {
   char tail;
   *b = (qv_bits){0, 0};
-  if (sscanf(name, "W%2dA%2d%c", &b->w, &b->a, &tail) == 2) return b->w >= 2 && b->w <= 8 && b->a >= 2 && b->a <= 16;
+  if (sscanf(name, "W%2dA%2d%c", &b->w, &b->a, &tail) == 2) return b->w >= 2 && b->w <= 16 && b->a >= 2 && b->a <= 16;
   b->w = 0;
   return sscanf(name, "A%2d%c", &b->a, &tail) == 1 && b->a >= 2 && b->a <= 16;
 }

@@ -8,6 +8,7 @@
 
 #define PROBES 2       /* random vectors of a trace                       */
 #define TRACE_SAMPLES 8
+#define CODES 65536 /* of 16-bit weights */
 
 struct qv_measure {
   const qv_fgraph *g;
@@ -21,6 +22,7 @@ struct qv_measure {
   double *theta;        /* [groups]; ORM */
   qv_fakeq *fake;       /* [n_tensors] */
   float *w;             /* weights of one node, for exchange */
+  uint64_t *count;      /* [CODES]; EAGL */
   double right;         /* samples that the float network gets right; ACCURACY */
   qv_fexec x;
   qv_arena arena;
@@ -198,8 +200,9 @@ qv_status qv_measure_new(qv_measure **out, const qv_fgraph *g, const qv_calib *c
   }
   m->fake = QV_NEW(&m->arena, g->n_tensors, qv_fakeq);
   m->w = QV_NEW(&m->arena, most, float);
+  m->count = QV_NEW(&m->arena, CODES, uint64_t);
   dout = calloc(qv_felems(&g->tensor[g->out]), sizeof *dout);
-  if (m->fake == NULL || m->w == NULL || dout == NULL) {
+  if (m->fake == NULL || m->w == NULL || m->count == NULL || dout == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "sensitivities");
     goto done;
   }
@@ -293,12 +296,12 @@ static double fisher(qv_measure *m, const qv_quantized *q, const qv_group *x, fl
 }
 
 /* Entropy in bits of the codes of node k's weights, times their number. */
-static double code_bits(const qv_quantized *q, uint32_t k) {
-  uint64_t count[256] = {0};
+static double code_bits(const qv_quantized *q, uint32_t k, uint64_t *count) {
+  memset(count, 0, CODES * sizeof *count);
   size_t n = qv_felems(&q->g->tensor[q->g->node[k].in[1]]);
-  for (size_t e = 0; e < n; e++) count[q->w[k].w[e] + 128]++;
+  for (size_t e = 0; e < n; e++) count[q->w[k].w[e] + CODES / 2]++;
   double h = (double)n * log2((double)n);
-  for (int c = 0; c < 256; c++)
+  for (int c = 0; c < CODES; c++)
     if (count[c] > 0) h -= (double)count[c] * log2((double)count[c]);
   return h;
 }
@@ -330,7 +333,7 @@ qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, ui
   if (wants(m, QV_METRIC_FISHER)) of[QV_METRIC_FISHER] = fisher(m, q, x, dout);
   for (uint32_t j = 0; j < x->n; j++) {
     if (m->trace != NULL) of[QV_METRIC_HESSIAN] += m->trace[x->node[j]] * squared_change(q, x->node[j], NULL);
-    if (wants(m, QV_METRIC_EAGL)) of[QV_METRIC_EAGL] += code_bits(q, x->node[j]) * (top - b.w) / top;
+    if (wants(m, QV_METRIC_EAGL)) of[QV_METRIC_EAGL] += code_bits(q, x->node[j], m->count) * (top - b.w) / top;
   }
   if (m->theta != NULL && x->n > 0) of[QV_METRIC_ORM] = m->theta[group] * (top - b.w) / 8;
   for (uint32_t i = 0; i < m->o->n_metric; i++) loss[i] = of[m->o->metric[i]];

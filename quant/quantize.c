@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/rounding.h"
+
 /* ---- where ----------------------------------------------------------------------------------------------------------------------- */
 
 static const qv_fnode *only_reader(const qv_fgraph *g, uint32_t t) {
@@ -276,7 +278,7 @@ static qv_status check(const qv_fgraph *g, const int *a_bits, const int *w_bits,
       return QV_FAIL(err, QV_E_ARG, "tensor \"%s\": %d bits; activations have 2 to 16", g->tensor[t].name, a_bits[t]);
   for (uint32_t k = 0; k < g->n_nodes; k++) {
     if (!qv_quant_linear(&g->node[k])) continue;
-    if (w_bits[k] < 2 || w_bits[k] > 8) return QV_FAIL(err, QV_E_ARG, "node \"%s\": %d bits; weights have 2 to 8", g->node[k].name, w_bits[k]);
+    if (w_bits[k] < 2 || w_bits[k] > 16) return QV_FAIL(err, QV_E_ARG, "node \"%s\": %d bits; weights have 2 to 16", g->node[k].name, w_bits[k]);
     if (qv_quant_root(g, g->node[k].in[0]) == QV_NONE)
       return QV_FAIL(err, QV_E_UNSUP, "node \"%s\" reads a tensor that is not quantized", g->node[k].name);
   }
@@ -303,6 +305,7 @@ qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, 
   }
   for (uint32_t k = 0; k < g->n_nodes; k++)
     if (qv_quant_linear(&g->node[k]) && (st = quantize_weights(out, k, w_bits[k], err)) != QV_OK) return st;
+  if (opts->round_to_output && (st = qv_round_to_output(out, c, err)) != QV_OK) return st;
   return opts->correct_bias ? correct_biases(out, c, err) : QV_OK;
 }
 

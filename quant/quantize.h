@@ -17,7 +17,7 @@ typedef struct {
   bool per_tensor;       /* weights: one scale a tensor instead of one an output channel       */
   bool pow2;             /* all scales rounded up to powers of two                             */
   bool correct_bias;     /* make each channel's mean over the calibration set what it was      */
-  bool round_to_output;  /* choose roundings of weights that keep a layer's output, by error feedback on the calibration set */
+  bool round_to_output;  /* choose roundings of weights that keep each layer's output (quant/rounding.h) */
 } qv_quant_opts;
 
 #define QV_HIST 2048
