@@ -26,7 +26,9 @@ struct qv_robust {
   uint32_t n_dual;
   qv_batch batch; /* plan NULL: cannot be executed */
   bool can_run;
-  bool may_trap; /* some accumulator may reach undefined behaviour: only enumeration can say it does not */
+  bool may_trap;  /* some accumulator may reach undefined behaviour: only enumeration can say it does not */
+  bool unordered; /* some accumulator's result may depend on an order that is not known: inputs have no single output */
+  bool opaque;
 };
 
 /* One query under way. */
@@ -42,6 +44,7 @@ typedef struct {
   bool bounded;         /* every target has its goal */
   uint32_t row;         /* tensor in front of the tail that goals are about, or QV_NONE */
   int64_t gap;          /* of that tail, 0 = none */
+  bool unordered;       /* of the box's inputs not all have one output */
   size_t kept;          /* bytes of multipliers in trees of the result */
   qv_status inner;      /* failure inside a probe */
   qv_err *err;
@@ -62,14 +65,25 @@ const char *qv_robust_engine_name(qv_robust_engine e) {
 
 /* ---- prepared nets ------------------------------------------------------------------------------------------------------ */
 
+static bool by_trap(const qv_acc *a) { return a->mode == QV_ACC_TRAP; }
+static bool by_order(const qv_acc *a) { return a->order == QV_ORDER_ANY && a->mode != QV_ACC_EXACT && a->mode != QV_ACC_WRAP; }
+
+/* Is some accumulator of the kind asked about not proved to give the exact sum? */
+static bool harmful(const qv_net *net, const qv_range_result *range, bool (*kind)(const qv_acc *)) {
+  for (uint32_t i = 0; i < range->n_acc; i++) {
+    const qv_acc *a = qv_node_acc(&net->node[range->acc[i].node]);
+    for (uint32_t c = 0; kind(a) && c < range->acc[i].n; c++)
+      if (!qv_acc_harmless(a, a->bits, &range->acc[i], c)) return true;
+  }
+  return false;
+}
+
 static qv_status find_traps(qv_robust *r, qv_err *err) {
   qv_range_result range = {0};
   qv_status st = qv_range_run(&range, r->net, NULL, err);
-  for (uint32_t i = 0; st == QV_OK && i < range.n_acc; i++) {
-    const qv_acc *a = qv_node_acc(&r->net->node[range.acc[i].node]);
-    for (uint32_t c = 0; a->mode == QV_ACC_TRAP && c < range.acc[i].n; c++)
-      if (!qv_acc_harmless(a, a->bits, &range.acc[i], c)) r->may_trap = true;
-  }
+  r->may_trap = st == QV_OK && harmful(r->net, &range, by_trap);
+  r->unordered = st == QV_OK && harmful(r->net, &range, by_order);
+  for (uint32_t i = 0; i < r->net->n_nodes; i++) r->opaque |= r->net->node[i].kind == QV_OPAQUE;
   qv_range_clear(&range);
   return st;
 }
@@ -128,6 +142,34 @@ static void load_point(query *k, size_t p) {
 
 /* ---- replay ------------------------------------------------------------------------------------------------------------- */
 
+/* Ranges of the box lo..hi (graph order). *out is the caller's, also after an error. */
+static qv_status ranges_of(qv_range_result *out, query *k, const int64_t *lo, const int64_t *hi) {
+  const qv_net *net = k->r->net;
+  qv_arena a = {0};
+  qv_ranges *in = QV_NEW(&a, net->n_in, qv_ranges);
+  const qv_ranges **p = QV_NEW(&a, net->n_in, const qv_ranges *);
+  bool ok = in != NULL && p != NULL;
+  for (uint32_t i = 0; ok && i < net->n_in; i++) {
+    size_t n = qv_elems(&net->tensor[net->in[i].tensor]), first = k->r->graph->in_first[i];
+    in[i] = (qv_ranges){.n = (uint32_t)n, .inner = 1, .itv = QV_NEW(&a, n, qv_itv)};
+    p[i] = &in[i];
+    if (!(ok = in[i].itv != NULL)) break;
+    for (size_t e = 0; e < n; e++) in[i].itv[e] = (qv_itv){lo[first + e], hi[first + e]};
+  }
+  qv_status st = ok ? qv_range_run(out, net, &(qv_domain){.in = p}, k->err) : QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  qv_arena_clear(&a);
+  return st;
+}
+
+/* Is the output at x the same in every order of summation? */
+static bool has_value(query *k, const int64_t *x, qv_status *st) {
+  qv_range_result range = {0};
+  *st = ranges_of(&range, k, x, x);
+  bool same = *st == QV_OK && !harmful(k->r->net, &range, by_order);
+  qv_range_clear(&range);
+  return same;
+}
+
 /* Run x (graph order) through the reference kernels; if it violates the query it becomes the verdict. */
 static qv_status replay(query *k, const int64_t *x, qv_robust_engine by, bool *found) {
   const qv_net *net = k->r->net;
@@ -144,6 +186,7 @@ static qv_status replay(query *k, const int64_t *x, qv_robust_engine by, bool *f
       v.v[net->in[i].tensor][e] = x[at];
     }
   }
+  if (k->r->unordered && !has_value(k, x, &st)) goto done;
   st = qv_ref_run(net, &v, &quiet);
   if (st == QV_E_UNSUP || st == QV_E_RANGE) { /* opaque, or a trap: nothing that could be shown */
     st = QV_OK;
@@ -199,21 +242,6 @@ static bool probe(void *ctx, const int64_t *x, uint32_t n) {
 static bool late(const query *k) { return k->deadline > 0 && qv_clock() > k->deadline; }
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------------- */
-
-static qv_status run_intervals(query *k) {
-  const qv_net *net = k->r->net;
-  qv_ranges *in = QV_NEW(&k->res->arena, net->n_in, qv_ranges);
-  const qv_ranges **p = QV_NEW(&k->res->arena, net->n_in, const qv_ranges *);
-  if (in == NULL || p == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
-  for (uint32_t i = 0; i < net->n_in; i++) {
-    size_t n = qv_elems(&net->tensor[net->in[i].tensor]);
-    in[i] = (qv_ranges){.n = (uint32_t)n, .inner = 1, .itv = QV_NEW(&k->res->arena, n, qv_itv)};
-    if (in[i].itv == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
-    memcpy(in[i].itv, k->q->box[i], n * sizeof(qv_itv));
-    p[i] = &in[i];
-  }
-  return qv_range_run(&k->range, net, &(qv_domain){.in = p}, k->err);
-}
 
 /* Bounds in force at the root: the box, ranges of free units, and intervals along the rows (docs/certificate.md section 7.2). */
 static qv_status root_bounds(query *k) {
@@ -641,11 +669,12 @@ static qv_status engines(query *k) {
   if (found) return QV_OK;
   if (k->q->n_points > 0) {
     bool complete = false;
-    if (k->r->can_run) QV_TRY(run_points(k, &complete));
+    if (k->r->can_run && !k->r->unordered) QV_TRY(run_points(k, &complete));
     if (complete) by_enumeration(k);
     return QV_OK;
   }
-  QV_TRY(run_intervals(k));
+  QV_TRY(ranges_of(&k->range, k, k->lo, k->hi));
+  k->unordered = k->r->unordered && harmful(k->r->net, &k->range, by_order);
   find_row(k);
   res->logits = k->row != QV_NONE;
   for (uint32_t i = 0; i < res->n_target; i++)
@@ -658,7 +687,7 @@ static qv_status engines(query *k) {
   if (attack) QV_TRY(run_attack(k, 3));
   if (res->verdict != QV_UNKNOWN) return QV_OK;
   uint64_t points = qv_box_points(k->lo, k->hi, k->r->graph->n_in);
-  if (!k->o.no_enumeration && k->r->can_run && points <= k->o.enumerate_max) {
+  if (!k->o.no_enumeration && k->r->can_run && !k->unordered && points <= k->o.enumerate_max) {
     bool complete;
     QV_TRY(run_enumeration(k, points, &complete));
     if (complete) by_enumeration(k);
@@ -688,13 +717,15 @@ static void conclude(query *k) {
     if (t->margin < res->margin) res->margin = t->margin;
   }
   /* only a complete enumeration has excluded a trap, even where no target is open */
-  if (k->r->may_trap && res->engine != QV_BY_ENUMERATION) res->verdict = QV_UNKNOWN;
+  if ((k->r->may_trap && res->engine != QV_BY_ENUMERATION) || k->r->opaque) res->verdict = QV_UNKNOWN;
   if (res->verdict == QV_VERIFIED) return;
   res->engine = QV_BY_NOTHING;
   bool tail = false;
   for (uint32_t i = 0; k->bounded && i < res->n_target; i++)
     tail |= res->target[i].engine == QV_BY_NOTHING && only_free(k, &res->target[i].goal);
-  res->reason = k->r->may_trap ? "an accumulator may reach undefined behaviour"
+  res->reason = k->r->opaque     ? "an operator of the net is opaque"
+                : k->unordered ? "an accumulator's result may depend on the order of summation"
+                : k->r->may_trap ? "an accumulator may reach undefined behaviour"
                 : tail         ? "the output is known by its range only: a tail, a maximum, a product or an accumulator that may overflow"
                 : late(k)      ? "time limit"
                                : "bounds too loose within the node limit";

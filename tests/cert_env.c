@@ -83,7 +83,7 @@ ce_answer ce_check(const qv_buf *qir, const qv_buf *property, const qv_buf *cert
   put_file(file[2], cert);
   char dash[] = "-", *argv[] = {checker, file[0], property->n > 0 ? file[1] : dash, file[2], NULL};
   run(argv, a.text, sizeof a.text, &status);
-  bool yes = strcmp(a.text, "c verdict verified\ns CHECKED\n") == 0, open = strcmp(a.text, "c verdict unknown\ns CHECKED\n") == 0;
+  bool yes = strcmp(a.text, "c verdict verified\ns CHECKED\n") == 0, open = strcmp(a.text, "c verdict unknown\ns CHECKED\n") == 0 || strcmp(a.text, "c verdict falsified\ns CHECKED\n") == 0;
   if (!WIFEXITED(status)) return a;
   if (WEXITSTATUS(status) == 0 && (yes || open)) a.result = CE_CHECKED, a.verified = yes;
   if (WEXITSTATUS(status) == 1 && strstr(a.text, "s REJECTED\n") != NULL && strstr(a.text, "s CHECKED") == NULL) a.result = CE_REJECTED;

@@ -1,16 +1,20 @@
 /* Robustness of the fixed-point MNIST nets against published verdicts: counts and times per net and radius.
  *   robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]]
  *   robust DATA tflite/FILE.tflite:PROFILE:EPS[:COUNT] [SECONDS [MAX_NODES]]
+ * With CHECKER=PATH every verdict's certificate is written and checked; checking time is reported beside.
  * Environment: V=1 one line for each query that took long or stayed open; THREADS=N; EVERY=N only every N-th query. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
-#include "analysis/robust.h"
+#include "analysis/robust_evidence.h"
 #include "frontend/array.h"
 #include "frontend/load.h"
+#include "ir/property.h"
+#include "ir/qir.h"
 
 typedef struct {
   char net[8], verdict[24];
@@ -20,7 +24,8 @@ typedef struct {
 
 typedef struct {
   int n, robust, broken, open, conflict, contradicted, by[8];
-  double sum, worst;
+  double sum, worst, check, check_worst; /* s */
+  size_t bytes;                          /* of the largest certificate */
 } tally;
 
 static void die(const char *what) {
@@ -85,7 +90,68 @@ static void print(const char *name, const tally *t) {
          t->sum, t->worst);
   for (int e = 1; e < 8; e++)
     if (t->by[e] > 0) printf(" %s %d", qv_robust_engine_name((qv_robust_engine)e), t->by[e]);
+  if (getenv("CHECKER") != NULL) printf(" | checked in %.2f s, max %.2f s, %zu bytes", t->check, t->check_worst, t->bytes);
   printf(" | published robust but falsified %d, CONFLICTS %d\n", t->contradicted, t->conflict);
+}
+
+/* ---- certificates ------------------------------------------------------------------------------------------------------- */
+
+static const char *folder = "/dev/shm"; /* certificates live in main memory */
+static double last_check;
+static size_t last_bytes;
+
+static void put_file(const char *name, const qv_buf *b) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/bench-%d.%s", folder, (int)getpid(), name);
+  FILE *f = fopen(path, "wb");
+  if (f == NULL || fwrite(b->p, 1, b->n, f) != b->n || fclose(f) != 0) die(path);
+}
+
+/* Write the certificate of a decided query on one input of `n` elements and have it checked. */
+static void certify(const qv_robust *r, const qv_robust_query *q, const qv_robust_result *res, size_t n) {
+  const char *checker = getenv("CHECKER");
+  last_check = 0;
+  last_bytes = 0;
+  if (checker == NULL || res->verdict == QV_UNKNOWN) return;
+  const qv_net *net = qv_robust_graph(r)->net;
+  static const qv_net *written;
+  static char net_sha[QV_SHA256_HEX];
+  char prop_sha[QV_SHA256_HEX], command[1024];
+  qv_err err = {0};
+  qv_buf prop = {0}, cert = {0};
+  qv_property p;
+  if (written != net) {
+    qv_buf qir = {0};
+    if (qv_qir_write(&qir, net, &err) != QV_OK) die(err.msg);
+    qv_sha256_hex(net_sha, qir.p, qir.n);
+    put_file("qir", &qir);
+    qv_buf_free(&qir);
+    written = net;
+  }
+  if (qv_property_whole(&p, net, 0, &err) != QV_OK) die(err.msg);
+  p.claim = QV_CLAIM_ROBUST;
+  p.cond = *q->cond;
+  p.in[0].n = n;
+  if ((p.in[0].itv = QV_NEW(&p.arena, n, qv_itv)) == NULL) die("no memory");
+  memcpy(p.in[0].itv, q->box[0], n * sizeof(qv_itv));
+  if (qv_property_write(&prop, &p, &err) != QV_OK) die(err.msg);
+  qv_sha256_hex(prop_sha, prop.p, prop.n);
+  if (qv_robust_certificate(&cert, r, q, res, net_sha, prop_sha, &err) != QV_OK) die(err.msg);
+  put_file("qvp", &prop);
+  put_file("qvc", &cert);
+  last_bytes = cert.n;
+  snprintf(command, sizeof command, "%s %s/bench-%d.qir %s/bench-%d.qvp %s/bench-%d.qvc >%s/bench-%d.out", checker, folder, (int)getpid(), folder,
+           (int)getpid(), folder, (int)getpid(), folder, (int)getpid());
+  double start = qv_clock();
+  int status = system(command);
+  last_check = qv_clock() - start;
+  if (status != 0) {
+    fprintf(stderr, "REJECTED: %s\n", command);
+    exit(1);
+  }
+  qv_property_clear(&p);
+  qv_buf_free(&prop);
+  qv_buf_free(&cert);
 }
 
 static void count(tally *t, const qv_robust_result *res, const char *published) {
@@ -100,6 +166,9 @@ static void count(tally *t, const qv_robust_result *res, const char *published) 
   t->by[res->engine]++;
   t->sum += res->seconds;
   if (res->seconds > t->worst) t->worst = res->seconds;
+  t->check += last_check;
+  if (last_check > t->check_worst) t->check_worst = last_check;
+  if (last_bytes > t->bytes) t->bytes = last_bytes;
 }
 
 static void show(const char *name, size_t id, const qv_robust_result *res, const char *published) {
@@ -143,6 +212,7 @@ static int real_net(const char *data, const char *set, const qv_robust_opts *opt
     if (!right) continue;
     for (int e = 0; e < 784; e++) box[e] = (qv_itv){qv_max64(-128, point[e] - eps), qv_min64(127, point[e] + eps)};
     if (qv_robust_run(&res, rob, &q, opts, &err) != QV_OK) die(err.msg);
+    certify(rob, &q, &res, 784);
     count(&all, &res, "");
     show(set, id, &res, "");
     qv_robust_clear(&res);
@@ -160,7 +230,7 @@ int main(int argc, char **argv) {
   const char *data = argv[1];
   qv_robust_opts opts = {.seconds = argc > 3 ? atof(argv[3]) : 5, .max_nodes = argc > 4 ? (uint32_t)atol(argv[4]) : 1000000};
   opts.threads = getenv("THREADS") != NULL ? (uint32_t)atoi(getenv("THREADS")) : 1;
-  opts.evidence = getenv("EVIDENCE") != NULL;
+  opts.evidence = getenv("EVIDENCE") != NULL || getenv("CHECKER") != NULL;
   size_t every = getenv("EVERY") != NULL ? (size_t)atol(getenv("EVERY")) : 1;
   if (strstr(argv[2], ".tflite") != NULL) return real_net(data, argv[2], &opts);
   row *rows;
@@ -205,6 +275,7 @@ int main(int argc, char **argv) {
     qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
     qv_robust_result res;
     if (qv_robust_run(&res, rob, &q, &opts, &err) != QV_OK) die(err.msg);
+    certify(rob, &q, &res, 784);
     count(&all, &res, r->verdict);
     count(&part, &res, r->verdict);
     show(name, r->id, &res, r->verdict);
