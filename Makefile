@@ -34,7 +34,7 @@ say := @$(if $(V),:,echo " ")
 CFLAGS ?=
 LDFLAGS ?=
 ALL_CFLAGS = $(BASE) $(WARN) $(OPT) $(CFLAGS)
-LIBS := -lcjson -lnettle -lzip -lz -lprotobuf-c -lgmp -lm -pthread
+LIBS := -lcjson -lnettle -lzip -lz -lprotobuf-c -lglpk -lgmp -lm -pthread
 
 # ---- what is built: whatever lies in the folders ------------------------------------------------------------------------
 LIB_DIRS := ir/base ir kernels kernels/profile frontend quant analysis smt ilp cert

@@ -13,6 +13,7 @@ QV_NODISCARD qv_status qv_cert_end(qv_buf *out, qv_err *err);
 typedef struct {
   uint64_t max_nodes; /* of each tree */
   double deadline;
+  bool glpk;          /* may be asked */
 } qv_budget;
 
 void qv_budget_set(qv_tree *t, const qv_budget *b, qv_tree_mode mode);

@@ -6,11 +6,13 @@
 #include "ilp/build.h"
 #include "ilp/cert.h"
 #include "ilp/dp.h"
+#include "ilp/glpk.h"
 #include "ilp/tree.h"
 
 #define NOMEM(err) QV_FAIL((err), QV_E_NOMEM, "out of memory")
 #define MAX_STATES ((uint64_t)1 << 24)
 #define MAX_OPTIMA 1000u
+#define HESITATION 3000u /* nodes after which GLPK is asked */
 
 void qv_alloc_result_clear(qv_alloc_result *r) {
   free(r->choice);
@@ -92,13 +94,32 @@ qv_status qv_stage_feasible(bool *found, qv_question *q, const qv_budget *b, uin
   return st;
 }
 
+/* Where our own search hesitates GLPK may propose; what it says counts only if it is feasible and better, in integers. */
+static qv_status ask_glpk(qv_tree *t, const qv_question *q, qv_err *err) {
+  uint32_t *pick = calloc(q->p->n_groups, sizeof *pick);
+  bool answered;
+  if (pick == NULL) return NOMEM(err);
+  qv_status st = qv_glpk_propose(pick, &answered, q, 2, err);
+  if (st == QV_OK && answered) qv_tree_offer(t, q, pick);
+  free(pick);
+  return st == QV_E_NOMEM ? st : QV_OK;
+}
+
 qv_status qv_stage_search(mpz_t key, qv_question *q, const qv_budget *b, uint32_t *choice, uint64_t *nodes, double *root, qv_err *err) {
   qv_tree t;
+  qv_err first = {0};
   qv_tree_init(&t);
   qv_budget_set(&t, b, QV_TREE_SEARCH);
   t.finite = true; /* start from the feasible assignment in choice */
+  t.choice = choice;
   qv_question_key(t.target, q, choice);
-  qv_status st = qv_tree_run(&t, q, choice, err);
+  if (b->glpk && t.max_nodes > HESITATION) t.max_nodes = HESITATION;
+  qv_status st = qv_tree_run(&t, q, choice, &first);
+  if (st == QV_E_LIMIT && t.max_nodes < b->max_nodes) {
+    t.max_nodes = b->max_nodes;
+    st = ask_glpk(&t, q, err);
+    if (st == QV_OK) st = qv_tree_run(&t, q, choice, err);
+  } else if (st != QV_OK && err != NULL && err->code == QV_OK) *err = first;
   mpz_set(key, t.target);
   *nodes += t.nodes;
   if (root != NULL) *root = t.root_bound;
@@ -281,7 +302,8 @@ done:
 
 qv_status qv_alloc_solve(qv_alloc_result *r, const qv_alloc *p, const qv_alloc_opts *opts, qv_err *err) {
   const qv_budget b = {.max_nodes = opts->max_nodes > 0 ? opts->max_nodes : 200000,
-                       .deadline = opts->seconds > 0 ? qv_ilp_clock() + opts->seconds : 0};
+                       .deadline = opts->seconds > 0 ? qv_ilp_clock() + opts->seconds : 0,
+                       .glpk = !opts->no_glpk};
   qv_err local = {0};
   uint32_t *rows = calloc((size_t)p->n_rows + 1, sizeof *rows);
   r->choice = calloc(p->n_groups, sizeof *r->choice);
