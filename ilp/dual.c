@@ -6,7 +6,7 @@
 #define BIG 1e6 /* far above every scaled key, which is at most 1: stands for "forbidden" */
 #define NOMEM(err) QV_FAIL((err), QV_E_NOMEM, "out of memory")
 
-qv_status qv_dual_init(qv_dual *d, const qv_question *q, qv_err *err) {
+qv_status qv_adual_init(qv_adual *d, const qv_question *q, qv_err *err) {
   const qv_alloc *p = q->p;
   size_t warm = 0, pool = 0;
   d->q = q;
@@ -16,7 +16,7 @@ qv_status qv_dual_init(qv_dual *d, const qv_question *q, qv_err *err) {
   d->k = QV_NEW(&d->arena, p->n_cands, double);
   d->a = QV_NEW(&d->arena, (size_t)p->n_cands * q->n, double);
   d->b = QV_NEW(&d->arena, q->n, double);
-  d->block = QV_NEW(&d->arena, p->n_blocks, qv_dual_block);
+  d->block = QV_NEW(&d->arena, p->n_blocks, qv_adual_block);
   d->lambda = QV_NEW(&d->arena, q->n, double);
   d->theta = QV_NEW(&d->arena, p->n_cands, double);
   d->low = QV_NEW(&d->arena, p->n_groups, double);
@@ -45,18 +45,18 @@ qv_status qv_dual_init(qv_dual *d, const qv_question *q, qv_err *err) {
             d->warm_at != NULL && d->grad != NULL && d->dir != NULL && d->try_lambda != NULL && d->best_lambda != NULL && d->try_theta != NULL &&
             d->try_low != NULL && d->try_pick != NULL && d->scratch != NULL && d->warm != NULL && d->pool != NULL;
   if (ok) return QV_OK;
-  qv_dual_clear(d);
+  qv_adual_clear(d);
   return NOMEM(err);
 }
 
-void qv_dual_clear(qv_dual *d) {
+void qv_adual_clear(qv_adual *d) {
   qv_arena_clear(&d->arena);
-  *d = (qv_dual){0};
+  *d = (qv_adual){0};
 }
 
 /* ---- the sub-problem ---------------------------------------------------------------------------------------------------------- */
 
-static void load_groups(qv_dual *d, const unsigned char *alive) {
+static void load_groups(qv_adual *d, const unsigned char *alive) {
   const qv_question *q = d->q;
   const qv_alloc *p = q->p;
   uint32_t n = 0;
@@ -105,11 +105,11 @@ static void add_combo(const qv_question *q, uint32_t e, uint32_t a, uint32_t b, 
   for (uint32_t m = 0; m < q->n; m++) v[m] += sign * q->dta[(size_t)t * q->n + m];
 }
 
-static void load_open_block(qv_dual *d, uint32_t e) {
+static void load_open_block(qv_adual *d, uint32_t e) {
   const qv_question *q = d->q;
   const qv_alloc *p = q->p;
   const qv_alloc_block *b = &p->block[e];
-  qv_dual_block *x = &d->block[d->n_blocks++];
+  qv_adual_block *x = &d->block[d->n_blocks++];
   x->e = e;
   x->i = d->where[b->g];
   x->j = d->where[b->h];
@@ -131,7 +131,7 @@ static void load_open_block(qv_dual *d, uint32_t e) {
   for (uint32_t t = 0; t < nj; t++) x->v[t] = warm[p->group[b->g].n + d->cid[d->first[x->j] + t] - fh];
 }
 
-static void load_blocks(qv_dual *d, const unsigned char *alive) {
+static void load_blocks(qv_adual *d, const unsigned char *alive) {
   const qv_question *q = d->q;
   const qv_alloc *p = q->p;
   d->n_blocks = 0;
@@ -152,7 +152,7 @@ static void load_blocks(qv_dual *d, const unsigned char *alive) {
   }
 }
 
-void qv_dual_load(qv_dual *d, const unsigned char *alive) {
+void qv_adual_load(qv_adual *d, const unsigned char *alive) {
   load_groups(d, alive);
   if (d->q->p->n_blocks > 0) load_blocks(d, alive);
   for (uint32_t c = 0; c < d->first[d->n_groups]; c++) d->share[c] = 0;
@@ -167,7 +167,7 @@ static double weighted(const double *a, const double *lambda, uint32_t n) {
 }
 
 /* Bound at lambda; theta, low and pick go to the given arrays, the subgradient to d->grad. */
-static double evaluate(qv_dual *d, const double *lambda, double *theta, double *low, uint32_t *pick) {
+static double evaluate(qv_adual *d, const double *lambda, double *theta, double *low, uint32_t *pick) {
   uint32_t rows = d->q->n;
   double bound = d->base;
   d->evals++;
@@ -177,7 +177,7 @@ static double evaluate(qv_dual *d, const double *lambda, double *theta, double *
   }
   for (uint32_t c = 0; c < d->first[d->n_groups]; c++) theta[c] = d->k[c] + weighted(d->a + (size_t)c * rows, lambda, rows);
   for (uint32_t e = 0; e < d->n_blocks; e++) {
-    qv_dual_block *x = &d->block[e];
+    qv_adual_block *x = &d->block[e];
     uint32_t fi = d->first[x->i], fj = d->first[x->j], ni = d->first[x->i + 1] - fi, nj = d->first[x->j + 1] - fj;
     double best = INFINITY;
     for (uint32_t s = 0; s < ni; s++) theta[fi + s] += x->u[s];
@@ -207,17 +207,17 @@ static double evaluate(qv_dual *d, const double *lambda, double *theta, double *
 }
 
 /* One round of max-product linear programming: each block takes the halves of its two sides' least sums. Never lowers the bound. */
-static void sweep_blocks(qv_dual *d, const double *lambda) {
+static void sweep_blocks(qv_adual *d, const double *lambda) {
   uint32_t rows = d->q->n;
   double *theta = d->scratch;
   for (uint32_t c = 0; c < d->first[d->n_groups]; c++) theta[c] = d->k[c] + weighted(d->a + (size_t)c * rows, lambda, rows);
   for (uint32_t e = 0; e < d->n_blocks; e++) {
-    const qv_dual_block *x = &d->block[e];
+    const qv_adual_block *x = &d->block[e];
     for (uint32_t c = d->first[x->i]; c < d->first[x->i + 1]; c++) theta[c] += x->u[c - d->first[x->i]];
     for (uint32_t c = d->first[x->j]; c < d->first[x->j + 1]; c++) theta[c] += x->v[c - d->first[x->j]];
   }
   for (uint32_t e = 0; e < d->n_blocks; e++) {
-    qv_dual_block *x = &d->block[e];
+    qv_adual_block *x = &d->block[e];
     double *ti = theta + d->first[x->i], *tj = theta + d->first[x->j];
     uint32_t ni = d->first[x->i + 1] - d->first[x->i], nj = d->first[x->j + 1] - d->first[x->j];
     for (uint32_t s = 0; s < ni; s++) ti[s] -= x->u[s], x->u[s] = INFINITY;
@@ -237,7 +237,7 @@ static void sweep_blocks(qv_dual *d, const double *lambda) {
 /* ---- climbing ------------------------------------------------------------------------------------------------------------------ */
 
 /* Evaluate at lambda after improving the pairs' parts; keep the best; remember who was picked. Returns the bound. */
-static double visit(qv_dual *d, const double *lambda, double weight) {
+static double visit(qv_adual *d, const double *lambda, double weight) {
   uint32_t n = d->first[d->n_groups], rows = d->q->n;
   double *theta = d->try_theta, *low = d->try_low;
   uint32_t *pick = d->try_pick;
@@ -257,7 +257,7 @@ static double visit(qv_dual *d, const double *lambda, double weight) {
 
 /* Exact maximum along row m, the others fixed at d->try_lambda: where the lines of the last points left and right of it meet. The
  * bound is concave and piecewise linear, so this ends. */
-static void climb_row(qv_dual *d, uint32_t m, double target) {
+static void climb_row(qv_adual *d, uint32_t m, double target) {
   double *l = d->try_lambda;
   double lo = 0, f_lo, g_lo, hi, f_hi = 0, g_hi = 0, first = l[m];
   l[m] = 0;
@@ -288,7 +288,7 @@ static void climb_row(qv_dual *d, uint32_t m, double target) {
 static double norm2(const double *v, uint32_t n) { return weighted(v, v, n); }
 
 /* Onto { l >= 0 }, or onto the simplex of sum 1 where only feasibility is asked. */
-static void project(const qv_dual *d, double *l) {
+static void project(const qv_adual *d, double *l) {
   uint32_t n = d->q->n;
   double sum = 0;
   for (uint32_t m = 0; m < n; m++) {
@@ -300,7 +300,7 @@ static void project(const qv_dual *d, double *l) {
 }
 
 /* Subgradient steps of Polyak's length toward the target, with a little memory of the direction. */
-static void climb_steps(qv_dual *d, double target, uint32_t effort) {
+static void climb_steps(qv_adual *d, double target, uint32_t effort) {
   uint32_t n = d->q->n, idle = 0;
   double *l = d->try_lambda, rho = 1, best = -INFINITY;
   memset(d->dir, 0, n * sizeof *d->dir);
@@ -332,10 +332,10 @@ static void climb_steps(qv_dual *d, double target, uint32_t effort) {
     for (uint32_t i = 0; i < 8 && d->bound < target; i++) (void)visit(d, d->best_lambda, 0.1);
 }
 
-static void keep_warm(qv_dual *d) {
+static void keep_warm(qv_adual *d) {
   const qv_alloc *p = d->q->p;
   for (uint32_t e = 0; e < d->n_blocks; e++) {
-    const qv_dual_block *x = &d->block[e];
+    const qv_adual_block *x = &d->block[e];
     const qv_alloc_block *b = &p->block[x->e];
     double *warm = d->warm + d->warm_at[x->e];
     for (uint32_t c = d->first[x->i]; c < d->first[x->i + 1]; c++) warm[d->cid[c] - p->group[b->g].first] = x->u[c - d->first[x->i]];
@@ -344,7 +344,7 @@ static void keep_warm(qv_dual *d) {
   }
 }
 
-void qv_dual_climb(qv_dual *d, const double *start, double target, uint32_t effort) {
+void qv_adual_climb(qv_adual *d, const double *start, double target, uint32_t effort) {
   uint32_t n = d->q->n;
   memcpy(d->try_lambda, start, n * sizeof *start);
   project(d, d->try_lambda);

@@ -12,7 +12,7 @@ typedef struct {
   double *a;        /* [n_i * n_j * rows] */
   double *u, *v;    /* [n_i], [n_j] */
   uint32_t pick;    /* combination that attains the minimum */
-} qv_dual_block;
+} qv_adual_block;
 
 /* The groups that have more than one candidate left; everything else is folded into base and b. */
 typedef struct {
@@ -24,8 +24,8 @@ typedef struct {
   double *k, *a;   /* key and costs, scaled, with what fixed partners of pairs add */
   double base, *b; /* key of the fixed groups; limits left */
   uint32_t n_blocks;
-  qv_dual_block *block;
-  /* result of qv_dual_climb */
+  qv_adual_block *block;
+  /* result of qv_adual_climb */
   double bound;
   double *lambda;  /* [rows] */
   double *theta;   /* reduced cost of each candidate at lambda */
@@ -42,17 +42,17 @@ typedef struct {
   double *pool;    /* numbers of the blocks */
   size_t pool_n;
   qv_arena arena;
-} qv_dual;
+} qv_adual;
 
-QV_NODISCARD qv_status qv_dual_init(qv_dual *d, const qv_question *q, qv_err *err); /* *d must be {0} */
-void qv_dual_clear(qv_dual *d);
+QV_NODISCARD qv_status qv_adual_init(qv_adual *d, const qv_question *q, qv_err *err); /* *d must be {0} */
+void qv_adual_clear(qv_adual *d);
 
 /* Take the sub-problem that is left where alive[candidate] != 0. Every group has a candidate left, and no candidate whose pairs
  * with a fixed partner are forbidden. */
-void qv_dual_load(qv_dual *d, const unsigned char *alive);
+void qv_adual_load(qv_adual *d, const unsigned char *alive);
 
 /* Climb from `start` (rows numbers >= 0) until the bound reaches `target` or about `effort` evaluations are spent.
  * Feasibility only (q->zero): the multipliers sum to 1, and a bound above 0 shows that nothing is feasible. */
-void qv_dual_climb(qv_dual *d, const double *start, double target, uint32_t effort);
+void qv_adual_climb(qv_adual *d, const double *start, double target, uint32_t effort);
 
 #endif

@@ -6,19 +6,19 @@
 #define EPS 1e-12
 #define BIG 1e6 /* a forbidden pair */
 
-qv_status qv_repair_init(qv_repair *r, const qv_question *q, qv_err *err) {
+qv_status qv_arepair_init(qv_arepair *r, const qv_question *q, qv_err *err) {
   r->q = q;
   r->over = QV_NEW(&r->arena, q->n, double);
   r->delta = QV_NEW(&r->arena, q->n, double);
   r->flag = QV_NEW(&r->arena, q->p->n_cands, unsigned char);
   if (r->over != NULL && r->delta != NULL && r->flag != NULL) return QV_OK;
-  qv_repair_clear(r);
+  qv_arepair_clear(r);
   return QV_FAIL(err, QV_E_NOMEM, "out of memory");
 }
 
-void qv_repair_clear(qv_repair *r) {
+void qv_arepair_clear(qv_arepair *r) {
   qv_arena_clear(&r->arena);
-  *r = (qv_repair){0};
+  *r = (qv_arepair){0};
 }
 
 /* Add sign times a pair's key and costs. */
@@ -32,7 +32,7 @@ static double add_pair(const qv_question *q, uint32_t e, uint32_t a, uint32_t b,
 }
 
 /* Change of the key when group g moves to candidate `to`; the change of the rows goes to r->delta. */
-static double move_delta(qv_repair *r, const uint32_t *choice, uint32_t g, uint32_t to) {
+static double move_delta(qv_arepair *r, const uint32_t *choice, uint32_t g, uint32_t to) {
   const qv_question *q = r->q;
   const qv_alloc *p = q->p;
   size_t x = p->group[g].first + to, y = p->group[g].first + choice[g];
@@ -48,7 +48,7 @@ static double move_delta(qv_repair *r, const uint32_t *choice, uint32_t g, uint3
   return dk;
 }
 
-static void measure(qv_repair *r, const uint32_t *choice) {
+static void measure(qv_arepair *r, const uint32_t *choice) {
   const qv_question *q = r->q;
   const qv_alloc *p = q->p;
   for (uint32_t m = 0; m < q->n; m++) r->over[m] = -q->db[m];
@@ -58,7 +58,7 @@ static void measure(qv_repair *r, const uint32_t *choice) {
 }
 
 /* Score of a move, the least is best; INFINITY = not allowed. Repairing: key paid per violation removed. Improving: key. */
-static double score(const qv_repair *r, double dk, bool repairing) {
+static double score(const qv_arepair *r, double dk, bool repairing) {
   double less = 0;
   for (uint32_t m = 0; m < r->q->n; m++) {
     double after = r->over[m] + r->delta[m];
@@ -70,14 +70,14 @@ static double score(const qv_repair *r, double dk, bool repairing) {
   return dk < 0 ? dk * less : (dk + 1e-9) / less;
 }
 
-static bool broken(const qv_repair *r) {
+static bool broken(const qv_arepair *r) {
   for (uint32_t m = 0; m < r->q->n; m++)
     if (r->over[m] > EPS) return true;
   return false;
 }
 
 /* One best move; false if there is none. */
-static bool step(qv_repair *r, const qv_dual *d, uint32_t *choice, bool repairing) {
+static bool step(qv_arepair *r, const qv_adual *d, uint32_t *choice, bool repairing) {
   const qv_alloc *p = r->q->p;
   double best = INFINITY;
   uint32_t best_g = 0, best_c = 0;
@@ -96,7 +96,7 @@ static bool step(qv_repair *r, const qv_dual *d, uint32_t *choice, bool repairin
   return true;
 }
 
-void qv_repair_run(qv_repair *r, const qv_dual *d, const unsigned char *alive, uint32_t *choice) {
+void qv_arepair_run(qv_arepair *r, const qv_adual *d, const unsigned char *alive, uint32_t *choice) {
   const qv_alloc *p = r->q->p;
   for (uint32_t g = 0; g < p->n_groups; g++) {
     uint32_t c = p->group[g].first;

@@ -11,12 +11,12 @@ typedef struct {
   double *delta;       /* [rows] */
   unsigned char *flag; /* [cands], free for the caller's use between calls */
   qv_arena arena;
-} qv_repair;
+} qv_arepair;
 
-QV_NODISCARD qv_status qv_repair_init(qv_repair *r, const qv_question *q, qv_err *err); /* *r must be {0} */
-void qv_repair_clear(qv_repair *r);
+QV_NODISCARD qv_status qv_arepair_init(qv_arepair *r, const qv_question *q, qv_err *err); /* *r must be {0} */
+void qv_arepair_clear(qv_arepair *r);
 
 /* Start from d's picks (fixed groups from alive), write an assignment of alive candidates. */
-void qv_repair_run(qv_repair *r, const qv_dual *d, const unsigned char *alive, uint32_t *choice);
+void qv_arepair_run(qv_arepair *r, const qv_adual *d, const unsigned char *alive, uint32_t *choice);
 
 #endif

@@ -25,8 +25,8 @@ typedef struct {
 typedef struct {
   qv_tree *t;
   const qv_question *q;
-  qv_dual dual;
-  qv_repair repair;
+  qv_adual dual;
+  qv_arepair repair;
   level *lv[MAX_DEPTH + 1];
   uint32_t made; /* levels allocated */
   uint32_t *pick; /* [groups] scratch assignment */
@@ -285,7 +285,7 @@ static double target_scaled(const search *s) {
 
 /* Would `reduce` by the multipliers just found remove anything? */
 static bool worth_reducing(const search *s, double target) {
-  const qv_dual *d = &s->dual;
+  const qv_adual *d = &s->dual;
   for (uint32_t i = 0; i < d->n_groups; i++)
     for (uint32_t c = d->first[i]; c < d->first[i + 1]; c++)
       if (d->bound - d->low[i] + d->theta[c] >= target) return true;
@@ -299,7 +299,7 @@ static qv_status tighten(search *s, level *l, level *parent, uint32_t depth, boo
   for (int round = 0;; round++) {
     QV_TRY(propagate(s, l, closed));
     if (*closed) return QV_OK;
-    qv_dual_load(&s->dual, l->alive);
+    qv_adual_load(&s->dual, l->alive);
     if (s->dual.n_groups == 0 && (s->t->mode == QV_TREE_COUNT || !classes_open(s, l))) {
       *closed = true;
       return leaf(s, l);
@@ -311,7 +311,7 @@ static qv_status tighten(search *s, level *l, level *parent, uint32_t depth, boo
       *closed = true;
       return put_vector_line(s, "bound", &parent->vec);
     }
-    qv_dual_climb(&s->dual, l->lambda, target, root ? 400 : 60);
+    qv_adual_climb(&s->dual, l->lambda, target, root ? 400 : 60);
     if (root) s->t->root_bound = s->dual.bound;
     memcpy(l->lambda, s->dual.lambda, s->q->n * sizeof *l->lambda);
     bool may_close = s->dual.bound >= target;
@@ -332,7 +332,7 @@ done:
 
 /* The group to split, by position in the sub-problem, and the part that goes first, into s->repair.flag (by candidate). */
 static uint32_t choose_split(search *s) {
-  const qv_dual *d = &s->dual;
+  const qv_adual *d = &s->dual;
   const qv_question *q = s->q;
   unsigned char *in = s->repair.flag;
   uint32_t best = 0;
@@ -460,8 +460,8 @@ static qv_status node(search *s, uint32_t depth) {
   if (closed) return QV_OK;
   bool classes = classes_open(s, l) && !count;
   if (s->t->mode == QV_TREE_SEARCH && !classes) {
-    if (!s->t->finite && !s->q->zero) qv_dual_climb(&s->dual, l->lambda, INFINITY, depth == 0 ? 400 : 60);
-    qv_repair_run(&s->repair, &s->dual, l->alive, s->pick);
+    if (!s->t->finite && !s->q->zero) qv_adual_climb(&s->dual, l->lambda, INFINITY, depth == 0 ? 400 : 60);
+    qv_arepair_run(&s->repair, &s->dual, l->alive, s->pick);
     qv_tree_offer(s->t, s->q, s->pick);
     if (s->q->zero && s->t->found) { /* feasibility was all that was asked */
       s->t->stopped = true;
@@ -482,8 +482,8 @@ qv_status qv_tree_run(qv_tree *t, const qv_question *q, uint32_t *choice, qv_err
   *s = (search){.t = t, .q = q, .err = err};
   mpz_inits(s->s, s->thr, (mpz_ptr)NULL);
   t->choice = choice;
-  QV_TRY(qv_dual_init(&s->dual, q, err));
-  QV_TRY(qv_repair_init(&s->repair, q, err));
+  QV_TRY(qv_adual_init(&s->dual, q, err));
+  QV_TRY(qv_arepair_init(&s->repair, q, err));
   s->pick = QV_NEW(&s->arena, p->n_groups, uint32_t);
   if (s->pick == NULL) {
     st = NOMEM(err);
@@ -495,8 +495,8 @@ qv_status qv_tree_run(qv_tree *t, const qv_question *q, uint32_t *choice, qv_err
   QV_TRY(node(s, 0));
 done:
   for (uint32_t i = 0; i < s->made; i++) qv_vector_clear(&s->lv[i]->vec);
-  qv_dual_clear(&s->dual);
-  qv_repair_clear(&s->repair);
+  qv_adual_clear(&s->dual);
+  qv_arepair_clear(&s->repair);
   mpz_clears(s->s, s->thr, (mpz_ptr)NULL);
   qv_arena_clear(&s->arena);
   free(s);

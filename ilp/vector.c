@@ -120,7 +120,7 @@ static void fold_side(qv_vector *v, uint32_t e, size_t at, bool first_open, cons
   }
 }
 
-static void round_duals(qv_vector *v, const qv_dual *d, int e2, const unsigned char *alive) {
+static void round_duals(qv_vector *v, const qv_adual *d, int e2, const unsigned char *alive) {
   const qv_alloc *p = v->q->p;
   uint32_t open = 0;
   size_t at = 0;
@@ -140,7 +140,7 @@ static void round_duals(qv_vector *v, const qv_dual *d, int e2, const unsigned c
   (void)open;
 }
 
-void qv_vector_from(qv_vector *v, const qv_dual *d, const unsigned char *alive) {
+void qv_vector_from(qv_vector *v, const qv_adual *d, const unsigned char *alive) {
   const qv_question *q = v->q;
   int s = 0, top = 0, e2;
   uint32_t nonzero = 0;

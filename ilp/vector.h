@@ -23,7 +23,7 @@ QV_NODISCARD qv_status qv_vector_init(qv_vector *v, const qv_question *q, qv_err
 void qv_vector_clear(qv_vector *v);
 
 /* Round the multipliers of a sub-problem. Blocks with a fixed side get the u or v that makes their minimum exact. */
-void qv_vector_from(qv_vector *v, const qv_dual *d, const unsigned char *alive);
+void qv_vector_from(qv_vector *v, const qv_adual *d, const unsigned char *alive);
 /* D = 1 and nothing else (row = QV_TABLE_NONE), or D = 0 and multiplier 1 for row number `row` of the limited ones. */
 void qv_vector_plain(qv_vector *v, uint32_t row);
 
