@@ -1,50 +1,10 @@
-// Readers of the property (docs/property.md) and of the certificate (docs/certificate.md sections 1 and 2).
+// Reader of the certificate of claim overflow: docs/certificate.md sections 1 and 2.
 #include "check.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 Claim claim_make(const Iv *iv, uint64_t n, uint64_t inner) { return (Claim){(uint32_t)n, n == 1 ? 1 : (uint32_t)inner, iv}; }
-
-static Iv interval(Text *t, int64_t lo, int64_t hi) {
-  Iv v = {number(t, lo, hi), 0};
-  v.hi = number(t, lo, hi);
-  if (v.lo > v.hi) bad(t, "empty interval");
-  return v;
-}
-
-void property_read(Net *net, Text *t) {
-  static const char *const forms[] = {"all", "range", "elements"};
-  if (t) {
-    word(t, "qvp"), word(t, "1"), newline(t);
-    word(t, "claim"), word(t, "overflow"), newline(t);
-    word(t, "acc-bits"), net->acc_bits = number32(t, 0, 64), newline(t);
-    if (net->acc_bits == 1) bad(t, "acc-bits: 0 or 2 to 64 expected");
-  }
-  for (uint32_t i = 0; i < net->n_inputs; i++) {
-    Input *in = &net->inputs[i];
-    Iv *iv = &in->range;
-    uint32_t n = 1;
-    unsigned form = 0;
-    if (t) word(t, "input"), number(t, i, i), form = choice(t, forms, 3);
-    if (form == 1) {
-      iv = take(1, sizeof *iv);
-      *iv = interval(t, in->range.lo, in->range.hi);
-    } else if (form == 2) {
-      n = net->tensors[in->tensor].size;
-      number(t, n, n), newline(t);
-      fits_text(t, n, 4);
-      iv = take(n, sizeof *iv);
-      for (uint32_t e = 0; e < n; e++) {
-        iv[e] = interval(t, in->range.lo, in->range.hi);
-        if (e + 1 < n) newline(t);
-      }
-    }
-    if (t) newline(t);
-    in->property = claim_make(iv, n, 1);
-  }
-  if (t) word(t, "end"), newline(t), text_end(t);
-}
 
 static void claims(Net *net, Text *t) {
   for (uint32_t i = 0; i < net->n_tensors; i++) {
@@ -61,11 +21,6 @@ static void claims(Net *net, Text *t) {
     x->claim = claim_make(iv, (uint64_t)n, (uint64_t)inner);
     newline(t);
   }
-}
-
-static bool line_is(const Text *t, const char *w) {
-  size_t n = strlen(w);
-  return (size_t)(t->end - t->p) > n && memcmp(t->p, w, n) == 0 && t->p[n] == ' ';
 }
 
 static void linear_lines(Cert *c, const Net *net, Text *t) {
@@ -88,12 +43,17 @@ static void linear_lines(Cert *c, const Net *net, Text *t) {
   }
 }
 
+void own_hash(Text *t) {
+  char own[65];
+  sha256_hex(t->base, (size_t)(t->p - t->base), own);
+  word(t, "sha256"), word(t, own), newline(t), text_end(t);
+}
+
 void cert_read(Cert *c, Net *net, Text *t, const char *net_hash, const char *property_hash) {
   static const char *const harmless_open[] = {"open", "harmless"}, *const places[] = {"position", "channel"};
   static const char *const holds_open[] = {"open", "holds"}, *const verdicts[] = {"unknown", "verified"};
   bool all = true, opaque = false;
   uint32_t lines = 0;
-  char own[65];
   word(t, "qvc"), word(t, "1"), newline(t);
   word(t, "claim"), word(t, "overflow"), newline(t);
   word(t, "net"), word(t, net_hash), newline(t);
@@ -122,6 +82,5 @@ void cert_read(Cert *c, Net *net, Text *t, const char *net_hash, const char *pro
   }
   word(t, "verdict"), c->verified = choice(t, verdicts, 2) == 1, newline(t);
   if (c->verified && (!all || opaque || lines == 0)) bad(t, "the verdict does not follow from the lines");
-  sha256_hex(t->base, (size_t)(t->p - t->base), own);
-  word(t, "sha256"), word(t, own), newline(t), text_end(t);
+  own_hash(t);
 }

@@ -39,6 +39,7 @@ double real32(Text *t);
 Str string(Text *t); // as written, escapes and all: one spelling per string, so equal bytes are equal strings
 void newline(Text *t);
 void text_end(Text *t);
+bool line_is(const Text *t, const char *w); // the next word, at the beginning of a line with more words
 
 // ---- SHA-256 (sha256.c) -------------------------------------------------------------------------------------------------------------
 void sha256_hex(const unsigned char *bytes, size_t n, char hex[65]);
@@ -47,6 +48,10 @@ void sha256_hex(const unsigned char *bytes, size_t n, char hex[65]);
 typedef struct {
   int64_t lo, hi;
 } Iv;
+
+typedef struct {
+  i128 lo, hi;
+} Wide;
 
 // Interval number floor(e / inner) mod n for element e. n = 1 always has inner = 1; otherwise n * inner divides the element count.
 typedef struct {
@@ -63,13 +68,15 @@ typedef struct {
   bool scale;
   uint32_t dims[8], size;
   const int32_t *data; // of a constant
+  uint32_t node;       // that writes it, FROM_NODE
   Claim claim;         // of every other tensor: from the certificate
 } Tensor;
 
 typedef struct {
   uint32_t tensor;
-  Iv range;       // declared
-  Claim property; // required by the property
+  Iv range;              // declared
+  Claim property;        // required by the property
+  const int64_t *points; // of a property that lists them: one after the other, all elements each
 } Input;
 
 typedef enum { AFFINE, STEP, TABLE, SUM, PRODUCT, MAX, INDEX, CLAMP, WRAP, TAIL, OPAQUE, THRESHOLD } Kind;
@@ -101,6 +108,17 @@ typedef struct {
   const int64_t *from, *value;
 } Pieces;
 
+typedef enum { SOFTMAX_Q, SOFTMAX_F, SOFTMAX_16 } TailFn;
+
+typedef struct {
+  TailFn fn;
+  Par rq; // softmax_q, softmax_16: multiplier m and shift sh = ls; softmax_16: its function
+  int32_t diff_min, out_bits;
+  float out_scale, exp[256];
+  bool trunc;
+  int16_t lut[1026];
+} Tail;
+
 typedef struct {
   Kind kind;
   uint32_t n_in, out;
@@ -119,6 +137,8 @@ typedef struct {
   const Par *par;
   const int32_t *table;
   const Pieces *pieces; // threshold, one per channel
+  const Iv *blocks;     // table: hulls of 256 entries each, made when first asked for
+  const Tail *tail;
   // sum (one per input); product uses z[0], z[1]
   const int64_t *c, *z;
   // index
@@ -132,25 +152,70 @@ typedef struct {
   bool claim_harmless, by_channel, claim_holds;
   // found by the checker: harmless at its own width at every position and channel
   bool own_harmless;
+  // claim robust (cone.c). affine: w - wz as stored and with the output channel fastest; the sums of its rows, their largest magnitude
+  const int32_t *diff, *diff_t;
+  const int64_t *row_sum;
+  int64_t diff_max;
+  Iv *set_range;             // units: the hull of what the set's elements may read
+  const Pieces **set_pieces; // f there; NULL: not made yet, or too many
+  bool *set_seen;
+  const uint32_t **read_first,
+      **read_by; // index: per input, the output elements that read element e are read_by[first[e]] .. [first[e+1]-1]
 } Node;
 
 typedef struct LinearState LinearState;
 
 typedef struct {
-  uint32_t n_tensors, n_inputs, n_nodes;
+  uint32_t n_tensors, n_inputs, n_nodes, n_outputs;
+  const uint32_t *outputs; // tensors
   Tensor *tensors;
   Input *inputs;
   Node *nodes;
   unsigned acc_bits;   // from the property
   uint64_t text;       // bytes of all files, the measure for memory
   LinearState *linear; // kept between linear rows
+  // claim robust: the rules do not compare with claims but write, per tensor and element, the image, and the exact sums of accumulators
+  Iv **image, **sum;
 } Net;
 
 void net_read(Net *net, Text *t);
 bool accumulates(const Node *n);
 bool is_unit(const Node *n); // y = f(x) element by element: step, table, threshold, clamp
 
-// ---- property and certificate (cert.c): docs/property.md, docs/certificate.md sections 1 and 2 -----------------------------------------
+// ---- property (property.c): docs/property.md --------------------------------------------------------------------------------------------
+typedef struct {
+  uint32_t tensor, e;
+  int64_t c;
+} Term;
+
+// The sum of c * element is at least d.
+typedef struct {
+  i128 d;
+  uint32_t n;
+  const Term *term;
+} Inequality;
+
+// A violation: all of its inequalities hold. `number` as targets are numbered in certificates.
+typedef struct {
+  uint32_t number, n;
+  const Inequality *all;
+} Target;
+
+typedef struct {
+  bool robust;
+  uint32_t points; // listed inputs; 0: the inputs' intervals
+  // keep: element `kept` of the tensor must remain the largest; a tie with element j loses it if j < kept (first) or j > kept (last)
+  bool keep, first;
+  uint32_t kept, kept_tensor;
+  uint32_t n_targets;
+  const Target *target;
+} Property;
+
+Iv interval(Text *t, int64_t lo, int64_t hi);
+void property_read(Property *p, Net *net, Text *t); // t = NULL: claim overflow, every input takes its whole range
+const Target *keep_targets(const Property *p, const Net *net, uint32_t tensor, uint32_t first, uint32_t n, int64_t d_lost, int64_t d_kept);
+
+// ---- certificate of claim overflow (cert.c): docs/certificate.md sections 1 and 2 --------------------------------------------------------
 typedef struct {
   uint32_t node, channel, from;
   bool upper;
@@ -162,22 +227,91 @@ typedef struct {
   bool verified;
 } Cert;
 
-void property_read(Net *net, Text *t); // t = NULL: every input takes its whole range
 void cert_read(Cert *c, Net *net, Text *t, const char *net_hash, const char *property_hash);
 Claim claim_make(const Iv *iv, uint64_t n, uint64_t inner);
 
 // ---- evaluation (requant.c, unit.c, rules.c, linear.c): docs/certificate.md sections 3 to 5 -----------------------------------------------------
 void float_probe(void);
+typedef enum { TO_EVEN, TO_AWAY, TO_ZERO } Rounding;
+i128 srdhm(i128 a, i128 b);
+i128 away_shift(i128 x, unsigned e);                         // RDBP
+bool round_float(double x, Rounding how, i128 *r);           // false: beyond 2^61
 bool requant(const Par *p, i128 v, int64_t out_zp, i128 *r); // false: outside the range for which the functions are guaranteed
-uint32_t set_at(const Node *n, uint32_t e); // step, threshold: number of the element's parameter set; others: 0
-bool unit_value(const Node *n, uint32_t set, i128 x, i128 *y); // y = f(x) of a step, table, threshold or clamp; false: f is not defined there
+uint32_t set_at(const Node *n, uint32_t e);                  // step, threshold: number of the element's parameter set; others: 0
+bool unit_value(const Node *n, uint32_t set, i128 x,
+                i128 *y); // y = f(x) of a step, table, threshold or clamp; false: f is not defined there
 bool unit_constant_until(const Node *n, uint32_t set, i128 x, i128 u, i128 *end); // the largest end <= u with f constant on [x,end]
 uint32_t piece_at(const Pieces *p, i128 x);
 Iv range_at(const Tensor *t, uint32_t e);
 bool inside_taps(uint32_t o, uint32_t stride, uint32_t pad, uint32_t dilation, uint32_t taps, uint32_t size, uint32_t *k0, uint32_t *k1);
 bool index_source(const Net *net, const Node *n, uint32_t e, uint32_t *tensor, uint32_t *source); // false: the constant n->value
 void rules_check(Net *net, const Cert *c);
+void rules_images(Net *net);                                // of all nodes, into net->image and net->sum; the claims are the images
+Wide rules_element(const Net *net, uint32_t k, uint32_t e); // the image of one element; not of affine, index, tail, opaque
 i128 linear_bound(Net *net, const Linear *l, uint32_t element);
+
+// ---- claim robust: docs/certificate.md section 7 ------------------------------------------------------------------------------------------
+// cone.c: what depends on an element
+void cone_prepare(Net *net);
+typedef void WindowReader(void *context, uint32_t position, uint32_t tap); // position: (image, row, column) of the output, tap: ky*kw + kx
+void window_readers(const Window *w, uint32_t e, WindowReader *read, void *context);
+typedef void Reader(void *context, uint32_t e);
+void readers(const Net *net, uint32_t k, uint32_t slot, uint32_t e, Reader *read, void *context); // not of affine; tail: the row's first
+uint32_t tail_row(const Net *net, const Node *n);
+
+// force.c: intervals in force (7.2)
+typedef struct Force Force;
+Force *force_make(Net *net);
+Iv force_at(const Force *f, uint32_t tensor, uint32_t e);
+bool force_empty(const Force *f);
+uint64_t force_mark(const Force *f);
+void force_back(Force *f, uint64_t mark);
+void force_restrict(Force *f, uint32_t tensor, uint32_t e, i128 lo, i128 hi);
+void force_keep(Force *f);                             // what was restricted until now stays
+bool force_divisible(const Net *net, uint32_t tensor); // may be named by a bound or a split
+
+// dual.c: lower bounds by multipliers (7.3)
+typedef struct Dual Dual;
+Dual *dual_make(Net *net, const Force *f);
+void dual_begin(Dual *d);
+void dual_add(Dual *d, uint32_t tensor, uint32_t e, i128 coefficient);
+void dual_constant(Dual *d, i128 v);
+void dual_multipliers(Dual *d, Text *t); // reads SCALE N triples
+unsigned dual_scale(const Dual *d);      // of the multipliers read last
+i128 dual_bound(Dual *d);
+
+// minimum.c: functions of units as pieces
+void unit_prepare(Net *net);                                               // the claims are the widest intervals in force
+bool unit_min(Node *n, uint32_t set, Iv x, int64_t m, int64_t s, i128 *r); // of m*f(x) - s*x over an interval; false: f is not defined
+bool unit_last(Node *n, uint32_t set, Iv x, i128 y, i128 *last); // non-decreasing f: the largest a in x with f(a) <= y, x.lo - 1 if none
+bool unit_rises(const Node *n, uint32_t set);
+
+// eval.c, tail.c: execution
+typedef struct Eval Eval;
+Eval *eval_make(Net *net);
+void eval_set(Eval *v, uint32_t tensor, uint32_t e, int64_t x); // of a net input
+void eval_run(Eval *v);
+int64_t eval_at(const Eval *v, uint32_t tensor, uint32_t e);
+int64_t tail_exp(const Tail *f, int64_t d); // E(d) of softmax_q
+void tail_run(const Node *n, const int64_t *x, int64_t *y, uint32_t row);
+
+bool tail_ordered(const Node *n);              // lemma S7 of docs/semantics.md
+int64_t tail_gap(const Node *n, uint32_t row); // 0: none
+
+// points.c: certificates by execution (7.5)
+typedef struct Points Points;
+Points *points_make(Net *net, const Property *p);
+void points_box(Points *s, const Force *f, const Target *t, uint32_t n); // no input of the box violates one of n targets
+void points_listed(Points *s);
+void points_witness(Points *s, Text *t); // reads the inputs
+
+// robust.c
+typedef struct {
+  bool falsified;
+  uint32_t trusted;
+} Outcome;
+void own_hash(Text *t); // the line sha256 at the end of a certificate
+Outcome robust_check(Net *net, const Property *p, Text *t, const char *net_hash, const char *property_hash);
 
 // ---- exact arithmetic ---------------------------------------------------------------------------------------------------------------
 static inline i128 imin(i128 a, i128 b) { return a < b ? a : b; }
@@ -190,6 +324,7 @@ static inline i128 floor_div(i128 a, i128 b) { // b > 0
 }
 static inline i128 floor_shift(i128 a, unsigned e) { return a < 0 ? ~(~a >> e) : a >> e; } // floor(a / 2^e)
 static inline bool fits_bits(i128 lo, i128 hi, unsigned bits) { return lo >= -pow2(bits - 1) && hi < pow2(bits - 1); }
+static inline Wide hull(Wide a, Wide b) { return (Wide){imin(a.lo, b.lo), imax(a.hi, b.hi)}; }
 static inline bool fits64(i128 v) { return fits_bits(v, v, 64); }
 // The product, if it stays within 2^120.
 static inline bool multiply(i128 a, i128 b, i128 *r) {

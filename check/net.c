@@ -125,15 +125,17 @@ static void tensors(Net *net, Text *t) {
   distinct(t, names, net->n_tensors, "two tensors have the same name");
 }
 
-static const char *const end_names[] = {"int", "quant_away", "quant_even", "quant_inv", "dequant"};
+static const char *const end_names[] = {"int", "quant_away", "quant_even", "quant_inv", "dequant", "f32_order"};
 
 static uint32_t port(Net *net, Text *t) { return named32(t, "tensor", 0, net->n_tensors - 1); }
 
-static void port_end(Net *net, Text *t, uint32_t tensor, bool input) {
+static void port_end(Net *net, Text *t, uint32_t tensor, const Iv *input) {
+  const int64_t infinity = 2139095040; // f32_order
   word(t, "end");
-  unsigned e = choice(t, end_names, 5);
-  require(t, e == 0 || (e == 4) != input, "wrong kind of end");
-  require(t, e == 0 || net->tensors[tensor].scale, "the tensor of this end has no scale");
+  unsigned e = choice(t, end_names, 6);
+  require(t, e == 0 || (e == 4) != (input != NULL), "wrong kind of end");
+  require(t, e == 0 || e == 5 || net->tensors[tensor].scale, "the tensor of this end has no scale");
+  require(t, e != 5 || (input->lo >= -infinity && input->hi <= infinity), "order numbers beyond infinity");
   word(t, "name"), string(t);
 }
 
@@ -149,7 +151,7 @@ static void inputs(Net *net, Text *t) {
     r.hi = named(t, "hi", INT64_MIN, INT64_MAX);
     require(t, r.lo <= r.hi && in_type(&net->tensors[x], r.lo, r.hi), "range empty or outside the storage type");
     net->inputs[i].range = r;
-    port_end(net, t, x, true);
+    port_end(net, t, x, &r);
     require(t, net->tensors[x].origin == FROM_NOWHERE, "an input tensor is a constant, or twice an input");
     net->tensors[x].origin = FROM_INPUT;
     newline(t);
@@ -176,8 +178,7 @@ static void window_shapes(const Net *net, const Node *n, const Text *t) {
 }
 
 static void accumulator(Node *n, Text *t) {
-  static const char *const modes[] = {"exact", "wrap", "sat", "trap", "pair16", "lanes", "pairlanes"},
-                          *const orders[] = {"kernel", "any"};
+  static const char *const modes[] = {"exact", "wrap", "sat", "trap", "pair16", "lanes", "pairlanes"}, *const orders[] = {"kernel", "any"};
   static const char *const biases[] = {"last", "first"}, *const forms[] = {"corrected", "raw"}, *const pairings[] = {"adjacent", "k8"};
   static const char *const lane_modes[] = {"wrap", "sat"};
   Acc *a = &n->acc;
@@ -227,7 +228,8 @@ static const char *const fn_names[] = {"RQ_D",   "RQ_U",    "RQ_S",   "RQ_64",  
 // The ranges of docs/semantics.md section 2.
 static void parameters(Par *p, Text *t) {
   p->fn = (Fn)choice(t, fn_names, 14);
-  bool bias = p->fn == RQ_F32B || p->fn == RQ_MEANF, tosa = p->fn == RQ_T || p->fn == RQ_TD, real = p->fn > RQ_TD && p->fn != RQ_DIV && p->fn != RQ_TDIV;
+  bool bias = p->fn == RQ_F32B || p->fn == RQ_MEANF, tosa = p->fn == RQ_T || p->fn == RQ_TD,
+       real = p->fn > RQ_TD && p->fn != RQ_DIV && p->fn != RQ_TDIV;
   if (p->fn <= RQ_TD) {
     p->m = (int32_t)number(t, p->fn == RQ_D ? INT32_MIN : 0, INT32_MAX);
     p->sh = (int32_t)number(t, tosa ? 2 : -31, tosa ? 62 : p->fn == RQ_64 ? 7 : 30);
@@ -358,42 +360,49 @@ static void index_node(Net *net, Node *n, Text *t) {
   require(t, ok, "the index node does not agree with its tensors");
 }
 
+static void softmax_f_table(Tail *f, Text *t) {
+  static const char *const rounds[] = {"away", "half_up_trunc"};
+  word(t, "out_scale"), f->out_scale = (float)real32(t);
+  require(t, f->out_scale >= 0x1p-40f, "out_scale below 2^-40");
+  word(t, "round"), f->trunc = choice(t, rounds, 2) == 1, newline(t);
+  word(t, "exp");
+  for (unsigned i = 0; i < 256; i++) {
+    f->exp[i] = (float)real32(t);
+    require(t, f->exp[i] >= (i > 0 ? f->exp[i - 1] : 0) && f->exp[i] <= 1 && (i < 255 || f->exp[i] > 0),
+            "exp outside [0,1] or decreasing, or exp[255] = 0");
+  }
+}
+
 static void tail(Net *net, Node *n, Text *t) {
-  static const char *const names[] = {"softmax_q", "softmax_f", "softmax_16"}, *const rounds[] = {"away", "half_up_trunc"};
+  static const char *const names[] = {"softmax_q", "softmax_f", "softmax_16"};
   const Tensor *x = &net->tensors[n->in[0]];
   uint32_t row = x->rank ? x->dims[x->rank - 1] : 1;
+  Tail *f = take(1, sizeof *f);
+  n->tail = f;
   word(t, "tail");
-  unsigned which = choice(t, names, 3);
+  f->fn = (TailFn)choice(t, names, 3);
   n->out_zp = named(t, "out_zp", -((int64_t)1 << 31), (int64_t)1 << 31);
   n->lo = named(t, "lo", -LIMIT62, LIMIT62), n->hi = named(t, "hi", -LIMIT62, LIMIT62);
   require(t, n->lo <= n->hi, "lo above hi");
-  if (which == 1) {
-    word(t, "out_scale"), require(t, real32(t) >= 0x1p-40, "out_scale below 2^-40");
-    word(t, "round"), choice(t, rounds, 2), newline(t);
-    word(t, "exp");
-    double last = 0;
-    for (unsigned i = 0; i < 256; i++) {
-      double e = real32(t);
-      require(t, e >= last && e <= 1 && (i < 255 || e > 0), "exp outside [0,1] or decreasing, or exp[255] = 0");
-      last = e;
-    }
+  if (f->fn == SOFTMAX_F) {
+    softmax_f_table(f, t);
   } else {
-    named(t, "mult", 0, INT32_MAX), named(t, "ls", which == 0 ? 0 : -31, 30);
-    if (which == 0) {
-      named(t, "diff_min", INT32_MIN, 0);
-      int64_t bits = named(t, "out_bits", 8, 16);
-      require(t, (bits == 8 || bits == 16) && row <= 4096, "out_bits neither 8 nor 16, or rows above 4096");
+    f->rq.m = (int32_t)named(t, "mult", 0, INT32_MAX), f->rq.sh = (int32_t)named(t, "ls", f->fn == SOFTMAX_Q ? 0 : -31, 30);
+    if (f->fn == SOFTMAX_Q) {
+      f->diff_min = (int32_t)named(t, "diff_min", INT32_MIN, 0);
+      f->out_bits = (int32_t)named(t, "out_bits", 8, 16);
+      require(t, (f->out_bits == 8 || f->out_bits == 16) && row <= 4096, "out_bits neither 8 nor 16, or rows above 4096");
     } else {
       word(t, "rq");
-      unsigned f = choice(t, fn_names, 14);
-      require(t, (f == RQ_D || f == RQ_S) && row <= 65535, "rq neither RQ_D nor RQ_S, or rows above 65535");
+      f->rq.fn = (Fn)choice(t, fn_names, 14);
+      require(t, (f->rq.fn == RQ_D || f->rq.fn == RQ_S) && row <= 65535, "rq neither RQ_D nor RQ_S, or rows above 65535");
       newline(t);
       word(t, "lut");
       int64_t least = 0; // the first table, entries 0 to 512, does not decrease
       for (unsigned i = 0; i < 1026; i++) {
         if (i == 511 && least < 1 << 14) least = 1 << 14;
-        int64_t v = number(t, least, INT16_MAX);
-        least = i < 512 ? v : 0;
+        f->lut[i] = (int16_t)number(t, least, INT16_MAX);
+        least = i < 512 ? f->lut[i] : 0;
       }
     }
   }
@@ -412,8 +421,7 @@ static bool taps_everywhere(uint32_t out, uint32_t stride, uint32_t pad, uint32_
 static void attributes(Net *net, Node *n, Text *t) {
   const Tensor *x = &net->tensors[n->in[0]], *y = &net->tensors[n->out];
   const Window *w = &n->w;
-  bool one_to_one = n->kind == STEP || n->kind == TABLE || n->kind == CLAMP || n->kind == WRAP || n->kind == TAIL ||
-                    n->kind == THRESHOLD;
+  bool one_to_one = n->kind == STEP || n->kind == TABLE || n->kind == CLAMP || n->kind == WRAP || n->kind == TAIL || n->kind == THRESHOLD;
   require(t, !one_to_one || same_shape(x, y), "input and output have different shapes");
   for (uint32_t k = 0; k < n->n_in && (n->kind == SUM || n->kind == PRODUCT); k++)
     require(t, net->tensors[n->in[k]].size == y->size, "element counts differ");
@@ -460,8 +468,8 @@ static void attributes(Net *net, Node *n, Text *t) {
 }
 
 static void nodes(Net *net, Text *t) {
-  static const char *const kinds[] = {"affine", "step", "table", "sum", "product", "max", "index", "clamp", "wrap", "tail", "opaque",
-                                      "threshold"};
+  static const char *const kinds[] = {"affine", "step",  "table", "sum",  "product", "max",
+                                      "index",  "clamp", "wrap",  "tail", "opaque",  "threshold"};
   net->n_nodes = named32(t, "nodes", 0, 1 << 24);
   newline(t);
   fits_text(t, net->n_nodes, 40);
@@ -480,7 +488,7 @@ static void nodes(Net *net, Text *t) {
     for (uint32_t k = 0; k < n->n_in; k++)
       require(t, net->tensors[n->in[k]].origin != FROM_NOWHERE, "an input is not written before the node");
     require(t, net->tensors[n->out].origin == FROM_NOWHERE, "the output is written already, or is an input or a constant");
-    net->tensors[n->out].origin = FROM_NODE;
+    net->tensors[n->out].origin = FROM_NODE, net->tensors[n->out].node = i;
     attributes(net, n, t);
     require(t, n->kind != INDEX || n->move == CONCAT || n->n_in == 1, "too many inputs");
   }
@@ -489,10 +497,13 @@ static void nodes(Net *net, Text *t) {
 static void outputs(Net *net, Text *t) {
   uint32_t n = named32(t, "outputs", 1, UINT32_MAX);
   newline(t);
+  fits_text(t, n, 40);
+  uint32_t *x = take(n, sizeof *x);
+  net->n_outputs = n, net->outputs = x;
   for (uint32_t i = 0; i < n; i++) {
     named(t, "output", i, i);
-    uint32_t x = port(net, t);
-    port_end(net, t, x, false);
+    x[i] = port(net, t);
+    port_end(net, t, x[i], NULL);
     word(t, "tail");
     if (t->p[0] == ' ' && t->p[1] == '"') string(t);
     else word(t, "none");

@@ -22,20 +22,19 @@ void float_probe(void) {
     unusable("the floating-point unit does not round to nearest, ties to even");
 }
 
-static i128 srdhm(i128 a, i128 b) { return a == b && a == INT32_MIN ? INT32_MAX : floor_shift(a * b + pow2(30), 31); }
-static i128 away_shift(i128 x, unsigned e) { // RDBP
+i128 srdhm(i128 a, i128 b) { return a == b && a == INT32_MIN ? INT32_MAX : floor_shift(a * b + pow2(30), 31); }
+i128 away_shift(i128 x, unsigned e) { // RDBP
   if (e == 0) return x;
   return x < 0 ? -floor_shift(-x + pow2(e - 1), e) : floor_shift(x + pow2(e - 1), e);
 }
 
 // A float value to an integer; all operations on doubles here are exact.
-typedef enum { TO_EVEN, TO_AWAY } Rounding;
-static bool round_float(double x, Rounding how, i128 *r) {
+bool round_float(double x, Rounding how, i128 *r) {
   if (!(x >= -0x1p61 && x <= 0x1p61)) return false;
   int64_t i = (int64_t)x; // towards zero
   double d = x - (double)i;
   if (d < 0) d = -d;
-  if (d > 0.5 || (d == 0.5 && (how == TO_AWAY || i % 2 != 0))) i += x < 0 ? -1 : 1;
+  if (how != TO_ZERO && (d > 0.5 || (d == 0.5 && (how == TO_AWAY || i % 2 != 0)))) i += x < 0 ? -1 : 1;
   *r = i;
   return true;
 }

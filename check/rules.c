@@ -3,11 +3,6 @@
 
 #include <inttypes.h>
 
-typedef struct {
-  i128 lo, hi;
-} Wide;
-
-static Wide hull(Wide a, Wide b) { return (Wide){imin(a.lo, b.lo), imax(a.hi, b.hi)}; }
 static bool covers(Iv claim, i128 lo, i128 hi) { return claim.lo <= lo && hi <= claim.hi; }
 
 // ---- claimed ranges -----------------------------------------------------------------------------------------------------------------
@@ -60,8 +55,15 @@ static Walk walk(const Net *net, const Node *n) {
   return w;
 }
 
-_Noreturn static void outside(uint32_t node, uint32_t tensor, uint64_t e) {
-  rejected("node %" PRIu32 ": tensor %" PRIu32 ", element %" PRIu64 ": the claimed interval does not contain the image", node, tensor, e);
+// An element's image: inside what is claimed; or, where nothing is claimed, kept.
+static void settle(const Net *net, uint32_t k, uint64_t e, Wide image) {
+  uint32_t tensor = net->nodes[k].out;
+  if (net->image) {
+    if (image.lo < -pow2(62) || image.hi > pow2(62)) rejected("node %" PRIu32 ": values beyond 2^62", k);
+    net->image[tensor][e] = (Iv){(int64_t)image.lo, (int64_t)image.hi};
+  } else if (!covers(range_at(&net->tensors[tensor], (uint32_t)e), image.lo, image.hi)) {
+    rejected("node %" PRIu32 ": tensor %" PRIu32 ", element %" PRIu64 ": the claimed interval does not contain the image", k, tensor, e);
+  }
 }
 
 // ---- accumulators: docs/certificate.md section 3, docs/semantics.md sections 4 and 5 ------------------------------------------------------
@@ -124,15 +126,19 @@ static void judge(Net *net, uint32_t k, const Bounds *s, uint32_t e, Cuts cuts, 
   Wide final = s->final, image;
   if (cuts.lo && claim.lo > final.lo) prove(net, cuts.lo, e, claim), final.lo = claim.lo;
   if (cuts.hi && claim.hi < final.hi) prove(net, cuts.hi, e, claim), final.hi = claim.hi;
-  if (harmless(&n->acc, n->acc.bits, s, final)) image = final;
-  else {
+  if (harmless(&n->acc, n->acc.bits, s, final)) {
+    image = final;
+    // Only with exact sums within 2^61 no difference of two of them, and of two of their terms, leaves 64 bits.
+    if (net->sum && final.lo >= -pow2(61) && final.hi <= pow2(61)) net->sum[n->out][e] = (Iv){(int64_t) final.lo, (int64_t) final.hi};
+    else if (net->sum) *own_everywhere = false;
+  } else {
     i128 lo = -pow2(n->acc.bits - 1), hi = -lo - 1;
     image = (Wide){lo, hi};
     if (n->acc.mode == SAT) image = (Wide){clip(s->any.lo, lo, hi), clip(s->any.hi, lo, hi)};
     else if (n->acc.mode == PAIR16 && !n->acc.any_order && s->machine.lo >= lo && s->machine.hi <= hi) image = s->machine;
     *own_everywhere = false;
   }
-  if (!covers(claim, image.lo, image.hi)) outside(k, n->out, e);
+  settle(net, k, e, image);
   if (n->claim_harmless && !harmless(&n->acc, n->claim_bits, s, final))
     rejected("node %" PRIu32 ", element %" PRIu32 ": not harmless at %u bits", k, e, n->claim_bits);
 }
@@ -342,34 +348,32 @@ static Wide product_term(uint32_t k, Iv x0, i128 z0, Iv x1, i128 z1) {
   return hull((Wide){imin(v[0], v[1]), imax(v[0], v[1])}, (Wide){imin(v[2], v[3]), imax(v[2], v[3])});
 }
 
-static bool sum_or_product(Net *net, uint32_t k) {
+static Bounds element_bounds(const Net *net, uint32_t k, uint32_t e) {
   const Node *n = &net->nodes[k];
+  Bounds s = bounds_begin(&n->acc, 0);
+  if (n->kind == PRODUCT) {
+    Wide t = product_term(k, range_at(&net->tensors[n->in[0]], e), n->z[0], range_at(&net->tensors[n->in[1]], e), n->z[1]);
+    term(&s, t.lo, t.hi);
+  }
+  for (uint32_t i = 0; n->kind == SUM && i < n->n_in; i++) {
+    Iv x = range_at(&net->tensors[n->in[i]], e);
+    Wide t = times(n->c[i], (i128)x.lo - n->z[i], (i128)x.hi - n->z[i]);
+    term(&s, t.lo, t.hi);
+  }
+  return s;
+}
+
+static bool sum_or_product(Net *net, uint32_t k) {
   bool own = true;
-  Walk w = walk(net, n);
+  Walk w = walk(net, &net->nodes[k]);
   for (uint64_t e = 0; e < w.end; e += w.stride) {
-    Bounds s = bounds_begin(&n->acc, 0);
-    if (n->kind == PRODUCT) {
-      Wide t =
-          product_term(k, range_at(&net->tensors[n->in[0]], (uint32_t)e), n->z[0], range_at(&net->tensors[n->in[1]], (uint32_t)e), n->z[1]);
-      term(&s, t.lo, t.hi);
-    }
-    for (uint32_t i = 0; n->kind == SUM && i < n->n_in; i++) {
-      Iv x = range_at(&net->tensors[n->in[i]], (uint32_t)e);
-      Wide t = times(n->c[i], (i128)x.lo - n->z[i], (i128)x.hi - n->z[i]);
-      term(&s, t.lo, t.hi);
-    }
+    Bounds s = element_bounds(net, k, (uint32_t)e);
     judge(net, k, &s, (uint32_t)e, (Cuts){NULL, NULL}, &own);
   }
   return own;
 }
 
 // ---- the other nodes -------------------------------------------------------------------------------------------------------------------
-// Minimum and maximum of a stretch of a table, by blocks of 256 entries.
-typedef struct {
-  const Node *n;
-  Iv block[256];
-} Blocks;
-
 static Iv entries(const Node *n, uint32_t i, uint32_t j) { // entries i .. j, at least one
   Iv r = {n->table[i], n->table[i]};
   for (; i <= j; i++) {
@@ -379,16 +383,17 @@ static Iv entries(const Node *n, uint32_t i, uint32_t j) { // entries i .. j, at
   return r;
 }
 
-static void blocks_make(Blocks *b) {
-  const Node *n = b->n;
-  for (uint32_t i = 0; i < n->n_table; i += 256) b->block[i / 256] = entries(n, i, i + 255 < n->n_table ? i + 255 : n->n_table - 1);
-}
-
-static Wide blocks_range(const Blocks *b, uint32_t i, uint32_t j) {
-  Wide r = {b->n->table[i], b->n->table[i]};
+// Minimum and maximum of entries i .. j of a table, by blocks of 256 entries.
+static Wide table_range(Node *n, uint32_t i, uint32_t j) {
+  Wide r = {n->table[i], n->table[i]};
+  if (!n->blocks) {
+    Iv *block = take(256, sizeof *block);
+    for (uint32_t k = 0; k < n->n_table; k += 256) block[k / 256] = entries(n, k, k + 255 < n->n_table ? k + 255 : n->n_table - 1);
+    n->blocks = block;
+  }
   while (i <= j) {
     bool whole = i % 256 == 0 && j - i >= 255;
-    Iv v = whole ? b->block[i / 256] : entries(b->n, i, (i | 255) < j ? (i | 255) : j);
+    Iv v = whole ? n->blocks[i / 256] : entries(n, i, (i | 255) < j ? (i | 255) : j);
     r = hull(r, (Wide){v.lo, v.hi});
     i = (i | 255) + 1;
   }
@@ -402,7 +407,7 @@ static Wide pieces_range(const Pieces *p, Iv x) {
   return r;
 }
 
-static Wide elementwise_image(const Node *n, uint32_t k, uint32_t e, Iv x, const Blocks *blocks) {
+static Wide elementwise_image(Node *n, uint32_t k, uint32_t e, Iv x) {
   i128 a = x.lo, b = x.hi;
   switch ((int)n->kind) {
   case STEP:
@@ -411,7 +416,7 @@ static Wide elementwise_image(const Node *n, uint32_t k, uint32_t e, Iv x, const
   case TABLE:
     if (a < n->lo || b >= (i128)n->lo + n->n_table)
       rejected("node %" PRIu32 ", element %" PRIu32 ": the claimed input leaves the table", k, e);
-    return blocks_range(blocks, (uint32_t)(a - n->lo), (uint32_t)(b - n->lo));
+    return table_range(n, (uint32_t)(a - n->lo), (uint32_t)(b - n->lo));
   case THRESHOLD: return pieces_range(&n->pieces[set_at(n, e)], x);
   case CLAMP: return (Wide){clip(a, n->lo, n->hi), clip(b, n->lo, n->hi)};
   case WRAP:
@@ -431,47 +436,56 @@ static bool obligation_holds(const Node *n, const Par *p, int64_t x) {
   return clamps_as_float || (requant(p, v, n->out_zp, &r) && fits_bits(r + n->out_zp, r + n->out_zp, 32));
 }
 
+// The exact sum of an accumulator without a width.
+static bool in_no_word(const Net *net, const Tensor *t) {
+  return t->origin == FROM_NODE && accumulates(&net->nodes[t->node]) && net->nodes[t->node].acc.mode == EXACT;
+}
+
 static void elementwise(const Net *net, uint32_t k) {
-  const Node *n = &net->nodes[k];
-  const Tensor *in = &net->tensors[n->in[0]], *out = &net->tensors[n->out];
-  Blocks blocks = {.n = n};
+  Node *n = &net->nodes[k];
+  const Tensor *in = &net->tensors[n->in[0]];
   Walk w = walk(net, n);
-  if (n->kind == TABLE) blocks_make(&blocks);
   for (uint64_t e = 0; e < w.end; e += w.stride) {
     Iv x = n->kind == OPAQUE ? (Iv){0, 0} : range_at(in, (uint32_t)e);
-    Wide image = elementwise_image(n, k, (uint32_t)e, x, &blocks);
-    if (!covers(range_at(out, (uint32_t)e), image.lo, image.hi)) outside(k, n->out, e);
-    if (n->kind != STEP || !n->claim_holds) continue;
+    settle(net, k, e, elementwise_image(n, k, (uint32_t)e, x));
+    if (n->kind != STEP || !n->claim_holds) continue; // section 5
     const Par *p = &n->par[set_at(n, (uint32_t)e)];
+    if (p->fn == RQ_S && p->m == 1 && in_no_word(net, in)) continue;
     if (!obligation_holds(n, p, x.lo) || !obligation_holds(n, p, x.hi))
       rejected("node %" PRIu32 ", element %" PRIu64 ": the obligation does not hold", k, e);
   }
+}
+
+// Output position q, channel c.
+static Wide max_image(const Net *net, const Node *n, uint64_t q, uint32_t c) {
+  const Window *w = &n->w;
+  Place p = {.in = &net->tensors[n->in[0]]};
+  uint32_t plane = w->oh * w->ow, y = (uint32_t)(q % plane / w->ow), x = (uint32_t)(q % w->ow);
+  inside_taps(y, w->sh, w->pt, w->dh, w->kh, w->ih, &p.ky0, &p.ky1);
+  inside_taps(x, w->sw, w->pl, w->dw, w->kw, w->iw, &p.kx0, &p.kx1);
+  p.image = (int64_t)(q / plane) * w->ih, p.y = (int64_t)y * w->sh - w->pt, p.x = (int64_t)x * w->sw - w->pl;
+  Iv m = tap_range(&p, tap_element(w, &p, p.ky0, p.kx0), c);
+  for (uint32_t ky = p.ky0; ky < p.ky1; ky++) {
+    for (uint32_t kx = p.kx0; kx < p.kx1; kx++) {
+      Iv v = tap_range(&p, tap_element(w, &p, ky, kx), c);
+      if (v.lo > m.lo) m.lo = v.lo;
+      if (v.hi > m.hi) m.hi = v.hi;
+    }
+  }
+  return (Wide){m.lo, m.hi};
 }
 
 static void maximum(const Net *net, uint32_t k) {
   const Node *n = &net->nodes[k];
   const Window *w = &n->w;
   const Tensor *in = &net->tensors[n->in[0]], *out = &net->tensors[n->out];
-  Place p = {.in = in};
-  uint64_t plane = (uint64_t)w->oh * w->ow, positions = w->n * plane;
+  uint64_t positions = (uint64_t)w->n * w->oh * w->ow;
   bool channels = per_channel(in, w->ic); // then all taps of a channel have the same interval
   if (channels && per_channel(out, w->oc)) positions = 1;
   for (uint64_t q = 0; q < positions; q++) {
-    uint32_t y = (uint32_t)(q % plane / w->ow), x = (uint32_t)(q % w->ow);
-    inside_taps(y, w->sh, w->pt, w->dh, w->kh, w->ih, &p.ky0, &p.ky1);
-    inside_taps(x, w->sw, w->pl, w->dw, w->kw, w->iw, &p.kx0, &p.kx1);
-    p.image = (int64_t)(q / plane) * w->ih, p.y = (int64_t)y * w->sh - w->pt, p.x = (int64_t)x * w->sw - w->pl;
     for (uint32_t c = 0; c < w->oc; c++) {
-      Iv m = channels ? range_at(in, c) : tap_range(&p, tap_element(w, &p, p.ky0, p.kx0), c);
-      for (uint32_t ky = p.ky0; !channels && ky < p.ky1; ky++) {
-        for (uint32_t kx = p.kx0; kx < p.kx1; kx++) {
-          Iv v = tap_range(&p, tap_element(w, &p, ky, kx), c);
-          if (v.lo > m.lo) m.lo = v.lo;
-          if (v.hi > m.hi) m.hi = v.hi;
-        }
-      }
-      uint32_t e = (uint32_t)q * w->oc + c;
-      if (!covers(range_at(out, e), m.lo, m.hi)) outside(k, n->out, e);
+      Iv v = range_at(in, c);
+      settle(net, k, q * w->oc + c, channels ? (Wide){v.lo, v.hi} : max_image(net, n, q, c));
     }
   }
 }
@@ -517,8 +531,17 @@ static void moved(const Net *net, uint32_t k) {
   for (uint64_t e = 0; e < w.end; e += w.stride) {
     Iv v = {n->value, n->value};
     if (index_source(net, n, (uint32_t)e, &tensor, &source)) v = range_at(&net->tensors[tensor], source);
-    if (!covers(range_at(out, (uint32_t)e), v.lo, v.hi)) outside(k, n->out, e);
+    settle(net, k, e, (Wide){v.lo, v.hi});
   }
+}
+
+static void node_check(Net *net, uint32_t k, const Linear *rows, const Linear *rows_end) {
+  Node *n = &net->nodes[k];
+  if (n->kind == AFFINE) n->own_harmless = affine_node(net, k, rows, rows_end);
+  else if (n->kind == SUM || n->kind == PRODUCT) n->own_harmless = sum_or_product(net, k);
+  else if (n->kind == MAX) maximum(net, k);
+  else if (n->kind == INDEX) moved(net, k);
+  else elementwise(net, k);
 }
 
 void rules_check(Net *net, const Cert *c) {
@@ -536,22 +559,27 @@ void rules_check(Net *net, const Cert *c) {
     }
   }
   for (uint32_t k = 0; k < net->n_nodes; k++) {
-    Node *n = &net->nodes[k];
-    if (n->kind == AFFINE) {
-      const Linear *first = rows;
-      while (rows < end && rows->node == k) rows++;
-      n->own_harmless = affine_node(net, k, first, rows);
-      if (rows > first && !n->own_harmless) rejected("node %" PRIu32 ": linear rows, but not harmless at its own width", k);
-    } else if (n->kind == SUM || n->kind == PRODUCT) {
-      n->own_harmless = sum_or_product(net, k);
-    } else if (n->kind == MAX) {
-      maximum(net, k);
-    } else if (n->kind == INDEX) {
-      moved(net, k);
-    } else {
-      elementwise(net, k);
-    }
+    const Node *n = &net->nodes[k];
+    const Linear *first = rows;
+    while (rows < end && rows->node == k) rows++;
+    node_check(net, k, first, rows);
+    if (rows > first && !n->own_harmless) rejected("node %" PRIu32 ": linear rows, but not harmless at its own width", k);
     // What follows is claimed for accumulators of the node's own width: it says nothing about others, or about a trap that is sprung.
     if (c->verified && accumulates(n) && !n->own_harmless) rejected("node %" PRIu32 ": verified, but not harmless at its own width", k);
   }
+}
+
+void rules_images(Net *net) {
+  for (uint32_t i = 0; i < net->n_inputs; i++) {
+    const Input *in = &net->inputs[i];
+    for (uint32_t e = 0; e < net->tensors[in->tensor].size; e++) net->image[in->tensor][e] = claim_at(&in->property, e);
+  }
+  for (uint32_t k = 0; k < net->n_nodes; k++) node_check(net, k, NULL, NULL);
+}
+
+Wide rules_element(const Net *net, uint32_t k, uint32_t e) {
+  Node *n = &net->nodes[k];
+  if (accumulates(n)) return element_bounds(net, k, e).final;
+  if (n->kind == MAX) return max_image(net, n, e / n->w.oc, e % n->w.oc);
+  return elementwise_image(n, k, e, range_at(&net->tensors[n->in[0]], e));
 }

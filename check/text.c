@@ -66,6 +66,11 @@ void word(Text *t, const char *w) {
   t->p += n;
 }
 
+bool line_is(const Text *t, const char *w) {
+  size_t n = strlen(w);
+  return (size_t)(t->end - t->p) > n && memcmp(t->p, w, n) == 0 && t->p[n] == ' ';
+}
+
 unsigned choice(Text *t, const char *const *words, unsigned n) {
   blank(t);
   size_t len = 0;

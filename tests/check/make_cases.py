@@ -108,6 +108,7 @@ def attr_text(net, n):
         return s + '\n' + ('g%s\n' % words(n['g']) if m == 'gather' else '')
     if k in ('clamp', 'opaque'): return '%s lo %d hi %d\n' % (k, n['lo'], n['hi'])
     if k == 'wrap': return 'wrap bits %d\n' % n['bits']
+    if k == 'tail' and 'text' in n: return n['text']
     if k == 'tail': return 'tail softmax_q out_zp 0 lo %d hi %d mult 1073741824 ls 5 diff_min -100 out_bits 8\n' % (n['lo'], n['hi'])
     raise ValueError(k)
 
@@ -674,4 +675,4 @@ def main():
         for ext, s in (('qir', text), ('qvp', prop_text), ('qvc', cert)):
             if s: open('%s.%s' % (name, ext), 'w', newline='').write(s)
 
-main()
+if __name__ == '__main__': main()

@@ -1,0 +1,530 @@
+#!/usr/bin/env python3
+"""Random small nets with properties and certificates of claim robust, for qverify-check; written from docs/ only.
+
+  make_robust.py CHECKER [FIRST COUNT]     runs the checker on each and compares; prints what differs, exit 1 if anything does
+  make_robust.py CHECKER FIRST COUNT DIR   writes the accepted ones to DIR as well (the stored cases robNNN)
+
+Three kinds, each with its own model of docs/semantics.md and docs/certificate.md section 7:
+ - executions: the witness of a property that pins every output to the model's value is accepted, one that is off by one is not;
+ - enumerated boxes and listed points, against brute force;
+ - proofs: random trees of splits with exact bounds, and leaves whose bound is just positive or just not.
+"""
+import itertools, os, random, struct, subprocess, sys, tempfile
+from fractions import Fraction as Q
+from make_cases import *
+import make_cases as mc
+
+# ---- tails: docs/semantics.md section 7 --------------------------------------------------------------------------------------------------
+def sat32(v): return sat(v, -2**31, 2**31 - 1)
+def exp_q(t):
+    if t == 0: return 2**31 - 1
+    a = t % 2**24 - 2**24
+    u = 32 * a + 2**28
+    u2 = srdhm(u, u); u3 = srdhm(u2, u); u4 = srdhm(u2, u2)
+    v = rdbp(srdhm(rdbp(u4, 2) + u3, 715827883) + u2, 1)
+    r = 1895147668 + srdhm(1895147668, u + v)
+    for i, k in zip(range(24, 31), (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)):
+        if (a - t) >> i & 1: r = srdhm(r, k)
+    return r
+def recip(y):
+    hd = rha(Q(y + 2**31 - 1, 2))
+    x = 1515870810 + srdhm(hd, -1010580540)
+    for _ in range(3): x = x + sat32(4 * srdhm(x, 2**29 - srdhm(hd, x)))
+    return sat32(2 * x)
+def lz(s): return 32 - s.bit_length()
+def softmax_q(n, x):
+    E = lambda d: exp_q(srdhm(d * 2**n['ls'], n['mult']))
+    d = [q - max(x) for q in x]
+    S = sum(rdbp(E(q), 12) for q in d if q >= n['diff_min'])
+    h = lz(S)
+    R = recip(S * 2**h - 2**31)
+    return [sat(rdbp(srdhm(R, E(q)), 12 - h + 31 - n['out_bits']) + n['out_zp'], n['lo'], n['hi']) if q >= n['diff_min'] else n['lo'] for q in d]
+def softmax_f(n, x):
+    e = [n['exp'][255 - (max(x) - q)] for q in x]
+    s = 0.0
+    for q in e: s = f32(s + q)
+    inv = f32(1 / f32(s * n['out_scale']))
+    r = []
+    for q in e:
+        p = f32(q * inv)
+        r.append(rha(Q(p)) if n['round'] == 'away' else int(f32(p + 0.5)))
+    return [sat(q + n['out_zp'], n['lo'], n['hi']) for q in r]
+def lut(t, v):
+    i, o = 256 + (v >> 7), v % 128
+    return t[i] + ((t[i + 1] - t[i]) * o + 64 >> 7)
+def softmax_16(n, x):
+    d = [rq((n['rq'], n['mult'], n['ls']), q - max(x), 0) for q in x]
+    e = [lut(n['lut'][:513], satp(q + 32767, 16)) for q in d]
+    S = sum(e)
+    h = lz(S)
+    s = S * 2**(h - 1) + 2**13 >> 14
+    r = lut(n['lut'][513:], satp(s - 98304, 16))
+    return [sat((q * r + 2**(30 - h) >> 31 - h) + n['out_zp'], n['lo'], n['hi']) for q in e]
+
+def tail(rnd):
+    k = rnd.choice(['softmax_q', 'softmax_f', 'softmax_16'])
+    n = dict(kind='tail', fn=k, lo=-128, hi=127, out_zp=rnd.choice([-128, -128, 0]))
+    s = 'tail %s out_zp %d lo -128 hi 127 ' % (k, n['out_zp'])
+    if k == 'softmax_q':
+        n.update(mult=rnd.randint(2**30, 2**31 - 1), ls=rnd.randint(20, 26), diff_min=-rnd.choice([5, 30, 255, 400]), out_bits=8)
+        s += 'mult %d ls %d diff_min %d out_bits 8\n' % (n['mult'], n['ls'], n['diff_min'])
+    elif k == 'softmax_f':
+        b = rnd.choice([0.01, 0.1, 0.7])
+        n.update(exp=[f32(2.718281828**(-b * (255 - i))) for i in range(256)], out_scale=rnd.choice([1 / 256, f32(1 / 255)]), round=rnd.choice(['away', 'half_up_trunc']))
+        s += 'out_scale %s round %s\nexp%s\n' % (hexf(n['out_scale']), n['round'], ''.join(' ' + hexf(e) for e in n['exp']))
+    else:
+        import math
+        t1 = [min(32767, int(32768 * math.exp((i - 512) * 128 / 65536 * 10) + 0.5)) for i in range(513)]
+        t2 = [min(32767, int(32768 / (1 + i / 512) + 0.5)) for i in range(513)]
+        n.update(mult=rnd.randint(2**30, 2**31 - 1), ls=rnd.randint(-3, 9), rq=rnd.choice(['RQ_D', 'RQ_S']), lut=t1 + t2, lo=-32768, hi=32767, out_zp=rnd.choice([0, -32768]))
+        s = 'tail softmax_16 out_zp %d lo -32768 hi 32767 mult %d ls %d rq %s\nlut%s\n' % (n['out_zp'], n['mult'], n['ls'], n['rq'], words(n['lut']))
+    n['text'] = s
+    return n
+
+# ---- execution -------------------------------------------------------------------------------------------------------------------------------
+class Undefined(Exception): pass
+
+def execute(net, inputs):
+    v = {t: d for t, (_, d) in enumerate(net.t) if d is not None}
+    for (t, _, _), x in zip(net.inputs, inputs): v[t] = list(x)
+    for i, n in enumerate(net.nodes):
+        k, y = n['kind'], []
+        x = v[n['ins'][0]]
+        if k == 'tail':
+            row = net.t[n['out']][0][-1] if net.t[n['out']][0] else 1
+            for q in range(0, len(x), row): y += {'softmax_q': softmax_q, 'softmax_f': softmax_f, 'softmax_16': softmax_16}[n['fn']](n, x[q:q + row])
+        for e in range(net.size(n['out']) if k != 'tail' else 0):
+            if k in ('affine', 'sum', 'product'):
+                t, r, b = terms_at(net, n, e, v)
+                a, P = n['acc'], n['acc'].get('bits', 0)
+                res = machine(a, P, t, r, b)
+                if a['order'] == 'any' and a['mode'] not in ('exact', 'wrap'):
+                    s = bounds(n, e, lambda q, el: (v[n['ins'][q]][el],) * 2)
+                    u = r if a['form'] == 'raw' else t
+                    stage_ok = harmless(a, 62 if a['mode'] in ('pair16', 'lanes', 'pairlanes') else P, s, s['final'])
+                    if not stage_ok: raise Undefined
+                    res = wrapp(b + sum(t), P)
+                if res is None: raise Undefined
+                y.append(res)
+            elif k == 'step': y.append(step_f(n, e, x[e]))
+            elif k == 'table': y.append(n['t'][x[e] - n['lo']])
+            elif k == 'threshold': y.append(threshold_f(n, e, x[e]))
+            elif k == 'max': y.append(max(x[s] for s, _ in taps(n, e) if s is not None))
+            elif k == 'index':
+                s = source(net, n, e)
+                y.append(n['value'] if s is None else v[s[0]][s[1]])
+            elif k == 'clamp': y.append(sat(x[e], n['lo'], n['hi']))
+            elif k == 'wrap': y.append(wrapp(x[e], n['bits']))
+            elif k == 'opaque': raise Undefined
+        v[n['out']] = y
+    return v
+
+# ---- intervals in force: section 7.2 ------------------------------------------------------------------------------------------------------------
+def f_of(n, e):
+    k = n['kind']
+    if k == 'step': return lambda x: step_f(n, e, x)
+    if k == 'threshold': return lambda x: threshold_f(n, e, x)
+    if k == 'table': return lambda x: n['t'][x - n['lo']]
+    return lambda x: sat(x, n['lo'], n['hi'])
+
+UNITS = ('step', 'table', 'threshold', 'clamp')
+
+def node_image(net, n, iv, exact):
+    k, out = n['kind'], []
+    for e in range(net.size(n['out'])):
+        x = iv[n['ins'][0]]
+        if k in ('affine', 'sum', 'product'):
+            s = bounds(n, e, lambda q, el: iv[n['ins'][q]][el])
+            out.append(s['final'] if exact else image(n['acc'], n['acc'].get('bits', 0), s, s['final']))
+        elif k == 'step': out.append(tuple(sorted(step_f(n, e, q) for q in x[e])))
+        elif k in ('table', 'threshold'):
+            f = f_of(n, e)
+            v = [f(q) for q in range(x[e][0], x[e][1] + 1)]
+            out.append((min(v), max(v)))
+        elif k == 'clamp': out.append(tuple(sat(q, n['lo'], n['hi']) for q in x[e]))
+        elif k == 'wrap': out.append(x[e] if fits(x[e], n['bits']) else (-2**(n['bits'] - 1), 2**(n['bits'] - 1) - 1))
+        elif k == 'max':
+            t = [x[s] for s, _ in taps(n, e) if s is not None]
+            out.append((max(q[0] for q in t), max(q[1] for q in t)))
+        elif k == 'index':
+            s = source(net, n, e)
+            out.append((n['value'],) * 2 if s is None else iv[s[0]][s[1]])
+        else: out.append((n['lo'], n['hi']))
+    return out
+
+class Empty(Exception): pass
+
+class Model:
+    def __init__(self, net, box):
+        self.net, self.exact = net, {}
+        iv = {t: [(q, q) for q in d] for t, (_, d) in enumerate(net.t) if d is not None}
+        for (t, _, _), b in zip(net.inputs, box): iv[t] = list(b)
+        for i, n in enumerate(net.nodes):
+            if n['kind'] in ('affine', 'sum', 'product'):
+                P = n['acc'].get('bits', 0)
+                bs = [bounds(n, e, lambda q, el: iv[n['ins'][q]][el]) for e in range(net.size(n['out']))]
+                self.exact[i] = all(harmless(n['acc'], P, b, b['final']) for b in bs)
+            iv[n['out']] = node_image(net, n, iv, self.exact.get(i, True))
+        self.root = iv
+        self.free = [t for t, _, _ in net.inputs]
+        for i, n in enumerate(net.nodes):
+            if n['kind'] in UNITS + ('max', 'index') or (n['kind'] in ('affine', 'sum', 'product') and self.exact[i]): self.free.append(n['out'])
+
+    def restrict(self, iv, t, e, lo, hi):
+        iv = {q: list(r) for q, r in iv.items()}
+        iv[t][e] = (max(iv[t][e][0], lo), min(iv[t][e][1], hi))
+        if iv[t][e][0] > iv[t][e][1]: raise Empty
+        for i, n in enumerate(self.net.nodes):
+            if n['kind'] in ('affine', 'sum', 'product') and not self.exact[i]: continue
+            for el, (a, b) in enumerate(node_image(self.net, n, iv, True)):
+                o = iv[n['out']][el]
+                iv[n['out']][el] = (max(a, o[0]), min(b, o[1]))
+                if iv[n['out']][el][0] > iv[n['out']][el][1]: raise Empty
+        return iv
+
+    # ---- section 7.3
+    def bound(self, iv, coeffs, const, mult):
+        net, K = self.net, const
+        co = {}
+        def add(t, e, a): co[t, e] = co.get((t, e), 0) + a
+        def end(m, b): return min(m * b[0], m * b[1])
+        for (t, e), c in coeffs.items(): add(t, e, c)
+        for i in range(len(net.nodes) - 1, -1, -1):
+            n = net.nodes[i]
+            k, t = n['kind'], n['out']
+            for e in range(net.size(t)):
+                m = co.get((t, e), 0)
+                x = iv[n['ins'][0]]
+                if k in ('affine', 'sum') and self.exact[i]:
+                    S = mult.get((t, e), m)
+                    K += end(m - S, iv[t][e])
+                    if k == 'affine':
+                        o = e % n['oc']; wz = n['wz'][o if len(n['wz']) > 1 else 0]; tot = 0
+                        for s, q in taps(n, e):
+                            if s is None: continue
+                            w = n['w'][o][q] - wz
+                            tot += w
+                            add(n['ins'][0], s, S * w)
+                        K += S * (n['b'][o] - n['xz'] * tot)
+                    else:
+                        for q, c, z in zip(n['ins'], n['c'], n['z']): add(q, e, S * c); K -= S * c * z
+                elif k in UNITS:
+                    S = mult.get((t, e), 0)
+                    f = f_of(n, e)
+                    K += min(m * f(q) - S * q for q in range(x[e][0], x[e][1] + 1))
+                    add(n['ins'][0], e, S)
+                elif k == 'max':
+                    K0 = n['kh'] * n['kw']
+                    inside = [(s, ky * n['kw'] + kx) for (s, _), (ky, kx) in zip([q for q in max_taps(n, e)], itertools.product(range(n['kh']), range(n['kw'])))]
+                    inside = [q for q in inside if q[0] is not None]
+                    if not any((t, e * K0 + q) in mult for _, q in inside): K += end(m, iv[t][e])
+                    else:
+                        ts = [(x[s], mult.get((t, e * K0 + q), 0), s) for s, q in inside]
+                        low, high = max(q[0][0] for q in ts), max(q[0][1] for q in ts)
+                        K += min(m * M - sum(max(S * b[0], S * min(b[1], M)) for b, S, _ in ts) for M in range(low, high + 1))
+                        for b, S, s in ts: add(n['ins'][0], s, S)
+                elif k == 'product' and self.exact[i]:
+                    a, b = iv[n['ins'][0]][e], iv[n['ins'][1]][e]
+                    if (t, 2 * e) not in mult and (t, 2 * e + 1) not in mult: K += end(m, iv[t][e])
+                    else:
+                        S = [mult.get((t, 2 * e + q), 0) for q in (0, 1)]
+                        K += min(m * (p - n['z'][0]) * (q - n['z'][1]) - S[0] * p - S[1] * q for p in range(a[0], a[1] + 1) for q in range(b[0], b[1] + 1)) \
+                            if (a[1] - a[0]) * (b[1] - b[0]) < 3000 else min(m * (p - n['z'][0]) * (q - n['z'][1]) - S[0] * p - S[1] * q for p in a for q in b)
+                        add(n['ins'][0], e, S[0]); add(n['ins'][1], e, S[1])
+                elif k == 'index':
+                    s = source(net, n, e)
+                    if s is None: K += m * n['value']
+                    else: add(s[0], s[1], m)
+                else: K += end(m, iv[t][e])
+                co.pop((t, e), None)
+        for (t, e), m in co.items(): K += end(m, iv[t][e])
+        return K
+
+    def positions(self, i):
+        n = self.net.nodes[i]
+        k, size = n['kind'], self.net.size(n['out'])
+        if k in ('affine', 'sum', 'product') and not self.exact[i]: return []
+        if k == 'max': return [e * n['kh'] * n['kw'] + q for e in range(size) for q, (s, _) in enumerate(max_taps(n, e)) if s is not None]
+        if k == 'product': return list(range(2 * size))
+        return list(range(size)) if k in UNITS + ('affine', 'sum') else []
+
+    def random_multipliers(self, rnd, scale):
+        m = {}
+        for i, n in enumerate(self.net.nodes):
+            for p in self.positions(i):
+                if rnd.random() < 0.5: m[n['out'], p] = rnd.choice([0, 1, -1, 2**scale, -2**scale, rnd.randint(-3 * 2**scale, 3 * 2**scale)])
+        return m
+
+def max_taps(n, e):  # one per (ky,kx): (input element or None, -)
+    c = e % n['oc']
+    r = list(taps(dict(n, groups=n['ic']), e))
+    return r
+
+def mult_text(scale, m): return '%d %d' % (scale, len(m)) + ''.join(' %d %d %d' % (t, p, s) for (t, p), s in sorted(m.items()))
+
+# ---- nets, properties ---------------------------------------------------------------------------------------------------------------------------
+def small_net(seed):
+    """A net of make_cases, its input ranges cut, no opaque node, with a real tail now and then."""
+    net, rnd = grow(seed)
+    if any(n['kind'] in ('opaque', 'tail') for n in net.nodes): return None, rnd
+    if rnd.random() < 0.3:
+        x = len(net.t) - 1
+        net.node('clamp', [x], net.t[x][0], lo=-100, hi=100)
+        f = tail(rnd)
+        f.pop('kind')
+        net.node('tail', [x + 1], net.t[x][0], **f)
+    return net, rnd
+
+def check_tables(net, iv):
+    return all(n['lo'] <= q < n['lo'] + len(n['t']) for n in net.nodes if n['kind'] == 'table' for b in iv[n['ins'][0]] for q in b) and \
+        all(abs(q) <= 2**50 for r in iv.values() for b in r for q in b) and \
+        all(b[1] - b[0] <= 4000 for n in net.nodes if n['kind'] in UNITS for b in iv[n['ins'][0]])
+
+def box_of(net, rnd, wide):
+    box = []
+    for t, lo, hi in net.inputs:
+        b = []
+        for _ in range(net.size(t)):
+            a = rnd.randint(lo, hi)
+            b.append((a, min(hi, a + (rnd.choice([0, 0, 1, 2]) if wide else rnd.choice([0, 1])))))
+        box.append(b)
+    return box
+
+def points_of(box):
+    flat = [range(a, b + 1) for r in box for a, b in r]
+    for p in itertools.product(*flat):
+        at, r = 0, []
+        for b in box: r.append(list(p[at:at + len(b)])); at += len(b)
+        yield r
+
+def condition(net, rnd, values):
+    """Text of the condition, and its targets as lists of ([(c, e)], d)."""
+    y = net.nodes[-1]['out']
+    size = net.size(y)
+    if rnd.random() < 0.6 and size > 1:
+        first = rnd.random() < 0.5
+        v = values[0]
+        C = v.index(max(v)) if first else size - 1 - v[::-1].index(max(v))
+        if rnd.random() < 0.2: C = rnd.randrange(size)
+        ts = {j: [([(1, j), (-1, C)], 0 if (j < C) == first else 1)] for j in range(size) if j != C}
+        return 'keep %s %d output 0\n' % ('first' if first else 'last', C), ts, (first, C)
+    n = rnd.randint(1, 2)
+    s, ts = 'violations %d\n' % n, {}
+    for i in range(n):
+        k = rnd.randint(1, 2)
+        s += 'violation %d\n' % k
+        ts[i] = []
+        for _ in range(k):
+            es = sorted(rnd.sample(range(size), rnd.randint(1, min(2, size))))
+            cs = [rnd.choice([1, -1, 1, 2, -3]) for _ in es]
+            tot = [sum(c * v[e] for c, e in zip(cs, es)) for v in values]
+            d = rnd.choice([max(tot) + 1, max(tot), max(tot) + rnd.randint(0, 9), min(tot)])
+            if len(ts) == 1 and rnd.random() < 0.3: d = max(tot) + 1
+            s += 'ge %d %d' % (d, len(es)) + ''.join(' %d 0 %d' % q for q in zip(cs, es)) + '\n'
+            ts[i].append((list(zip(cs, es)), d))
+    return s, ts, None
+
+def prop_text(box, cond, rnd, points=None):
+    s = 'qvp 1\nclaim robust\n'
+    for i, b in enumerate(box):
+        if points is not None: s += 'input %d points %d\n' % (i, len(points)) + ''.join(line(p[i]) for p in points)
+        elif len(set(b)) == 1 and rnd.random() < 0.5: s += 'input %d range %d %d\n' % (i, *b[0])
+        else: s += 'input %d elements %d\n' % (i, len(b)) + ''.join('%d %d\n' % q for q in b)
+    return s + cond + 'end\n'
+
+def violated(ts, v): return any(all(sum(c * v[e] for c, e in q) >= d for q, d in t) for t in ts.values())
+
+class Runner:
+    def __init__(self, checker, folder):
+        self.checker, self.folder, self.bad, self.count, self.accepted = checker, folder, 0, 0, 0
+        self.dir = tempfile.mkdtemp()
+    def run(self, name, net_text, prop, body, want, keep=True):
+        cert = 'qvc 1\nclaim robust\nnet %s\nproperty %s\n' % (sha(net_text), sha(prop)) + body
+        cert += 'sha256 %s\n' % sha(cert)
+        paths = [os.path.join(self.dir, 't.' + x) for x in ('qir', 'qvp', 'qvc')]
+        for p, s in zip(paths, (net_text, prop, cert)): open(p, 'w', newline='').write(s)
+        r = subprocess.run([self.checker] + paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.count += 1
+        got = r.returncode == 0 and r.stdout.endswith('s CHECKED\n')
+        self.accepted += got
+        if got != want or (not got and r.returncode != 1):
+            self.bad += 1
+            d = '/tmp/robust-%s' % name
+            for p, x in zip(paths, ('qir', 'qvp', 'qvc')): os.system('cp %s %s.%s' % (p, d, x))
+            print('DIFFERENT %s: wanted %s, got %d: %s %s' % (name, want, r.returncode, r.stdout.strip().replace('\n', ' | '), r.stderr.strip()[:300]))
+        elif want and keep and self.folder:
+            d = os.path.join(self.folder, 'rob' + name)
+            for p, x in zip(paths, ('qir', 'qvp', 'qvc')): os.system('cp %s %s.%s' % (p, d, x))
+        return got
+
+def executions(R, seed, net, rnd, text):
+    x = [[rnd.randint(lo, hi) for _ in range(net.size(t))] for t, lo, hi in net.inputs]
+    try: v, ok = execute(net, x)[net.nodes[-1]['out']], True
+    except Undefined: v, ok = [0] * net.size(net.nodes[-1]['out']), False
+    for off in (0, 1):
+        w = list(v)
+        w[rnd.randrange(len(w))] += off * rnd.choice([1, -1])
+        cond = 'violations 1\nviolation %d\n' % (2 * len(w)) + ''.join('ge %d 1 1 0 %d\nge %d 1 -1 0 %d\n' % (q, e, -q, e) for e, q in enumerate(w))
+        box = [[(lo, hi)] * net.size(t) for t, lo, hi in net.inputs]
+        pts = None if rnd.random() < 0.7 else [x] * rnd.randint(1, 2)
+        body = 'witness\n' + ''.join('input %d%s\n' % (i, words(q)) for i, q in enumerate(x)) + 'verdict falsified\n'
+        R.run('%d-x%d' % (seed, off), text, prop_text(box, cond, rnd, pts), body, ok and off == 0, off == 0)
+
+def boxes(R, seed, net, rnd, text):
+    box = box_of(net, rnd, False)
+    pts = list(points_of(box))
+    if len(pts) > 200: return
+    try: vs = [execute(net, p)[net.nodes[-1]['out']] for p in pts]
+    except Undefined: vs = None
+    cond, ts, _ = condition(net, rnd, vs or [[0] * net.size(net.nodes[-1]['out'])])
+    want = vs is not None and not any(violated(ts, v) for v in vs)
+    listed = rnd.random() < 0.3
+    if listed: rnd.shuffle(pts)
+    R.run('%d-p' % seed, text, prop_text(box, cond, rnd, pts if listed else None), 'points\nverdict verified\n', want)
+
+def proofs(R, seed, net, rnd, text):
+    box = box_of(net, rnd, True)
+    M = Model(net, box)
+    if not check_tables(net, M.root): return
+    if any(n['kind'] in ('affine', 'sum', 'product') and n['acc']['mode'] == 'trap' and not M.exact[i] for i, n in enumerate(net.nodes)): return
+    pts = list(points_of(box))
+    if len(pts) > 400: pts = [[[rnd.randint(*q) for q in b] for b in box] for _ in range(100)]
+    try: vs = [execute(net, p)[net.nodes[-1]['out']] for p in pts]
+    except Undefined: vs = [[0] * net.size(net.nodes[-1]['out'])]
+    cond, ts, keep = condition(net, rnd, vs)
+    y = net.nodes[-1]['out']
+    prop = prop_text(box, cond, rnd)
+    head, iv, trusted = 'goals outputs\n', M.root, 0
+    for _ in range(rnd.choice([0, 0, 1, 2])):  # bounds, as tight as they can be
+        t = rnd.choice(M.free)
+        e, scale, hi = rnd.randrange(net.size(t)), rnd.choice([0, 0, 3]), rnd.random() < 0.5
+        m = M.random_multipliers(rnd, scale)
+        K = M.bound(iv, {(t, e): -2**scale if hi else 2**scale}, 0, m)
+        V = (K - 1 >> scale) + 1  # the largest with K >= 2^scale * (V - 1) + 1
+        if hi: V = -V
+        L = lambda q: 'bound %d %d %s %d %s\n' % (t, e, 'hi' if hi else 'lo', q, mult_text(scale, m))
+        R.run('%d-b' % seed, text, prop, head + L(V - 1 if hi else V + 1) + ''.join('target %d\ntrusted x\n' % j for j in ts) + 'verdict trusted %d\n' % len(ts), False)
+        try: iv = M.restrict(iv, t, e, *((-2**62, V) if hi else (V, 2**62)))
+        except Empty: return
+        head += L(V)
+    count = [0]
+    def leaf(iv, target):
+        """A leaf and its text, positive if it can be."""
+        best = None
+        for _ in range(4):
+            scale = rnd.choice([0, 0, 4])
+            m = M.random_multipliers(rnd, scale) if rnd.random() < 0.8 else {}
+            if len(target) == 1 and keep and rnd.random() < 0.4:
+                r = pair(M, iv, target[0], rnd.choice([0, 1, 3]), rnd.choice([1, 2]), m, scale, rnd)
+                if r is not None:
+                    K, s = r
+                    if best is None or K > best[0]: best = (K, s)
+                    continue
+            L = [rnd.choice([0, 1, 2**scale]) for _ in target]
+            if not any(L): L[0] = 2**scale
+            co, d0 = {}, 0
+            for l, (q, d) in zip(L, target):
+                for c, e in q: co[y, e] = co.get((y, e), 0) - l * c
+                d0 += l * d
+            K = M.bound(iv, co, d0, m)
+            if best is None or K > best[0]: best = (K, 'dual sum %d%s %s\n' % (len(L), words(L), mult_text(scale, m)))
+        return best
+    def tree(iv, target, depth):
+        count[0] += 1
+        excluded = any(sum(max(c * b for b in iv[y][e]) for c, e in q) < d for q, d in target)
+        if excluded and rnd.random() < 0.7: return 'empty\n', True, 0
+        K, s = leaf(iv, target)
+        if K > 0: return s, True, 0
+        if depth > 4 or rnd.random() < 0.15:
+            k = rnd.random()
+            small = 1
+            for t, _, _ in net.inputs:
+                for a, b in iv[t]: small *= b - a + 1
+            if k < 0.4 and small <= 60:
+                try: bad = any(all(sum(c * v[e] for c, e in q) >= d for q, d in target) for p in points_of([iv[t] for t, _, _ in net.inputs]) for v in [execute(net, p)[y]])
+                except Undefined: bad = True
+                return 'points\n', not bad, 0
+            if k < 0.9: return 'trusted eng-1.x_Y\n', True, 1
+            return s, False, 0  # a bound that is not positive
+        cand = [(t, e) for t in M.free for e in range(net.size(t)) if iv[t][e][0] < iv[t][e][1]] or [(M.free[0], 0)]
+        t, e = rnd.choice(cand)
+        at = rnd.randint(iv[t][e][0] - (rnd.random() < 0.1), max(iv[t][e][0], iv[t][e][1] - 1 + (rnd.random() < 0.1)))
+        r, ok, n = 'split %d %d %d\n' % (t, e, at), True, 0
+        for part in ((-2**62, at), (at + 1, 2**62)):
+            try: a, b, c = tree(M.restrict(iv, t, e, *part), target, depth + 1)
+            except Empty: a, b, c = rnd.choice([('empty\n', True, 0), ('empty\n', True, 0), ('dual sum %d%s 0 0\n' % (len(target), words([1] * len(target))), True, 0), ('points\n', True, 0), ('trusted e\n', True, 1)])
+            r += a; ok = ok and b; n += c
+        return r, ok, n
+    body, ok = '', True
+    for j, target in ts.items():
+        s, b, n = tree(iv, target, 0)
+        if count[0] > 400: return
+        body += 'target %d\n' % j + s
+        ok, trusted = ok and b, trusted + n
+    end = 'verdict trusted %d\n' % trusted if trusted else 'verdict verified\n'
+    R.run('%d-t' % seed, text, prop, head + body + end, ok)
+    if ok: R.run('%d-c' % seed, text, prop, head + body + 'verdict trusted %d\n' % (trusted + 1), False)
+    ls = (head + body).split('\n')  # without one line
+    i = rnd.randrange(1, len(ls) - 1)
+    if not ls[i].startswith('bound'): R.run('%d-d' % seed, text, prop, '\n'.join(ls[:i] + ls[i + 1:]) + end, False)
+
+def pair(M, iv, target, P, Qq, m, scale, rnd):
+    net, y = M.net, net_out(M)
+    q, d = target
+    if sorted(c for c, _ in q) != [-1, 1]: return None
+    ends = {}
+    for c, e in q:
+        t = y
+        while True:
+            i = next((i for i, n in enumerate(net.nodes) if n['out'] == t), None)
+            if i is None: return None
+            n = net.nodes[i]
+            if n['kind'] != 'index': break
+            s = source(net, n, e)
+            if s is None: return None
+            t, e = s
+        if n['kind'] == 'step':
+            p = par_of(n, e)
+            if p[0] == 'RQ_D' and p[1] < 0: return None
+            ends[c] = (t, e, n['ins'][0], (lambda n, e: lambda x: step_f(n, e, x))(n, e), True)
+        elif n['kind'] in ('affine', 'sum') and M.exact[i]: ends[c] = (t, e, t, lambda x: x, False)
+        else: return None
+    tj, ej, aj, fj, sj = ends[1]
+    tc, ec, ac, fc, sc = ends[-1]
+    if sj != sc or (aj, ej) == (ac, ec): return None
+    oc, oj = iv[tc][ec], iv[tj][ej]
+    s = 'dual pair %d %d %s\n' % (P, Qq, mult_text(scale, m))
+    if oc[0] > oj[1] - d: return (1, s)
+    t0, t1 = max(oc[0], oj[0] - d), min(oc[1], oj[1] - d)
+    t0 = min(t0, t1)
+    if t1 - t0 > 4000: return None
+    lc, lj = iv[ac][ec], iv[aj][ej]
+    if lc[1] - lc[0] > 4000 or lj[1] - lj[0] > 4000: return None
+    A = lambda t: max(a for a in range(lc[0], lc[1] + 1) if fc(a) <= t)
+    B = lambda t: min(a for a in range(lj[0], lj[1] + 1) if fj(a) >= t + d)
+    K = M.bound(iv, {(ac, ec): P, (aj, ej): -Qq}, 0, m)
+    return (K + min(Qq * B(t) - P * A(t) for t in range(t0, t1 + 1)), s)
+
+def net_out(M): return M.net.nodes[-1]['out']
+
+def main():
+    checker, first, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[3]) if len(sys.argv) > 3 else 300
+    folder = sys.argv[4] if len(sys.argv) > 4 else None
+    if folder: os.makedirs(folder, exist_ok=True)
+    R = Runner(os.path.abspath(checker), folder)
+    seed = first
+    while seed < first + count:
+        seed += 1
+        net, rnd = small_net(seed + 10**6)
+        if net is None: continue
+        box = [[(lo, hi)] * net.size(t) for t, lo, hi in net.inputs]
+        try:
+            full = Model(net, box)
+            if not check_tables(net, full.root): continue
+            text = qir(net)
+            for what in (executions, boxes, proofs): what(R, seed, net, rnd, text)
+        except (IndexError, OverflowError): continue  # a table that does not cover
+    print('%d runs, %d accepted, %d different' % (R.count, R.accepted, R.bad))
+    sys.exit(1 if R.bad else 0)
+
+if __name__ == '__main__': main()
