@@ -42,7 +42,8 @@ void qv_npy_write(qv_buf *out, qv_elem type, uint32_t rank, const size_t *dim, c
  *     the byte count must be a multiple of one sample.
  *   - typed arrays: integers are taken as integers (any integer type, values must fit), floats go through the float end's
  *     quantizer; a float array for an integer end is QV_E_UNSUP with a hint.
- *   - pixels (0..255): for a u8 tensor as they are, for an i8 tensor q = pixel - 128, for a float end pixel/255.
+ *   - pixels (0..255): for a u8 tensor as they are, for an i8 tensor q = pixel - 128, for a float end pixel/255, or the
+ *     pixel where the end has scale 1 and zero point 0.
  *   The leading dimension is the number of samples when the rest matches the tensor's shape (dimensions of size 1 are
  *   ignored in the match); an array of exactly one sample is n = 1.
  *   Post: *buf (malloc, caller frees), *n. Errors name expected and found shape and type. */

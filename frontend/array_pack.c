@@ -163,7 +163,8 @@ static float load_float(qv_elem type, const unsigned char *p) {
 static float pixel_real(unsigned char p) { return (float)p / 255.0f; }
 
 static qv_status pixel_value(int64_t *v, const pack *k, unsigned char p) {
-  if (k->is_float) return qv_end_quantize(v, k->net, k->port, pixel_real(p), k->err);
+  bool whole = k->t->has_q && k->t->scale == 1 && k->t->zp == 0; /* floats that are the integers 0..255 themselves */
+  if (k->is_float) return qv_end_quantize(v, k->net, k->port, whole ? (float)p : pixel_real(p), k->err);
   *v = k->t->type == QV_I8 ? p - 128 : p;
   return QV_OK;
 }

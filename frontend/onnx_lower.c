@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "frontend/onnx_qonnx.h"
+
 #define SUPPORTED "see docs/onnx.md for the supported operators and types"
 
 /* ---- failures ---------------------------------------------------------------------------------------------------------- */
@@ -286,6 +288,7 @@ static qv_status materialize(ox *L, ox_value *v) {
     if (v->net == QV_NONE) st = const_to_net(L, v);
     return st;
   case OX_UNSET: return OX_PARSE(L, v, "the node reads a value that nothing has written yet");
+  case OX_REAL:
   case OX_ACC: break;
   }
   return OX_UNSUP(L, v, "the result of a float operator is used before a QuantizeLinear");
@@ -386,6 +389,14 @@ static qv_status lower_node(ox *L, bool has_profile) {
   const char *dom = op_domain(L->op), *name = op_name(L->op);
   L->attr_used = 0;
   if (L->op->n_input > QV_MAX_INPUTS || L->op->n_output > QV_MAX_INPUTS) return OX_UNSUP(L, NULL, "more than %d operands or results", QV_MAX_INPUTS);
+  if (L->qx != NULL) {
+    qv_status st = qx_lower_node(L);
+    return st == QV_OK ? check_attrs(L) : st;
+  }
+  if (qx_domain(dom)) {
+    if (!has_profile) return need_profile(L);
+    return OX_UNSUP(L, ox_opt(L, 0), "an operator over real numbers; name a profile such as qonnx-exact or finn, not %s", L->prof->name);
+  }
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     if (strcmp(ops[i].domain, dom) != 0 || strcmp(ops[i].name, name) != 0) continue;
     if (ops[i].profile && !has_profile) return need_profile(L);
@@ -540,6 +551,7 @@ static qv_status lower_input(ox *L, const Onnx__ValueInfoProto *info) {
   qv_port p = {.end = QV_END_INT, .name = qv_arena_printf(&L->net->arena, "%s", info->name)};
   if (p.name == NULL) return ox_nomem(L);
   ox_quant q = {.type = v->type};
+  if (v->type == ONX_FLOAT && L->qx != NULL) return qx_input(L, v, &s);
   if (v->type == ONX_FLOAT) {
     QV_TRY(input_quant(L, v, &q, 0));
     if (q.n == 0) return float_graph(L, v, NULL);
@@ -572,6 +584,7 @@ static qv_status add_output(ox *L, ox_value *v) {
     note = qv_arena_printf(&L->tmp, "output '%.100s' does not depend on the inputs and is left out", v->name);
     return note != NULL && qv_net_add_note(L->net, note) ? QV_OK : ox_nomem(L);
   }
+  if (v->state == OX_REAL) return qx_output(L, v);
   if (v->state != OX_INT && v->state != OX_DQ)
     return OX_UNSUP(L, v, "this output is the float result of an operator without a QuantizeLinear behind it: it makes no integer claim");
   QV_TRY(ox_net_of(L, v, false, &p.tensor));
@@ -597,7 +610,7 @@ done:
 static bool quantized(const Onnx__GraphProto *g) {
   for (size_t k = 0; k < g->n_node; k++)
     if (strstr(op_name(g->node[k]), "Quantize") != NULL || strstr(op_name(g->node[k]), "QLinear") != NULL ||
-        strstr(op_name(g->node[k]), "Integer") != NULL || strcmp(op_name(g->node[k]), "QGemm") == 0)
+        strstr(op_name(g->node[k]), "Integer") != NULL || qx_domain(op_domain(g->node[k])) || strcmp(op_name(g->node[k]), "QGemm") == 0)
       return true;
   for (size_t i = 0; i < g->n_input; i++) {
     const Onnx__TypeProto *t = g->input[i]->type;
@@ -609,7 +622,7 @@ static bool quantized(const Onnx__GraphProto *g) {
 static qv_status lower(ox *L, bool has_profile) {
   qv_status st;
   const Onnx__GraphProto *g = L->m->graph;
-  if (!quantized(g))
+  if (L->qx == NULL && !quantized(g))
     return OX_UNSUP(L, NULL, "the model computes in floating point: float graphs make no integer claim; quantize it (QOperator or QDQ)");
   QV_TRY(name_values(L));
   QV_TRY(initializers(L));
@@ -622,6 +635,7 @@ static qv_status lower(ox *L, bool has_profile) {
   for (size_t i = 0; i < g->n_output; i++) QV_TRY(add_output(L, &L->val[qv_names_get(&L->index, g->output[i]->name)]));
   if (L->net->n_in == 0) return OX_UNSUP(L, NULL, "the model has no inputs that it uses");
   if (L->net->n_out == 0) return OX_UNSUP(L, NULL, "no output of the model depends on an input");
+  if (L->qx != NULL) st = qx_finish(L);
 done:
   return st;
 }
@@ -642,11 +656,15 @@ qv_status qv_onnx_read(qv_net **out, const void *data, size_t n, const char *nam
     st = ox_nomem(&L);
     goto done;
   }
+  if (L.prof->reals != QV_REALS_NONE) {
+    QV_TRY(qx_init(&L));
+    (void)qv_reals_parse(&L.reals, opts->profile); /* qv_onnx_profile_find has */
+  }
   QV_TRY(lower(&L, has_profile));
   net->source = qv_arena_printf(&net->arena, "%s", name);
-  net->profile = has_profile ? L.prof->name : "";
+  net->profile = has_profile ? qv_arena_printf(&net->arena, "%s", L.qx != NULL ? opts->profile : L.prof->name) : "";
   net->format = "onnx";
-  if (net->source == NULL) {
+  if (net->source == NULL || net->profile == NULL) {
     st = ox_nomem(&L);
     goto done;
   }
@@ -655,6 +673,7 @@ qv_status qv_onnx_read(qv_net **out, const void *data, size_t n, const char *nam
   net = NULL;
 done:
   qv_net_free(net);
+  qx_clear(&L);
   onx_model_clear(&m);
   qv_arena_clear(&L.tmp);
   return st;

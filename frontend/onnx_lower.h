@@ -22,6 +22,7 @@ typedef enum {
   OX_DQ,       /* the floats f32(s * (net - z))                                                                       */
   OX_DQ_CONST, /* the floats f32(qs[k] * (c - qz[k])), k along `axis` (or one for all)                                 */
   OX_MAP,      /* the floats map[net - map_lo]                                                                        */
+  OX_REAL,     /* exact functions of integers: `real` (profiles over the reals, frontend/onnx_qonnx.h)                 */
   OX_ACC       /* the real numbers a float operator makes of integer sums, before its QuantizeLinear: `pend`           */
 } ox_state;
 
@@ -87,6 +88,7 @@ typedef struct ox_value {
   int64_t map_lo;
   uint32_t map_n;
   const ox_pending *pend;
+  const struct ox_real *real; /* OX_REAL */
   const char *tail;    /* OX_DQ: order-preserving float op behind it, or NULL                            */
 } ox_value;
 
@@ -104,6 +106,8 @@ typedef struct {
   uint32_t op_number;
   uint64_t attr_used;  /* bit k: attribute k of the node has been read */
   qv_arena tmp;
+  qv_reals_params reals;  /* of profiles over the reals */
+  struct ox_qonnx *qx;    /* NULL under other profiles */
 } ox;
 
 typedef qv_status (*ox_handler)(ox *L);

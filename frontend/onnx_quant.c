@@ -446,7 +446,7 @@ qv_status ox_quantize(ox *L, ox_value *x, float s, int32_t z, int32_t type, ox_v
     if (x->pend->kind == OX_P_AVERAGE) return finish_average_pool(L, x, s, z, type, y);
     return ox_requantize(L, x->pend, x->net, x->cl, &x->shape, s, z, type, y);
   case OX_INT: return OX_UNSUP(L, x, "QuantizeLinear of integers is not supported");
-  case OX_UNSET: case OX_CONST: case OX_DQ_CONST: break;
+  case OX_UNSET: case OX_CONST: case OX_DQ_CONST: case OX_REAL: break;
   }
   return OX_PARSE(L, x, "nothing to quantize");
 }

@@ -1,6 +1,9 @@
 #include "kernels/profile/onnx.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/profile/profile.h"
@@ -69,13 +72,85 @@ static const qv_onnx_profile profiles[] = {
      .summary = "TOSA: overflow is an error, double rounding rescale",
      .evidence = "TOSA reference model source; equal to TFLite's double rounding (Lemma S3)",
      .rq = QV_ORQ_TOSA, .qdq = QV_QDQ_REAL, ALL(TRAP32), .qoperator = true},
+    {.name = "qonnx-exact",
+     .summary = "QONNX and FINN graphs over exact real numbers; exact accumulators",
+     .evidence = "QONNX operator definitions; nets of the QONNX zoo and of FINN against rational arithmetic",
+     .reals = QV_REALS_EXACT},
+    {.name = "finn",
+     .summary = "the same; accumulators of the width that the model annotates (finn:P = P bits), wrapping",
+     .evidence = "FINN data type annotations; stored net of FINN's own tests",
+     .reals = QV_REALS_FINN},
+    {.name = "wrapnet",
+     .summary = "the same; every accumulator wraps at P bits (wrapnet:P), as in WrapNet",
+     .evidence = "arithmetic modulo 2^P by definition (arXiv 2007.13242)",
+     .reals = QV_REALS_WRAP},
+    {.name = "ap_fixed",
+     .summary = "the same; accumulators ap_fixed<W,I> of hls4ml (ap_fixed:W,I wraps, ap_fixed:W,I,SAT saturates), bias first",
+     .evidence = "hls4ml kernels and the definition of ap_fixed; not executed",
+     .reals = QV_REALS_FIXED},
 };
+
+/* Whole number in [lo,hi] at *s, which moves behind it. */
+static bool number(const char **s, long lo, long hi, long *v) {
+  char *end;
+  if (!isdigit((unsigned char)**s) && **s != '-') return false;
+  errno = 0;
+  *v = strtol(*s, &end, 10);
+  bool ok = errno == 0 && end != *s && *v >= lo && *v <= hi;
+  *s = end;
+  return ok;
+}
+
+static bool word(const char **s, const char *w) {
+  size_t n = strlen(w);
+  if (strncmp(*s, w, n) != 0) return false;
+  *s += n;
+  return true;
+}
+
+/* "@u8/255": integers of 1 to 16 bits over a divisor. */
+static bool parse_grid(qv_reals_params *p, const char **s) {
+  long bits, div;
+  bool sign = **s == 'i';
+  if (!word(s, sign ? "i" : "u") || !number(s, 1, 16, &bits) || !word(s, "/") || !number(s, 1, 1 << 24, &div)) return false;
+  p->grid = sign ? (qv_itv){qv_smin((int)bits), qv_smax((int)bits)} : (qv_itv){0, ((int64_t)1 << bits) - 1};
+  p->grid_div = (uint32_t)div;
+  return true;
+}
+
+bool qv_reals_parse(qv_reals_params *p, const char *text) {
+  size_t n = strcspn(text, ":@");
+  qv_reals kind = QV_REALS_NONE;
+  long bits = 0, whole = 0;
+  *p = (qv_reals_params){0};
+  for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
+    if (strlen(profiles[i].name) == n && memcmp(profiles[i].name, text, n) == 0) kind = profiles[i].reals;
+  const char *s = text + n;
+  bool has = word(&s, ":"), ok = kind != QV_REALS_NONE;
+  switch (kind) {
+  case QV_REALS_NONE: break;
+  case QV_REALS_EXACT: ok = !has; break;
+  case QV_REALS_FINN: ok = !has || number(&s, 2, 62, &bits); break;
+  case QV_REALS_WRAP: ok = has && number(&s, 2, 62, &bits); break;
+  case QV_REALS_FIXED:
+    ok = has && number(&s, 2, 62, &bits) && word(&s, ",") && number(&s, -64, 64, &whole);
+    if (ok && word(&s, ",")) p->saturate = word(&s, "SAT"), ok = p->saturate || word(&s, "WRAP");
+    break;
+  }
+  p->bits = (int)bits;
+  p->fraction = (int)(bits - whole);
+  if (ok && word(&s, "@")) ok = parse_grid(p, &s);
+  return ok && *s == 0;
+}
 
 const qv_onnx_profile *qv_onnx_profile_at(size_t i) { return i < sizeof profiles / sizeof *profiles ? &profiles[i] : NULL; }
 
 const qv_onnx_profile *qv_onnx_profile_find(const char *name) {
+  qv_reals_params p;
+  bool reals = qv_reals_parse(&p, name);
+  size_t n = reals ? strcspn(name, ":@") : strlen(name);
   for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
-    if (strcmp(profiles[i].name, name) == 0) return &profiles[i];
+    if ((profiles[i].reals != QV_REALS_NONE) == reals && strlen(profiles[i].name) == n && memcmp(profiles[i].name, name, n) == 0) return &profiles[i];
   return NULL;
 }
 

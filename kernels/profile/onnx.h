@@ -21,6 +21,24 @@ typedef enum {
   QV_QDQ_FLOAT  /* binary32, operator by operator: accepted only where it is exact                                        */
 } qv_onnx_qdq;
 
+/* Profiles over exact reals (QONNX, FINN graphs): who says what the accumulators do. */
+typedef enum {
+  QV_REALS_NONE,  /* not such a profile                                                                  */
+  QV_REALS_EXACT, /* exact sums                                                                          */
+  QV_REALS_FINN,  /* the model's annotations, or the parameter: wrap                                     */
+  QV_REALS_WRAP,  /* the parameter: wrap                                                                 */
+  QV_REALS_FIXED  /* ap_fixed<W,I>: W bits, the lowest worth 2^(I-W); wrap or saturate, bias first       */
+} qv_reals;
+
+/* Parameters behind such a profile's name: NAME[:PARAMETERS][@GRID], e.g. "wrapnet:12", "ap_fixed:16,6,SAT", "qonnx-exact@u8/255". */
+typedef struct {
+  int bits;          /* accumulator width, 0 = none given                                                */
+  int fraction;      /* ap_fixed: W - I                                                                  */
+  bool saturate;     /* ap_fixed                                                                         */
+  uint32_t grid_div; /* float inputs hold q / grid_div for integers q in grid; 0 = any float             */
+  qv_itv grid;
+} qv_reals_params;
+
 typedef struct {
   const char *name;     /* "ort-vnni" */
   const char *summary;  /* one line: which runtime and machine */
@@ -33,10 +51,14 @@ typedef struct {
                            or lane stage of acc                                                                          */
   bool qoperator;       /* QLinearConv, QLinearMatMul, ... are known                                                     */
   bool contrib;         /* operators of the domain com.microsoft are known                                               */
+  qv_reals reals;
   bool elementwise;     /* anything beside convolution, matrix product and data movement is known                        */
 } qv_onnx_profile;
 
-/* By name; NULL if there is none. */
+/* Parameters of a profile over the reals; false if `text` is not one with well-formed parameters. */
+bool qv_reals_parse(qv_reals_params *p, const char *text);
+
+/* By name (profiles over the reals: with parameters, which must be well-formed); NULL if there is none. */
 const qv_onnx_profile *qv_onnx_profile_find(const char *name);
 /* The i-th profile, NULL past the end. */
 const qv_onnx_profile *qv_onnx_profile_at(size_t i);

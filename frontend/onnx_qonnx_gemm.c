@@ -1,0 +1,667 @@
+/* Sums of products over exact reals: the integers behind activations and weights make an affine node, their scales a line behind it.
+ * Pooling; windows unfolded (Im2Col). */
+#include <string.h>
+
+#include "frontend/onnx_qonnx.h"
+#include "frontend/onnx_window.h"
+
+/* real result of channel o = a_o * acc + b_o, acc = the affine node's sum. */
+typedef struct {
+  ox_value *x, *y;
+  ox_value *w;        /* QX_CODES */
+  bool conv;          /* channels last */
+  qv_window win;      /* oc, kh, kw, groups from the weights */
+  size_t k;           /* weights per output channel */
+  int32_t *iw;        /* [oc][kh][kw][ic/groups] */
+  int32_t *wz;        /* [oc] */
+  qv_surd *s;         /* [oc] weight scale */
+  qv_surd *a, *b;     /* [oc] of the result */
+  int64_t *bias;      /* [oc] */
+  int32_t xz;
+  ox_shape out;
+} gemm;
+
+static qv_surd *surds(ox *L, size_t n) {
+  qv_surd *v = QV_NEW(&L->tmp, n, qv_surd);
+  for (size_t i = 0; v != NULL && i < n; i++) qv_surd_init(&v[i]);
+  return v;
+}
+
+static void gemm_clear(gemm *g) {
+  for (uint32_t o = 0; o < g->win.oc; o++) {
+    if (g->s != NULL) qv_surd_clear(&g->s[o]);
+    if (g->a != NULL) qv_surd_clear(&g->a[o]);
+    if (g->b != NULL) qv_surd_clear(&g->b[o]);
+  }
+}
+
+static qv_status gemm_alloc(ox *L, gemm *g) {
+  size_t n;
+  uint32_t oc = g->win.oc;
+  if (!qv_mulz(&n, g->k, oc) || n > QV_MAX_ELEMS) return OX_UNSUP(L, g->w, "too many weights");
+  g->iw = OX_NEW(L, n, int32_t);
+  g->wz = OX_NEW(L, oc, int32_t);
+  g->bias = OX_NEW(L, oc, int64_t);
+  g->s = surds(L, oc);
+  g->a = surds(L, oc);
+  g->b = surds(L, oc);
+  return g->iw != NULL && g->wz != NULL && g->bias != NULL && g->s != NULL && g->a != NULL && g->b != NULL ? QV_OK : ox_nomem(L);
+}
+
+/* z with f(z) = 0 for the line f; false if it is no int32. */
+static bool zero_of(int32_t *z, const qv_piece *f) {
+  qv_surd t;
+  mpz_t k;
+  qv_surd_init(&t);
+  mpz_init(k);
+  bool ok = qv_surd_div(&t, &f->b, &f->a) && qv_surd_floor(k, &t);
+  if (ok) mpz_neg(k, k);
+  ok = ok && mpz_fits_sint_p(k);
+  *z = ok ? (int32_t)mpz_get_si(k) : 0;
+  mpz_clear(k);
+  qv_surd_clear(&t);
+  return ok;
+}
+
+static const qv_pwa *fn_at(const qx_real *r, size_t e) { return r->f[qx_channel((qx_rule){r->n, r->inner}, e)]; }
+
+/* Scale and zero point of the weights of output channel o, whose elements are e(i), i < k: one line for all of them. */
+static qv_status weight_line(ox *L, gemm *g, uint32_t o, const qv_pwa *f) {
+  if (f->n != 1 || qv_surd_sign(&f->v[0].a) == 0 || !qv_surd_rational(&f->v[0].a))
+    return OX_UNSUP(L, g->w, "these weights are not integers times a rational scale");
+  if (!zero_of(&g->wz[o], &f->v[0])) return OX_UNSUP(L, g->w, "the zero point of these weights is not an integer");
+  qv_surd_set(&g->s[o], &f->v[0].a);
+  return QV_OK;
+}
+
+static qv_status one_line(ox *L, const gemm *g, const qv_pwa *f, size_t e) {
+  const qv_pwa *other = fn_at(g->w->real, e);
+  return other == f || qv_pwa_equal(other, f) ? QV_OK
+                                              : OX_UNSUP(L, g->w, "weights of one output channel have different scales: there is no integer form");
+}
+
+static qv_status weight_operand(ox *L, uint32_t k, gemm *g) {
+  qv_status st;
+  QV_TRY(ox_arg(L, k, &g->w));
+  if (!qx_is_const(g->w)) return OX_UNSUP(L, g->w, "the weights are computed by the network; only constant weights are supported");
+  QV_TRY(qx_arg(L, k, &g->w));
+done:
+  return st;
+}
+
+/* Matrix [K][N] (transposed: [N][K]). */
+static qv_status dense_weights(ox *L, gemm *g, bool transposed) {
+  qv_status st;
+  const ox_shape *s = &g->w->shape;
+  for (uint32_t d = 0; d + 2 < s->rank; d++)
+    if (s->dim[d] != 1) return OX_UNSUP(L, g->w, "a stack of weight matrices; only one matrix is supported");
+  if (s->rank < 2 || g->w->c->n == 0) return OX_UNSUP(L, g->w, "the weights must be a matrix, not empty");
+  uint32_t rows = s->dim[s->rank - 2], cols = s->dim[s->rank - 1];
+  g->k = transposed ? cols : rows;
+  g->win.oc = transposed ? rows : cols;
+  QV_TRY(gemm_alloc(L, g));
+  for (uint32_t o = 0; o < g->win.oc; o++) {
+    const qv_pwa *f = fn_at(g->w->real, transposed ? (size_t)o * cols : o);
+    QV_TRY(weight_line(L, g, o, f));
+    for (size_t i = 0; i < g->k; i++) {
+      size_t e = transposed ? o * g->k + i : i * cols + o;
+      if (g->w->real->n > 1) QV_TRY(one_line(L, g, f, e));
+      g->iw[o * g->k + i] = g->w->c->i[e];
+    }
+  }
+done:
+  return st;
+}
+
+static qv_status dense_shape(ox *L, gemm *g) {
+  const ox_shape *x = &g->x->shape;
+  size_t n;
+  if (x->rank < 1 || x->dim[x->rank - 1] != g->k || !ox_count(x, &n)) return OX_PARSE(L, g->x, "the last dimension does not fit weights for %zu inputs", g->k);
+  g->win = (qv_window){.n = (uint32_t)(n / g->k), .ih = 1, .iw = 1, .ic = (uint32_t)g->k, .oh = 1, .ow = 1, .oc = g->win.oc, .kh = 1, .kw = 1,
+                       .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
+  g->out = *x;
+  g->out.dim[x->rank - 1] = g->win.oc;
+  return QV_OK;
+}
+
+/* Convolution weights [oc][ic/g][kh][kw], or without kh. */
+static qv_status conv_weights(ox *L, gemm *g) {
+  qv_status st;
+  const ox_shape *s = &g->w->shape;
+  if (s->rank != 3 && s->rank != 4) return OX_UNSUP(L, g->w, "convolutions over %d dimensions; supported: 1 and 2", (int)s->rank - 2);
+  if (g->w->c->n == 0) return OX_PARSE(L, g->w, "the weights are empty");
+  uint32_t gic = s->dim[1], kh = s->rank == 4 ? s->dim[2] : 1, kw = s->dim[s->rank - 1];
+  size_t taps = (size_t)kh * kw;
+  g->win.oc = s->dim[0];
+  g->win.kh = kh;
+  g->win.kw = kw;
+  g->k = g->w->c->n / g->win.oc;
+  QV_TRY(gemm_alloc(L, g));
+  for (uint32_t o = 0; o < g->win.oc; o++) {
+    const qv_pwa *f = fn_at(g->w->real, o * g->k);
+    QV_TRY(weight_line(L, g, o, f));
+    for (size_t i = 0; i < g->k; i++) {
+      size_t e = o * g->k + i;
+      if (g->w->real->n > 1) QV_TRY(one_line(L, g, f, e));
+      g->iw[o * g->k + i % taps * gic + i / taps] = g->w->c->i[e];
+    }
+  }
+done:
+  return st;
+}
+
+static qv_status conv_shape(ox *L, gemm *g) {
+  qv_status st;
+  const ox_shape *x = &g->x->shape;
+  ox_window_attrs a;
+  int64_t groups;
+  QV_TRY(ox_attr_i(L, "group", 1, &groups));
+  if (groups < 1 || groups > (int64_t)QV_MAX_ELEMS) return OX_PARSE(L, NULL, "%lld groups", (long long)groups);
+  g->win.groups = (uint32_t)groups;
+  if (x->rank != g->w->shape.rank) return OX_PARSE(L, g->x, "the input has %u dimensions, the weights %u", x->rank, g->w->shape.rank);
+  const int64_t kernel[2] = {g->win.kh, g->win.kw};
+  QV_TRY(ox_window_read(L, x->rank - 2, x->rank == 4 ? kernel : kernel + 1, &a));
+  if (x->dim[1] != g->w->shape.dim[1] * (uint64_t)g->win.groups || g->win.oc % g->win.groups != 0)
+    return OX_PARSE(L, g->x, "%u input channels do not fit %u groups of weights for %u", x->dim[1], g->win.groups, g->w->shape.dim[1]);
+  g->win.ic = x->dim[1];
+  QV_TRY(ox_window_fit(L, g->x, &a, &g->win));
+  g->conv = true;
+  g->out = *x;
+  g->out.dim[1] = g->win.oc;
+  if (x->rank == 4) g->out.dim[2] = g->win.oh;
+  g->out.dim[x->rank - 1] = g->win.ow;
+done:
+  return st;
+}
+
+static bool padded(const qv_window *g) {
+  int64_t y1 = (int64_t)(g->oh - 1) * g->sh - g->pt + (int64_t)(g->kh - 1) * g->dh;
+  int64_t x1 = (int64_t)(g->ow - 1) * g->sw - g->pl + (int64_t)(g->kw - 1) * g->dw;
+  return g->pt > 0 || g->pl > 0 || y1 >= g->ih || x1 >= g->iw;
+}
+
+/* One line for all inputs that enter one sum. Channels with different scales are allowed where each output reads one channel. */
+static qv_status input_line(ox *L, const gemm *g, uint32_t o, const qv_piece **f) {
+  const qx_real *r = g->x->real;
+  const qv_pwa *p = r->f[0];
+  const ox_shape *x = &g->x->shape;
+  if (r->n > 1) {
+    size_t spatial = 1;
+    for (uint32_t d = 2; d < x->rank; d++) spatial *= x->dim[d];
+    bool depthwise = g->conv && g->win.groups == g->win.ic && r->inner == spatial && r->n == g->win.ic;
+    if (!depthwise) return OX_UNSUP(L, g->x, "the inputs of one sum have different scales: there is no integer form");
+    p = r->f[o / (g->win.oc / g->win.groups)];
+  }
+  *f = p->v; /* settled: one piece */
+  if (qv_surd_sign(&p->v[0].a) == 0) return OX_UNSUP(L, g->x, "the input of this operator is constant");
+  return QV_OK;
+}
+
+/* Zero point of the inputs: their lines' common integer zero; else none, and what is left goes into b (impossible with padding, where
+ * a real 0 must be an integer). *fold: it does. */
+static qv_status input_zero(ox *L, gemm *g, bool *fold) {
+  qv_status st = QV_OK;
+  bool same = true;
+  for (uint32_t o = 0; o < g->win.oc; o++) {
+    const qv_piece *f;
+    int32_t z = 0;
+    QV_TRY(input_line(L, g, o, &f));
+    same = same && zero_of(&z, f) && (o == 0 || z == g->xz);
+    if (o == 0) g->xz = z;
+  }
+  *fold = !same;
+  if (*fold) g->xz = 0;
+  if (*fold && padded(&g->win)) return OX_UNSUP(L, g->x, "padding with 0, which is not one of the quantized input's values");
+done:
+  return st;
+}
+
+/* Lines of the result without bias: a = a_x * s_w, b = b_x * sum of the real weights if the zero point is folded. */
+static qv_status result_lines(ox *L, gemm *g, bool fold) {
+  qv_status st = QV_OK;
+  for (uint32_t o = 0; o < g->win.oc; o++) {
+    const qv_piece *f;
+    qv_i128 sum = 0;
+    QV_TRY(input_line(L, g, o, &f));
+    for (size_t i = 0; i < g->k; i++) sum += (int64_t)g->iw[o * g->k + i] - g->wz[o];
+    bool ok = qv_surd_mul(&g->a[o], &f->a, &g->s[o]);
+    if (ok && fold) {
+      qv_surd_set_i64(&g->b[o], (int64_t)sum); /* at most 2^28 terms below 2^33 */
+      ok = qv_surd_mul(&g->b[o], &g->b[o], &g->s[o]) && qv_surd_mul(&g->b[o], &g->b[o], &f->b);
+    }
+    if (!ok) return qx_inexact(L, g->x);
+  }
+done:
+  return st;
+}
+
+/* Add the real bias v (one value, or one per channel) times beta: to the integers where it is a multiple of the accumulator's step,
+ * else to b. */
+static qv_status add_bias(ox *L, gemm *g, ox_value *v, const qv_surd *beta) {
+  qv_status st = QV_OK;
+  uint32_t oc = g->win.oc;
+  size_t n = qx_is_const(v) ? qx_numbers(v) : 0;
+  if (n != 1 && n != oc) return OX_UNSUP(L, v, "the bias must be constant, with one value per output channel");
+  qv_surd x, t;
+  mpz_t k;
+  qv_surd_init(&x);
+  qv_surd_init(&t);
+  mpz_init(k);
+  for (uint32_t o = 0; st == QV_OK && o < oc; o++) {
+    bool ok = qx_number(&x, v, n == 1 ? 0 : o) && qv_surd_mul(&x, &x, beta);
+    bool whole = ok && qv_surd_div(&t, &x, &g->a[o]) && qv_surd_floor(k, &t) && mpz_sizeinbase(k, 2) < 53;
+    if (whole) g->bias[o] = mpz_get_si(k);
+    else if (!ok || !qv_surd_add(&g->b[o], &g->b[o], &x)) st = qx_inexact(L, v);
+  }
+  mpz_clear(k);
+  qv_surd_clear(&x);
+  qv_surd_clear(&t);
+  return st;
+}
+
+/* Under ap_fixed the accumulator counts in units of 2^-F: each channel's step must be a multiple of it. */
+static qv_status fixed_point(ox *L, gemm *g) {
+  qv_status st = QV_OK;
+  const qv_reals_params *p = &L->reals;
+  qv_surd unit, t;
+  mpz_t k;
+  if (L->prof->reals != QV_REALS_FIXED) return QV_OK;
+  qv_surd_init(&unit);
+  qv_surd_init(&t);
+  mpz_init(k);
+  qv_surd_set_i64(&unit, 1);
+  if (p->fraction >= 0) mpq_div_2exp(unit.p, unit.p, (mp_bitcnt_t)p->fraction);
+  else mpq_mul_2exp(unit.p, unit.p, (mp_bitcnt_t)-p->fraction);
+  for (uint32_t o = 0; st == QV_OK && o < g->win.oc; o++) {
+    bool ok = qv_surd_div(&t, &g->a[o], &unit) && qv_surd_rational(&t) && qv_surd_floor(k, &t) && mpz_sizeinbase(k, 2) < 31;
+    int64_t m = ok ? mpz_get_si(k) : 0;
+    for (size_t i = 0; ok && i < g->k; i++) {
+      int64_t w = (int64_t)g->iw[o * g->k + i] * m;
+      ok = w >= INT32_MIN && w <= INT32_MAX;
+      g->iw[o * g->k + i] = (int32_t)w;
+    }
+    int64_t z = g->wz[o] * m;
+    ok = ok && z >= INT32_MIN && z <= INT32_MAX && qv_mul64(&g->bias[o], g->bias[o], m);
+    g->wz[o] = (int32_t)z;
+    qv_surd_set(&g->a[o], &unit);
+    if (!ok) st = OX_UNSUP(L, g->x, "products finer than the accumulator's 2^-%d would be rounded one by one, which is not modelled", p->fraction);
+    else if (qv_surd_sign(&g->b[o]) != 0) st = OX_UNSUP(L, g->x, "a bias that is no multiple of 2^-%d", p->fraction);
+  }
+  mpz_clear(k);
+  qv_surd_clear(&unit);
+  qv_surd_clear(&t);
+  return st;
+}
+
+/* Hull of the sums, for the tensor's range while lowering. */
+static void sum_range(const ox *L, const gemm *g, const qv_acc *acc, uint32_t in, int64_t *lo, int64_t *hi) {
+  const qv_tensor *t = &L->net->tensor[in];
+  qv_i128 xl = (qv_i128)t->lo - g->xz, xh = (qv_i128)t->hi - g->xz, l = 0, h = 0;
+  bool pad = padded(&g->win), wide = xl < -((qv_i128)1 << 62) || xh > ((qv_i128)1 << 62);
+  for (uint32_t o = 0; o < g->win.oc; o++) {
+    qv_i128 a = g->bias[o], b = a;
+    for (size_t i = 0; i < g->k; i++) {
+      qv_i128 w = (int64_t)g->iw[o * g->k + i] - g->wz[o], p = w * xl, q = w * xh;
+      qv_i128 tl = p < q ? p : q, th = p < q ? q : p;
+      a += pad && tl > 0 ? 0 : tl;
+      b += pad && th < 0 ? 0 : th;
+    }
+    l = o == 0 || a < l ? a : l;
+    h = o == 0 || b > h ? b : h;
+  }
+  bool fits = !wide && (acc->bits == 0 ? l >= INT64_MIN / 2 && h <= INT64_MAX / 2 : l >= qv_smin(acc->bits) && h <= qv_smax(acc->bits));
+  *lo = fits ? (int64_t)l : acc->bits == 0 ? INT64_MIN : qv_smin(acc->bits);
+  *hi = fits ? (int64_t)h : acc->bits == 0 ? INT64_MAX : qv_smax(acc->bits);
+}
+
+static qv_status emit(ox *L, gemm *g) {
+  qv_status st;
+  qv_acc acc;
+  uint32_t in, net;
+  int64_t lo, hi;
+  QV_TRY(fixed_point(L, g));
+  QV_TRY(qx_acc(L, g->y, &acc));
+  QV_TRY(qx_plain(L, g->x, g->conv, &in));
+  bool one_wz = true;
+  for (uint32_t o = 1; o < g->win.oc; o++) one_wz = one_wz && g->wz[o] == g->wz[0];
+  const qv_affine a = {.win = g->win, .x_zp = g->xz, .w = g->iw, .n_w_zp = one_wz ? 1 : g->win.oc, .w_zp = g->wz, .b = g->bias, .acc = acc};
+  ox_shape stored = ox_stored_shape(&g->out, g->conv);
+  QV_TRY(ox_add_tensor(L, g->y, "", acc.bits == 0 || acc.bits > 32 ? QV_I64 : QV_I32, &stored, &net));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_AFFINE, .u.affine = a}, &in, 1, net));
+  sum_range(L, g, &acc, in, &lo, &hi);
+  qx_range(L, net, lo, hi);
+  qx_rule r = {g->win.oc, 1};
+  if (g->conv) r.inner = g->win.oh * g->win.ow;
+  QV_TRY(qx_set_net(L, g->y, net, &g->out, g->conv, r, g->a, g->b));
+done:
+  return st;
+}
+
+static qv_status input_operand(ox *L, gemm *g) {
+  qv_status st;
+  QV_TRY(qx_arg(L, 0, &g->x));
+  QV_TRY(ox_res(L, 0, &g->y));
+  if (qx_is_const(g->x)) return OX_UNSUP(L, g->x, "a constant operand in this place is not supported");
+  QV_TRY(qx_settle(L, g->x));
+done:
+  return st;
+}
+
+static qv_status products(ox *L, gemm *g, ox_value *bias, const qv_surd *beta) {
+  qv_status st;
+  bool fold;
+  if (g->win.oc > QX_MAX_CHANNELS) return OX_UNSUP(L, g->w, "more than %u output channels", QX_MAX_CHANNELS);
+  QV_TRY(input_zero(L, g, &fold));
+  QV_TRY(result_lines(L, g, fold));
+  if (bias != NULL) QV_TRY(add_bias(L, g, bias, beta));
+  QV_TRY(emit(L, g));
+done:
+  return st;
+}
+
+qv_status qx_matmul(ox *L) {
+  qv_status st;
+  gemm g = {0};
+  QV_TRY(input_operand(L, &g));
+  QV_TRY(weight_operand(L, 1, &g));
+  QV_TRY(dense_weights(L, &g, false));
+  QV_TRY(dense_shape(L, &g));
+  QV_TRY(products(L, &g, NULL, NULL));
+done:
+  gemm_clear(&g);
+  return st;
+}
+
+qv_status qx_gemm(ox *L) {
+  qv_status st;
+  gemm g = {0};
+  int64_t ta, tb;
+  float alpha, beta;
+  qv_surd one, f;
+  qv_surd_init(&one);
+  qv_surd_init(&f);
+  QV_TRY(ox_attr_i(L, "transA", 0, &ta));
+  QV_TRY(ox_attr_i(L, "transB", 0, &tb));
+  QV_TRY(ox_attr_f(L, "alpha", 1, &alpha));
+  QV_TRY(ox_attr_f(L, "beta", 1, &beta));
+  (void)ox_attr(L, "broadcast"); /* operator sets before 7 */
+  QV_TRY(input_operand(L, &g));
+  QV_TRY(weight_operand(L, 1, &g));
+  if (ta != 0 || alpha == 0 || !qv_surd_set_f64(&f, (double)alpha) || !qv_surd_set_f64(&one, (double)beta)) {
+    st = OX_UNSUP(L, g.x, "transA, or an alpha or beta that is 0 or not a number");
+    goto done;
+  }
+  QV_TRY(dense_weights(L, &g, tb != 0));
+  for (uint32_t o = 0; o < g.win.oc; o++)
+    if (!qv_surd_mul(&g.s[o], &g.s[o], &f)) {
+      st = qx_inexact(L, g.w);
+      goto done;
+    }
+  QV_TRY(dense_shape(L, &g));
+  ox_value *bias = ox_opt(L, 2);
+  if (bias != NULL) QV_TRY(ox_arg(L, 2, &bias));
+  QV_TRY(products(L, &g, bias, &one));
+done:
+  qv_surd_clear(&one);
+  qv_surd_clear(&f);
+  gemm_clear(&g);
+  return st;
+}
+
+qv_status qx_conv(ox *L) {
+  qv_status st;
+  gemm g = {0};
+  qv_surd one;
+  qv_surd_init(&one);
+  qv_surd_set_i64(&one, 1);
+  QV_TRY(input_operand(L, &g));
+  QV_TRY(weight_operand(L, 1, &g));
+  QV_TRY(conv_weights(L, &g));
+  QV_TRY(conv_shape(L, &g));
+  ox_value *bias = ox_opt(L, 2);
+  if (bias != NULL) QV_TRY(ox_arg(L, 2, &bias));
+  QV_TRY(products(L, &g, bias, &one));
+done:
+  qv_surd_clear(&one);
+  gemm_clear(&g);
+  return st;
+}
+
+/* Number of positions where bits x and w agree: sum over k of x*(2w - 1) + (1 - w), for x and w in {0,1}. */
+qv_status qx_xnor(ox *L) {
+  qv_status st;
+  gemm g = {0};
+  qv_surd zero, one;
+  qv_surd_init(&zero);
+  qv_surd_init(&one);
+  qv_surd_set_i64(&one, 1);
+  QV_TRY(input_operand(L, &g));
+  QV_TRY(weight_operand(L, 1, &g));
+  const qv_piece *f = g.x->real->f[0]->v;
+  const qv_tensor *t = &L->net->tensor[g.x->net];
+  bool bits = g.x->real->n == 1 && mpq_equal(f->a.p, one.p) && qv_surd_rational(&f->a) && qv_surd_sign(&f->b) == 0 && t->lo >= 0 && t->hi <= 1;
+  if (!bits) {
+    st = OX_UNSUP(L, g.x, "XnorPopcountMatMul needs inputs 0 and 1");
+    goto done;
+  }
+  QV_TRY(dense_weights(L, &g, false));
+  QV_TRY(dense_shape(L, &g));
+  for (uint32_t o = 0; o < g.win.oc; o++) {
+    for (size_t i = 0; i < g.k; i++) {
+      int32_t *w = &g.iw[o * g.k + i];
+      bool ok = mpq_equal(g.s[o].p, one.p) && g.wz[o] == 0 && (*w == 0 || *w == 1);
+      if (!ok) {
+        st = OX_UNSUP(L, g.w, "XnorPopcountMatMul needs weights 0 and 1");
+        goto done;
+      }
+      g.bias[o] += 1 - *w;
+      *w = 2 * *w - 1;
+    }
+    qv_surd_set(&g.a[o], &one);
+  }
+  if (L->prof->reals == QV_REALS_FIXED) {
+    st = OX_UNSUP(L, g.x, "XnorPopcountMatMul has no fixed-point accumulator");
+    goto done;
+  }
+  QV_TRY(emit(L, &g));
+done:
+  qv_surd_clear(&zero);
+  qv_surd_clear(&one);
+  gemm_clear(&g);
+  return st;
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------------------------------------- */
+
+static qv_status int_pair(ox *L, const char *name, uint32_t n, int64_t min, int64_t absent, int64_t *out) {
+  const int64_t *v;
+  uint32_t have;
+  qv_status st = ox_attr_ints(L, name, 4, &v, &have);
+  if (st != QV_OK) return st;
+  for (uint32_t i = 0; i < n; i++) out[i] = absent;
+  if (v == NULL) return absent >= min ? QV_OK : OX_PARSE(L, NULL, "attribute '%s' is missing", name);
+  if (have != n) return OX_PARSE(L, NULL, "attribute '%s' has %u values", name, have);
+  for (uint32_t i = 0; i < n; i++) {
+    if (v[i] < min || v[i] > 1 << 20) return OX_PARSE(L, NULL, "attribute '%s': %lld is out of range", name, (long long)v[i]);
+    out[i] = v[i];
+  }
+  return QV_OK;
+}
+
+/* [1,h,w,c] to [1,oh,ow,kh*kw*c]: reshaped to one row with one padding element at its end, gathered, reshaped. */
+qv_status qx_im2col(ox *L) {
+  qv_status st;
+  ox_value *x, *y;
+  int64_t k[2], s[2], d[2], p[4], fill, depthwise;
+  uint32_t flat, ext, cols, net, in;
+  qv_surd v;
+  mpz_t z;
+  qv_surd_init(&v);
+  mpz_init(z);
+  QV_TRY(qx_arg(L, 0, &x));
+  QV_TRY(ox_res(L, 0, &y));
+  QV_TRY(int_pair(L, "kernel_size", 2, 1, 0, k));
+  QV_TRY(int_pair(L, "stride", 2, 1, 0, s));
+  QV_TRY(int_pair(L, "dilations", 2, 1, 1, d));
+  QV_TRY(int_pair(L, "pad_amount", 4, 0, 0, p));
+  QV_TRY(ox_attr_i(L, "pad_value", 0, &fill));
+  QV_TRY(ox_attr_i(L, "depthwise", 0, &depthwise)); /* says how the products are arranged in hardware, not what they are */
+  (void)ox_attr(L, "input_shape");
+  const qx_real *r = x->real;
+  int64_t h = x->shape.dim[1], w = x->shape.dim[2], c = x->shape.dim[3];
+  bool ok = x->shape.rank == 4 && x->shape.dim[0] == 1 && r->leaf == QX_NET && r->n == 1 && r->f[0]->n == 1 && qv_surd_sign(&r->f[0]->v[0].a) != 0;
+  if (!ok) {
+    st = OX_UNSUP(L, x, "Im2Col needs one image [1,h,w,c] of quantized values with one scale");
+    goto done;
+  }
+  int64_t oh = (h + p[0] + p[2] - d[0] * (k[0] - 1) - 1) / s[0] + 1, ow = (w + p[1] + p[3] - d[1] * (k[1] - 1) - 1) / s[1] + 1;
+  bool room = h + p[0] + p[2] - d[0] * (k[0] - 1) >= 1 && w + p[1] + p[3] - d[1] * (k[1] - 1) >= 1;
+  const ox_shape out = {.rank = 4, .dim = {1, (uint32_t)oh, (uint32_t)ow, (uint32_t)(k[0] * k[1] * c)}};
+  size_t n, count;
+  if (!room || k[0] * k[1] > (1 << 20) || !ox_count(&out, &n) || !ox_count(&x->shape, &count)) {
+    st = OX_UNSUP(L, x, "the kernel does not fit into the image, or the result is too large");
+    goto done;
+  }
+  bool pads = p[0] + p[1] + p[2] + p[3] > 0;
+  qv_surd_set_i64(&v, fill);
+  ok = qv_surd_sub(&v, &v, &r->f[0]->v[0].b) && qv_surd_div(&v, &v, &r->f[0]->v[0].a) && qv_surd_floor(z, &v) && mpz_fits_sint_p(z);
+  if (pads && !ok) {
+    st = OX_UNSUP(L, x, "the padding value is not one of the quantized tensor's values");
+    goto done;
+  }
+  int32_t code = pads ? (int32_t)mpz_get_si(z) : 0;
+  uint32_t *g = OX_NEW(L, n, uint32_t), at = 0;
+  if (g == NULL) {
+    st = ox_nomem(L);
+    goto done;
+  }
+  for (int64_t oy = 0; oy < oh; oy++)
+    for (int64_t ox_ = 0; ox_ < ow; ox_++)
+      for (int64_t ky = 0; ky < k[0]; ky++)
+        for (int64_t kx = 0; kx < k[1]; kx++)
+          for (int64_t ch = 0; ch < c; ch++) {
+            int64_t iy = oy * s[0] + ky * d[0] - p[0], ix = ox_ * s[1] + kx * d[1] - p[1];
+            bool in_image = iy >= 0 && iy < h && ix >= 0 && ix < w;
+            g[at++] = in_image ? (uint32_t)((iy * w + ix) * c + ch) : (uint32_t)count;
+          }
+  const ox_shape one = {.rank = 1, .dim = {(uint32_t)count}}, more = {.rank = 1, .dim = {(uint32_t)count + pads}}, row = {.rank = 1, .dim = {(uint32_t)n}};
+  QV_TRY(qx_plain(L, x, false, &in));
+  qv_dtype type = L->net->tensor[in].type;
+  int64_t lo = qv_min64(L->net->tensor[in].lo, pads ? code : INT64_MAX), hi = qv_max64(L->net->tensor[in].hi, pads ? code : INT64_MIN);
+  QV_TRY(ox_add_tensor(L, y, "/flat", type, &one, &flat));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_RESHAPE}}, &in, 1, flat));
+  ext = flat;
+  if (pads) {
+    QV_TRY(ox_add_tensor(L, y, "/pad", type, &more, &ext));
+    QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_PAD, .b = {1}, .value = code}}, &flat, 1, ext));
+  }
+  QV_TRY(ox_add_tensor(L, y, "/cols", type, &row, &cols));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_GATHER, .axis = 0, .g = g}}, &ext, 1, cols));
+  QV_TRY(ox_add_tensor(L, y, "", type, &out, &net));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_RESHAPE}}, &cols, 1, net));
+  qx_range(L, net, lo, hi);
+  const ox_value moved = {.net = net, .shape = out, .real = r};
+  QV_TRY(qx_set(L, y, &moved, (qx_rule){1, 1}, r->f));
+done:
+  mpz_clear(z);
+  qv_surd_clear(&v);
+  return st;
+}
+
+/* ---- pooling ------------------------------------------------------------------------------------------------------------------------- */
+
+static qv_status pool_window(ox *L, ox_value *x, qv_window *w, ox_shape *out) {
+  qv_status st;
+  const ox_shape *s = &x->shape;
+  ox_window_attrs a = {.stride = {1, 1}, .dilation = {1, 1}};
+  size_t n;
+  if (s->rank != 3 && s->rank != 4) return OX_UNSUP(L, x, "pooling over %d dimensions; supported: 1 and 2", (int)s->rank - 2);
+  if (!ox_count(s, &n)) return OX_PARSE(L, x, "the input is empty or too large");
+  if (strstr(L->op->op_type, "Global") != NULL) {
+    a.kernel[0] = s->rank == 4 ? s->dim[2] : 1;
+    a.kernel[1] = s->dim[s->rank - 1];
+  } else QV_TRY(ox_window_read(L, s->rank - 2, NULL, &a));
+  w->ic = w->oc = w->groups = s->dim[1];
+  QV_TRY(ox_window_fit(L, x, &a, w));
+  *out = *s;
+  if (s->rank == 4) out->dim[2] = w->oh;
+  out->dim[s->rank - 1] = w->ow;
+done:
+  return st;
+}
+
+/* Rule of channels in shape s instead of the rule of x: per channel, or one for all. */
+static qv_status channel_rule(ox *L, const ox_value *x, const ox_shape *s, qx_rule *r) {
+  size_t in = 1, out = 1;
+  for (uint32_t d = 2; d < s->rank; d++) in *= x->shape.dim[d], out *= s->dim[d];
+  *r = (qx_rule){x->real->n, (uint32_t)out};
+  if (r->n == 1) r->inner = 1;
+  return r->n == 1 || (x->real->inner == in && r->n == s->dim[1]) ? QV_OK : OX_UNSUP(L, x, "pooling over values with different scales");
+}
+
+qv_status qx_max_pool(ox *L) {
+  qv_status st;
+  ox_value *x, *y;
+  qv_window w = {0};
+  ox_shape out;
+  qx_rule r;
+  uint32_t in, net;
+  int64_t order;
+  QV_TRY(qx_arg(L, 0, &x));
+  QV_TRY(ox_res(L, 0, &y));
+  QV_TRY(ox_attr_i(L, "storage_order", 0, &order)); /* of the Indices result, which is refused */
+  if (qx_is_const(x)) return OX_UNSUP(L, x, "pooling of a constant is not supported");
+  QV_TRY(pool_window(L, x, &w, &out));
+  QV_TRY(channel_rule(L, x, &out, &r));
+  for (uint32_t c = 0; c < x->real->n; c++)
+    if (!qv_pwa_rises(x->real->f[c])) return OX_UNSUP(L, x, "MaxPool over values that fall as their integers rise");
+  QV_TRY(qx_plain(L, x, true, &in));
+  ox_shape stored = ox_stored_shape(&out, true);
+  QV_TRY(ox_add_tensor(L, y, "", L->net->tensor[in].type, &stored, &net));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_MAX, .u.max = w}, &in, 1, net));
+  qx_range(L, net, L->net->tensor[in].lo, L->net->tensor[in].hi);
+  const ox_value moved = {.net = net, .cl = out.rank >= 3, .shape = out, .real = x->real};
+  QV_TRY(qx_set(L, y, &moved, r, x->real->f));
+done:
+  return st;
+}
+
+/* Sum of the window's integers; the mean is one n-th of it. */
+qv_status qx_average_pool(ox *L) {
+  qv_status st;
+  gemm g = {0};
+  int64_t include;
+  qx_rule r;
+  qv_surd n, n_inv;
+  qv_surd_init(&n);
+  qv_surd_init(&n_inv);
+  QV_TRY(input_operand(L, &g));
+  QV_TRY(ox_attr_i(L, "count_include_pad", 0, &include));
+  QV_TRY(pool_window(L, g.x, &g.win, &g.out));
+  QV_TRY(channel_rule(L, g.x, &g.out, &r));
+  g.w = g.x;
+  g.conv = true;
+  g.k = (size_t)g.win.kh * g.win.kw;
+  if (padded(&g.win) && include == 0) {
+    st = OX_UNSUP(L, g.x, "means over windows of different sizes at the border are not supported");
+    goto done;
+  }
+  QV_TRY(gemm_alloc(L, &g));
+  qv_surd_set_i64(&n_inv, 1);
+  qv_surd_set_i64(&n, (int64_t)g.k);
+  bool ok = qv_surd_div(&n_inv, &n_inv, &n);
+  for (uint32_t o = 0; ok && o < g.win.oc; o++) {
+    qv_surd_set(&g.s[o], &n_inv);
+    for (size_t i = 0; i < g.k; i++) g.iw[o * g.k + i] = 1;
+  }
+  if (!ok) {
+    st = qx_inexact(L, g.x);
+    goto done;
+  }
+  QV_TRY(products(L, &g, NULL, NULL));
+done:
+  qv_surd_clear(&n);
+  qv_surd_clear(&n_inv);
+  gemm_clear(&g);
+  return st;
+}
