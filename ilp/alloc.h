@@ -1,6 +1,6 @@
 /* The allocation problem (docs/allocation.md section 2) and its exact solution with certificate.
  *
- *     qv_table_read(&t, ...); qv_table_set_limit(&t, "size=60%", ...);
+ *     qv_atable_read(&t, ...); qv_atable_set_limit(&t, "size=60%", ...);
  *     qv_alloc_build(&p, &t, ...); qv_alloc_text(&qap, p, ...);
  *     qv_alloc_solve(&r, p, &opts, ...);       r.state, r.choice, r.cert
  *
@@ -70,8 +70,12 @@ static inline mpz_ptr qv_alloc_tval(const qv_alloc *p, uint32_t term, uint32_t c
 
 /* Merge links, apply pins, number the classes, scale to integers. QV_E_PARSE: the table contradicts itself (a link without a common
  * candidate, a pin that is not there), QV_E_LIMIT: too large. *out is freed with _free. */
-QV_NODISCARD qv_status qv_alloc_build(qv_alloc **out, const qv_table *t, qv_err *err);
+QV_NODISCARD qv_status qv_alloc_build(qv_alloc **out, const qv_atable *t, qv_err *err);
 void qv_alloc_free(qv_alloc *p); /* NULL is fine */
+
+/* The question "how low can the cost of `row` go under the other limits": p with that cost in place of the loss and no limit on it.
+ * Names are p's own: *out must not outlive p. */
+QV_NODISCARD qv_status qv_alloc_relax(qv_alloc **out, const qv_alloc *p, uint32_t row, qv_err *err);
 
 /* Append the canonical text (.qap). */
 QV_NODISCARD qv_status qv_alloc_text(qv_buf *out, const qv_alloc *p, qv_err *err);

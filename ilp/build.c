@@ -17,7 +17,7 @@ void qv_mpz_array_clear(mpz_t *v, size_t n) {
 
 /* ---- working state -------------------------------------------------------------------------------------------------------------- */
 
-#define NONE QV_TABLE_NONE
+#define NONE QV_ATABLE_NONE
 #define MAX_COMBINATIONS ((size_t)1 << 18) /* of all pair blocks, each with its numbers */
 
 /* Every combination of two candidates of a block, written or not. */
@@ -30,7 +30,7 @@ typedef struct {
 } grid;
 
 typedef struct {
-  const qv_table *t;
+  const qv_atable *t;
   qv_alloc *p;
   uint32_t columns;
   uint32_t *root;       /* [table groups]: first member of the merged group */
@@ -68,7 +68,7 @@ static uint32_t find_root(const uint32_t *root, uint32_t g) {
 }
 
 static qv_status merge_links(work *w, qv_err *err) {
-  const qv_table *t = w->t;
+  const qv_atable *t = w->t;
   w->root = QV_NEW(&w->arena, t->n_groups, uint32_t);
   if (w->root == NULL) return NOMEM(err);
   for (uint32_t g = 0; g < t->n_groups; g++) w->root[g] = g;
@@ -81,7 +81,7 @@ static qv_status merge_links(work *w, qv_err *err) {
   return QV_OK;
 }
 
-static uint32_t by_name(const qv_table_group *g, const char *name) {
+static uint32_t by_name(const qv_atable_group *g, const char *name) {
   for (uint32_t c = 0; c < g->n; c++)
     if (strcmp(g->cand[c].name, name) == 0) return c;
   return NONE;
@@ -89,7 +89,7 @@ static uint32_t by_name(const qv_table_group *g, const char *name) {
 
 /* Is candidate c of root group r in every member, and allowed by every pin? */
 static bool common(const work *w, uint32_t r, uint32_t c) {
-  const qv_table *t = w->t;
+  const qv_atable *t = w->t;
   const char *name = t->group[r].cand[c].name;
   for (uint32_t g = r; g < t->n_groups; g++) {
     if (w->root[g] != r) continue;
@@ -100,7 +100,7 @@ static bool common(const work *w, uint32_t r, uint32_t c) {
 }
 
 static const char *joined_name(work *w, uint32_t r) {
-  const qv_table *t = w->t;
+  const qv_atable *t = w->t;
   const char *s = t->group[r].name;
   for (uint32_t g = r + 1; g < t->n_groups && s != NULL; g++)
     if (w->root[g] == r) s = qv_arena_printf(&w->p->arena, "%s+%s", s, t->group[g].name);
@@ -108,11 +108,11 @@ static const char *joined_name(work *w, uint32_t r) {
 }
 
 static qv_status labels_agree(const work *w, uint32_t r, uint32_t c, qv_err *err) {
-  const qv_table *t = w->t;
-  const qv_table_cand *first = &t->group[r].cand[c];
+  const qv_atable *t = w->t;
+  const qv_atable_cand *first = &t->group[r].cand[c];
   for (uint32_t g = r + 1; g < t->n_groups; g++) {
     if (w->root[g] != r) continue;
-    const qv_table_cand *k = &t->group[g].cand[by_name(&t->group[g], first->name)];
+    const qv_atable_cand *k = &t->group[g].cand[by_name(&t->group[g], first->name)];
     if (strcmp(k->label, first->label) != 0)
       return QV_FAIL(err, QV_E_PARSE, "groups \"%.80s\" and \"%.80s\" are linked, but their candidates \"%.40s\" have precisions \"%.40s\" and \"%.40s\"",
                      t->group[r].name, t->group[g].name, first->name, first->label, k->label);
@@ -122,7 +122,7 @@ static qv_status labels_agree(const work *w, uint32_t r, uint32_t c, qv_err *err
 
 /* Groups and names of the problem; which candidate each candidate of the table became. */
 static qv_status make_groups(work *w, qv_err *err) {
-  const qv_table *t = w->t;
+  const qv_atable *t = w->t;
   qv_alloc *p = w->p;
   qv_status st = QV_OK;
   uint32_t total = 0;
@@ -135,7 +135,7 @@ static qv_status make_groups(work *w, qv_err *err) {
   w->cand_of = QV_NEW(&w->arena, t->n_groups, uint32_t *);
   if (p->group == NULL || p->cand == NULL || p->member == NULL || p->member_of == NULL || w->cand_of == NULL) return NOMEM(err);
   for (uint32_t g = 0; g < t->n_groups; g++) {
-    const qv_table_group *from = &t->group[g];
+    const qv_atable_group *from = &t->group[g];
     uint32_t r = w->root[g];
     p->member[g] = qv_arena_str(&p->arena, from->name, strlen(from->name));
     w->cand_of[g] = QV_NEW(&w->arena, from->n, uint32_t);
@@ -169,7 +169,7 @@ done:
 }
 
 static qv_status add_values(work *w, qv_err *err) {
-  const qv_table *t = w->t;
+  const qv_atable *t = w->t;
   const qv_alloc *p = w->p;
   w->val = rationals(&w->arena, (size_t)p->n_cands * w->columns);
   w->drop = QV_NEW(&w->arena, p->n_cands, unsigned char);
@@ -202,20 +202,20 @@ static qv_status find_grid(grid **out, work *w, uint32_t g, uint32_t h, size_t *
   return x->state != NULL && x->val != NULL ? QV_OK : NOMEM(err);
 }
 
-static void add_term(mpq_t *val, unsigned char *state, uint32_t columns, const qv_table_pair *q) {
+static void add_term(mpq_t *val, unsigned char *state, uint32_t columns, const qv_atable_pair *q) {
   if (q->forbidden) *state = 2;
   else if (*state == 0) *state = 1;
   for (uint32_t m = 0; m < columns; m++) mpq_add(val[m], val[m], q->val[m]);
 }
 
 /* Both groups were merged: the term belongs to the candidates themselves, which always agree. */
-static void inside_group(work *w, uint32_t group, const qv_table_pair *q, uint32_t a, uint32_t b) {
+static void inside_group(work *w, uint32_t group, const qv_atable_pair *q, uint32_t a, uint32_t b) {
   if (q->a == NONE || a != b) return;
   size_t c = w->p->group[group].first + a;
   add_term(&w->val[c * w->columns], &w->drop[c], w->columns, q);
 }
 
-static void across_groups(work *w, grid *x, const qv_table_pair *q, uint32_t a, uint32_t b) {
+static void across_groups(work *w, grid *x, const qv_atable_pair *q, uint32_t a, uint32_t b) {
   const qv_alloc *p = w->p;
   bool conversion = q->a == NONE;
   for (uint32_t i = conversion ? 0 : a; i < (conversion ? p->group[x->g].n : a + 1); i++)
@@ -227,12 +227,12 @@ static void across_groups(work *w, grid *x, const qv_table_pair *q, uint32_t a, 
 }
 
 static qv_status add_pairs(work *w, qv_err *err) {
-  const qv_table *t = w->t;
+  const qv_atable *t = w->t;
   size_t total = 0;
   w->grid = QV_NEW(&w->arena, t->n_pairs, grid);
   if (w->grid == NULL) return NOMEM(err);
   for (uint32_t i = 0; i < t->n_pairs; i++) {
-    const qv_table_pair *q = &t->pair[i];
+    const qv_atable_pair *q = &t->pair[i];
     uint32_t g = w->p->member_of[q->g], h = w->p->member_of[q->h];
     uint32_t a = q->a == NONE ? NONE : w->cand_of[q->g][q->a], b = q->b == NONE ? NONE : w->cand_of[q->h][q->b];
     if (q->a != NONE && (a == NONE || b == NONE)) continue; /* a candidate that was dropped or pinned away */
@@ -428,7 +428,7 @@ static void extreme_cost(mpq_t out, const work *w, uint32_t g, uint32_t m, int s
 }
 
 static void set_limit(work *w, uint32_t m) {
-  const qv_table_limit *l = &w->t->limit[m];
+  const qv_atable_limit *l = &w->t->limit[m];
   qv_alloc_row *r = &w->p->row[m];
   mpq_t v, lo, hi;
   mpq_inits(v, lo, hi, (mpq_ptr)NULL);
@@ -473,7 +473,7 @@ static qv_status make_rows(work *w, qv_err *err) {
   return QV_OK;
 }
 
-qv_status qv_alloc_build(qv_alloc **out, const qv_table *t, qv_err *err) {
+qv_status qv_alloc_build(qv_alloc **out, const qv_atable *t, qv_err *err) {
   qv_status st;
   work w = {.t = t, .columns = 1 + t->n_rows};
   size_t n_val = 0;
@@ -500,4 +500,41 @@ done:
   work_clear(&w, n_val);
   qv_alloc_free(w.p);
   return st;
+}
+
+/* ---- the relaxed problem --------------------------------------------------------------------------------------------------------- */
+
+#define COPY(to, from, n, type) \
+  (((to) = QV_NEW(&x->arena, (n), type)) != NULL && ((n) == 0 || memcpy((to), (from), (n) * sizeof(type)) != NULL))
+
+qv_status qv_alloc_relax(qv_alloc **out, const qv_alloc *p, uint32_t row, qv_err *err) {
+  size_t columns = 1 + (size_t)p->n_rows;
+  qv_alloc *x = calloc(1, sizeof *x);
+  if (x == NULL) return NOMEM(err);
+  *x = (qv_alloc){.n_groups = p->n_groups, .n_cands = p->n_cands, .n_blocks = p->n_blocks, .n_classes = p->n_classes, .max_classes = p->max_classes};
+  mpq_init(x->loss_unit);
+  mpq_set(x->loss_unit, p->row[row].unit);
+  bool ok = COPY(x->group, p->group, p->n_groups, qv_alloc_group) && COPY(x->cand, p->cand, p->n_cands, qv_alloc_cand) &&
+            COPY(x->block, p->block, p->n_blocks, qv_alloc_block) && COPY(x->term, p->term, p->n_terms, qv_alloc_term) &&
+            (x->row = QV_NEW(&x->arena, p->n_rows, qv_alloc_row)) != NULL;
+  for (uint32_t m = 0; ok && m < p->n_rows; m++) {
+    qv_alloc_row *r = &x->row[x->n_rows++];
+    r->name = p->row[m].name;
+    r->limited = p->row[m].limited && m != row;
+    mpz_init_set(r->limit, p->row[m].limit);
+    mpq_inits(r->unit, r->asked, r->full, (mpq_ptr)NULL);
+    mpq_set(r->unit, p->row[m].unit);
+    mpq_set(r->asked, p->row[m].asked);
+    mpq_set(r->full, p->row[m].full);
+  }
+  ok = ok && (x->val = qv_mpz_array(&x->arena, p->n_cands * columns)) != NULL && (x->tval = qv_mpz_array(&x->arena, p->n_terms * columns)) != NULL;
+  if (!ok) {
+    qv_alloc_free(x);
+    return NOMEM(err);
+  }
+  x->n_terms = p->n_terms;
+  for (size_t i = 0; i < p->n_cands * columns; i++) mpz_set(x->val[i], p->val[i % columns == 0 ? i + 1 + row : i]);
+  for (size_t i = 0; i < p->n_terms * columns; i++) mpz_set(x->tval[i], p->tval[i % columns == 0 ? i + 1 + row : i]);
+  *out = x;
+  return QV_OK;
 }

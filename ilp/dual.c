@@ -72,7 +72,7 @@ static void load_groups(qv_adual *d, const unsigned char *alive) {
       memcpy(d->a + (size_t)n * q->n, q->da + (size_t)c * q->n, q->n * sizeof *d->a);
       n++;
     }
-    d->where[g] = QV_TABLE_NONE;
+    d->where[g] = QV_ATABLE_NONE;
     if (n - from > 1) {
       d->where[g] = d->n_groups;
       d->gid[d->n_groups] = g;
@@ -139,12 +139,12 @@ static void load_blocks(qv_adual *d, const unsigned char *alive) {
   for (uint32_t e = 0; e < p->n_blocks; e++) {
     const qv_alloc_block *b = &p->block[e];
     uint32_t i = d->where[b->g], j = d->where[b->h];
-    if (i != QV_TABLE_NONE && j != QV_TABLE_NONE) load_open_block(d, e);
-    else if (i != QV_TABLE_NONE) {
+    if (i != QV_ATABLE_NONE && j != QV_ATABLE_NONE) load_open_block(d, e);
+    else if (i != QV_ATABLE_NONE) {
       uint32_t y = only_alive(p, b->h, alive);
       for (uint32_t c = d->first[i]; c < d->first[i + 1]; c++)
         add_combo(q, e, d->cid[c] - p->group[b->g].first, y, &d->k[c], &d->a[(size_t)c * q->n], 1);
-    } else if (j != QV_TABLE_NONE) {
+    } else if (j != QV_ATABLE_NONE) {
       uint32_t x = only_alive(p, b->g, alive);
       for (uint32_t c = d->first[j]; c < d->first[j + 1]; c++)
         add_combo(q, e, x, d->cid[c] - p->group[b->h].first, &d->k[c], &d->a[(size_t)c * q->n], 1);

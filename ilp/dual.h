@@ -34,7 +34,7 @@ typedef struct {
   double *share;   /* about the fractional solution: weight of each candidate, sums to 1 per group */
   uint64_t evals;
   /* memory */
-  uint32_t *where; /* [groups]: position in the sub-problem, or QV_TABLE_NONE */
+  uint32_t *where; /* [groups]: position in the sub-problem, or QV_ATABLE_NONE */
   double *warm;    /* u, v of every block, by candidate of the problem: kept from call to call */
   size_t *warm_at; /* [blocks] */
   double *grad, *dir, *try_lambda, *best_lambda, *try_theta, *try_low, *scratch;

@@ -132,7 +132,7 @@ static qv_status by_chain(qv_alloc_front *f, const qv_alloc *p, uint32_t row, co
     proof->n = 0;
     qv_buf_str(proof, "proof tree\n");
     qv_question_clear(&q);
-    QV_TRY(qv_question_init(&q, p, NULL, 0, QV_TABLE_NONE, NULL, err));
+    QV_TRY(qv_question_init(&q, p, NULL, 0, QV_ATABLE_NONE, NULL, err));
   }
   if (!opts->no_cert) QV_TRY(qv_stage_prove(proof, &q, b, NULL, &f->nodes, &vectors, err));
 done:

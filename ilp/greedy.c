@@ -195,10 +195,10 @@ static qv_status nncf(const bench *b, uint32_t *x, bool undo, qv_err *err) {
 
 /* ---- by ratio -------------------------------------------------------------------------------------------------------------------- */
 
-/* The candidate that follows `from` on the lower hull of (cost, loss) of group g, or QV_TABLE_NONE; *ratio: loss saved per cost. */
+/* The candidate that follows `from` on the lower hull of (cost, loss) of group g, or QV_ATABLE_NONE; *ratio: loss saved per cost. */
 static uint32_t next_on_hull(const bench *b, uint32_t g, uint32_t from, mpq_t ratio) {
   const qv_alloc *p = b->p;
-  uint32_t f = p->group[g].first, best = QV_TABLE_NONE;
+  uint32_t f = p->group[g].first, best = QV_ATABLE_NONE;
   mpq_t r, dc;
   mpq_inits(r, dc, (mpq_ptr)NULL);
   for (uint32_t c = 0; c < p->group[g].n; c++) {
@@ -206,7 +206,7 @@ static uint32_t next_on_hull(const bench *b, uint32_t g, uint32_t from, mpq_t ra
     loss_change(r, p, g, c, from);
     mpq_sub(dc, b->cost[f + c], b->cost[f + from]);
     mpq_div(r, r, dc);
-    int s = best == QV_TABLE_NONE ? 1 : mpq_cmp(r, ratio);
+    int s = best == QV_ATABLE_NONE ? 1 : mpq_cmp(r, ratio);
     if (s < 0 || (s == 0 && mpq_cmp(b->cost[f + c], b->cost[f + best]) <= 0)) continue; /* of equal slopes the farthest */
     mpq_set(ratio, r);
     best = c;
@@ -218,7 +218,7 @@ static uint32_t next_on_hull(const bench *b, uint32_t g, uint32_t from, mpq_t ra
 static size_t hull_moves(const bench *b, move *m) {
   size_t n = 0;
   for (uint32_t g = 0; g < b->p->n_groups; g++)
-    for (uint32_t c = b->narrow[g], to; (to = next_on_hull(b, g, c, m[n].by)) != QV_TABLE_NONE; c = to) {
+    for (uint32_t c = b->narrow[g], to; (to = next_on_hull(b, g, c, m[n].by)) != QV_ATABLE_NONE; c = to) {
       m[n].g = g;
       m[n++].c = to;
     }
@@ -283,12 +283,12 @@ static qv_status ratio(const bench *b, uint32_t *x, qv_greedy kind, qv_err *err)
 
 /* ---- by size only ---------------------------------------------------------------------------------------------------------------- */
 
-/* Candidate of g with the next smaller cost in the row, or QV_TABLE_NONE. */
+/* Candidate of g with the next smaller cost in the row, or QV_ATABLE_NONE. */
 static uint32_t next_narrower(const qv_alloc *p, uint32_t g, uint32_t from, uint32_t row) {
-  uint32_t f = p->group[g].first, best = QV_TABLE_NONE;
+  uint32_t f = p->group[g].first, best = QV_ATABLE_NONE;
   for (uint32_t c = 0; c < p->group[g].n; c++) {
     if (mpz_cmp(qv_alloc_val(p, f + c, 1 + row), qv_alloc_val(p, f + from, 1 + row)) >= 0) continue;
-    if (best == QV_TABLE_NONE || mpz_cmp(qv_alloc_val(p, f + c, 1 + row), qv_alloc_val(p, f + best, 1 + row)) > 0) best = c;
+    if (best == QV_ATABLE_NONE || mpz_cmp(qv_alloc_val(p, f + c, 1 + row), qv_alloc_val(p, f + best, 1 + row)) > 0) best = c;
   }
   return best;
 }
@@ -296,13 +296,13 @@ static uint32_t next_narrower(const qv_alloc *p, uint32_t g, uint32_t from, uint
 /* Lowest index among the groups that can be narrowed and whose cost is within total/20 of the largest such cost. */
 static uint32_t largest_share(const qv_alloc *p, const uint32_t *x, uint32_t row, mpz_srcptr total) {
   mpz_t most, v;
-  uint32_t pick = QV_TABLE_NONE;
+  uint32_t pick = QV_ATABLE_NONE;
   mpz_inits(most, v, (mpz_ptr)NULL);
   for (int pass = 0; pass < 2; pass++) {
     bool any = false;
-    for (uint32_t g = 0; g < p->n_groups && pick == QV_TABLE_NONE; g++) {
+    for (uint32_t g = 0; g < p->n_groups && pick == QV_ATABLE_NONE; g++) {
       mpz_srcptr c = qv_alloc_val(p, p->group[g].first + x[g], 1 + row);
-      if (next_narrower(p, g, x[g], row) == QV_TABLE_NONE) continue;
+      if (next_narrower(p, g, x[g], row) == QV_ATABLE_NONE) continue;
       if (pass == 0) {
         if (!any || mpz_cmp(c, most) > 0) mpz_set(most, c);
         any = true;
@@ -329,7 +329,7 @@ static void rusci(const bench *b, uint32_t *x) {
       qv_alloc_sum(total, p, x, 1 + m);
       if (mpz_cmp(total, p->row[m].limit) <= 0) break;
       uint32_t g = largest_share(p, x, m, total);
-      if (g == QV_TABLE_NONE) break;
+      if (g == QV_ATABLE_NONE) break;
       x[g] = next_narrower(p, g, x[g], m);
     }
   }
@@ -436,14 +436,14 @@ qv_status qv_greedy_run(uint32_t *x, bool *has, bool *tried, const qv_alloc *p, 
 bool qv_greedy_uniform(uint32_t *x, const qv_alloc *p, const char *label) {
   bool any = false;
   for (uint32_t g = 0; g < p->n_groups; g++) {
-    uint32_t f = p->group[g].first, best = QV_TABLE_NONE, top = 0;
+    uint32_t f = p->group[g].first, best = QV_ATABLE_NONE, top = 0;
     for (uint32_t c = 0; c < p->group[g].n; c++) {
       if (p->n_rows > 0 && mpz_cmp(qv_alloc_val(p, f + c, 1), qv_alloc_val(p, f + top, 1)) > 0) top = c;
       if (strcmp(p->cand[f + c].label, label) != 0) continue;
-      if (best == QV_TABLE_NONE || mpz_cmp(loss_at(p, g, c), loss_at(p, g, best)) < 0) best = c;
+      if (best == QV_ATABLE_NONE || mpz_cmp(loss_at(p, g, c), loss_at(p, g, best)) < 0) best = c;
     }
-    any = any || best != QV_TABLE_NONE;
-    x[g] = best != QV_TABLE_NONE ? best : top;
+    any = any || best != QV_ATABLE_NONE;
+    x[g] = best != QV_ATABLE_NONE ? best : top;
   }
   return any;
 }

@@ -31,7 +31,7 @@ typedef struct {
 } qv_question;
 
 /* key_row[0..n_key): rows of the key after the loss. front_row: this row has the limit front_limit whatever the problem says;
- * QV_TABLE_NONE = none. *out must be {0}. */
+ * QV_ATABLE_NONE = none. *out must be {0}. */
 QV_NODISCARD qv_status qv_question_init(qv_question *out, const qv_alloc *p, const uint32_t *key_row, uint32_t n_key, uint32_t front_row,
                                         mpz_srcptr front_limit, qv_err *err);
 void qv_question_clear(qv_question *q);

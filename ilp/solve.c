@@ -239,7 +239,7 @@ static qv_status by_tree(qv_alloc_result *r, const qv_alloc *p, const qv_alloc_o
   qv_err local = {0};
   uint32_t *pick = calloc(p->n_groups, sizeof *pick);
   if (pick == NULL) return NOMEM(err);
-  QV_TRY(qv_question_init(&q, p, rows, n_rows, QV_TABLE_NONE, NULL, err));
+  QV_TRY(qv_question_init(&q, p, rows, n_rows, QV_ATABLE_NONE, NULL, err));
   QV_TRY(qv_stage_feasible(&r->has_choice, &q, b, r->choice, pick, &r->nodes, err));
   if (!r->has_choice) {
     if (!opts->no_cert) QV_TRY(write_infeasible(r, &q, b, err));
@@ -254,7 +254,7 @@ static qv_status by_tree(qv_alloc_result *r, const qv_alloc *p, const qv_alloc_o
   qv_question_clear(&q); /* too many ties or nearly so: settle for the loss alone */
   qv_buf_free(&r->cert);
   r->cert = (qv_buf){0};
-  QV_TRY(qv_question_init(&q, p, NULL, 0, QV_TABLE_NONE, NULL, err));
+  QV_TRY(qv_question_init(&q, p, NULL, 0, QV_ATABLE_NONE, NULL, err));
   QV_TRY(best_with(r, &q, opts, b, false, err));
 done:
   qv_question_clear(&q);
@@ -274,7 +274,7 @@ static qv_status by_dp(qv_alloc_result *r, const qv_alloc *p, const qv_alloc_opt
     mpz_clear(key);
     return QV_FAIL(err, QV_E_UNSUP, "the dominance method needs exactly one limit, and neither pairs, conversions nor at_most_precisions");
   }
-  QV_TRY(qv_question_init(&q, p, rows, n_rows, QV_TABLE_NONE, NULL, err));
+  QV_TRY(qv_question_init(&q, p, rows, n_rows, QV_ATABLE_NONE, NULL, err));
   QV_TRY(qv_dp_run(&d, p, rows[0], MAX_STATES, err));
   r->states = d.states;
   const qv_dp_front *last = &d.front[p->n_groups];

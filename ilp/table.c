@@ -72,7 +72,7 @@ bool qv_number_read(mpq_t out, const char *s) {
 /* ---- helpers ---------------------------------------------------------------------------------------------------------------- */
 
 /* n numbers, all 0, that live as long as the table. */
-static qv_status numbers(mpq_t **out, qv_table *t, size_t n, qv_err *err) {
+static qv_status numbers(mpq_t **out, qv_atable *t, size_t n, qv_err *err) {
   if (t->n_owned == t->cap_owned) {
     size_t cap = t->cap_owned == 0 ? 64 : 2 * t->cap_owned;
     mpq_t **p = realloc(t->owned, cap * sizeof *p);
@@ -91,13 +91,13 @@ static qv_status numbers(mpq_t **out, qv_table *t, size_t n, qv_err *err) {
   return QV_OK;
 }
 
-void qv_table_free(qv_table *t) {
+void qv_atable_free(qv_atable *t) {
   for (size_t i = 0; i < t->n_owned; i++)
     for (size_t k = 0; k < t->owned_n[i]; k++) mpq_clear(t->owned[i][k]);
   free(t->owned);
   free(t->owned_n);
   qv_arena_clear(&t->arena);
-  *t = (qv_table){0};
+  *t = (qv_atable){0};
 }
 
 /* Is every member of obj in the list (NULL-terminated)? */
@@ -128,19 +128,19 @@ static qv_status number(mpq_t out, const cJSON *v, const char *what, qv_err *err
   return QV_FAIL(err, QV_E_PARSE, "%.200s: \"%.60s\" is not an exact number such as -0.25, 1e-3 or 7/3", what, s != NULL ? s : "?");
 }
 
-static qv_status text(const char **out, qv_table *t, const cJSON *v, const char *what, qv_err *err) {
+static qv_status text(const char **out, qv_atable *t, const cJSON *v, const char *what, qv_err *err) {
   if (!cJSON_IsString(v)) return QV_FAIL(err, QV_E_PARSE, "%.120s must be a string", what);
   *out = qv_arena_str(&t->arena, v->valuestring, strlen(v->valuestring));
   return *out != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "out of memory");
 }
 
-static uint32_t find_row(const qv_table *t, const char *name) {
+static uint32_t find_row(const qv_atable *t, const char *name) {
   for (uint32_t m = 0; m < t->n_rows; m++)
     if (strcmp(t->row[m], name) == 0) return m;
-  return QV_TABLE_NONE;
+  return QV_ATABLE_NONE;
 }
 
-static qv_status find_group(uint32_t *out, const qv_table *t, const cJSON *v, const char *what, qv_err *err) {
+static qv_status find_group(uint32_t *out, const qv_atable *t, const cJSON *v, const char *what, qv_err *err) {
   if (!cJSON_IsString(v)) return QV_FAIL(err, QV_E_PARSE, "%.120s: a group name must be a string", what);
   for (uint32_t g = 0; g < t->n_groups; g++)
     if (strcmp(t->group[g].name, v->valuestring) == 0) {
@@ -150,7 +150,7 @@ static qv_status find_group(uint32_t *out, const qv_table *t, const cJSON *v, co
   return QV_FAIL(err, QV_E_PARSE, "%.120s: there is no group \"%.80s\"", what, v->valuestring);
 }
 
-static qv_status find_cand(uint32_t *out, const qv_table_group *g, const cJSON *v, const char *what, qv_err *err) {
+static qv_status find_cand(uint32_t *out, const qv_atable_group *g, const cJSON *v, const char *what, qv_err *err) {
   if (!cJSON_IsString(v)) return QV_FAIL(err, QV_E_PARSE, "%.120s: a candidate name must be a string", what);
   for (uint32_t c = 0; c < g->n; c++)
     if (strcmp(g->cand[c].name, v->valuestring) == 0) {
@@ -161,13 +161,13 @@ static qv_status find_cand(uint32_t *out, const qv_table_group *g, const cJSON *
 }
 
 /* Costs out of an object {row name: number}. all: every row must be there. */
-static qv_status costs(mpq_t *val, const qv_table *t, const cJSON *obj, bool all, const char *what, qv_err *err) {
+static qv_status costs(mpq_t *val, const qv_atable *t, const cJSON *obj, bool all, const char *what, qv_err *err) {
   uint32_t seen = 0;
   if (obj == NULL && !all) return QV_OK;
   if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"cost\" must be an object", what);
   for (const cJSON *m = obj->child; m != NULL; m = m->next, seen++) {
     uint32_t row = find_row(t, m->string);
-    if (row == QV_TABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"%.80s\" is not in \"costs\"", what, m->string);
+    if (row == QV_ATABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"%.80s\" is not in \"costs\"", what, m->string);
     qv_status st = number(val[1 + row], m, what, err);
     if (st != QV_OK) return st;
   }
@@ -177,7 +177,7 @@ static qv_status costs(mpq_t *val, const qv_table *t, const cJSON *obj, bool all
 
 /* ---- groups ------------------------------------------------------------------------------------------------------------------ */
 
-static qv_status read_loss(mpq_t out, const qv_table *t, const cJSON *v, const char *what, qv_err *err) {
+static qv_status read_loss(mpq_t out, const qv_atable *t, const cJSON *v, const char *what, qv_err *err) {
   if (!cJSON_IsObject(v)) return number(out, v, what, err);
   const cJSON *m = t->metric != NULL ? member(v, t->metric) : length(v) == 1 ? v->child : NULL;
   if (m != NULL) return number(out, m, what, err);
@@ -185,7 +185,7 @@ static qv_status read_loss(mpq_t out, const qv_table *t, const cJSON *v, const c
   return QV_FAIL(err, QV_E_ARG, "%.160s has no loss \"%.80s\"", what, t->metric);
 }
 
-static qv_status read_cand(qv_table_cand *c, qv_table *t, const qv_table_group *g, uint32_t before, const cJSON *v, qv_err *err) {
+static qv_status read_cand(qv_atable_cand *c, qv_atable *t, const qv_atable_group *g, uint32_t before, const cJSON *v, qv_err *err) {
   static const char *const known[] = {"name", "precision", "loss", "cost", "note", NULL};
   qv_status st;
   char what[200];
@@ -205,9 +205,9 @@ done:
   return st;
 }
 
-static qv_status read_group(qv_table *t, uint32_t i, uint32_t *total, const cJSON *v, qv_err *err) {
+static qv_status read_group(qv_atable *t, uint32_t i, uint32_t *total, const cJSON *v, qv_err *err) {
   static const char *const known[] = {"name", "candidates", "note", NULL};
-  qv_table_group *g = &t->group[i];
+  qv_atable_group *g = &t->group[i];
   qv_status st;
   char what[120];
   (void)snprintf(what, sizeof what, "group %u", i);
@@ -220,9 +220,9 @@ static qv_status read_group(qv_table *t, uint32_t i, uint32_t *total, const cJSO
   QV_TRY(want_array(list, what, err));
   uint32_t n = length(list);
   if (n == 0) return QV_FAIL(err, QV_E_PARSE, "group \"%.80s\" has no candidates", g->name);
-  if (n > 4096 || (*total += n) > QV_TABLE_MAX_CANDS) return QV_FAIL(err, QV_E_LIMIT, "more than 4096 candidates in a group, or 65536 in all");
-  g->pin = QV_TABLE_NONE;
-  g->cand = QV_NEW(&t->arena, n, qv_table_cand);
+  if (n > 4096 || (*total += n) > QV_ATABLE_MAX_CANDS) return QV_FAIL(err, QV_E_LIMIT, "more than 4096 candidates in a group, or 65536 in all");
+  g->pin = QV_ATABLE_NONE;
+  g->cand = QV_NEW(&t->arena, n, qv_atable_cand);
   if (g->cand == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   cJSON_ArrayForEach(c, list) {
     QV_TRY(read_cand(&g->cand[g->n], t, g, g->n, c, err));
@@ -232,15 +232,15 @@ done:
   return st;
 }
 
-static qv_status read_groups(qv_table *t, const cJSON *list, qv_err *err) {
+static qv_status read_groups(qv_atable *t, const cJSON *list, qv_err *err) {
   qv_status st;
   uint32_t total = 0;
   const cJSON *v;
   QV_TRY(want_array(list, "\"groups\"", err));
   uint32_t n = length(list);
   if (n == 0) return QV_FAIL(err, QV_E_PARSE, "the table has no groups");
-  if (n > QV_TABLE_MAX_GROUPS) return QV_FAIL(err, QV_E_LIMIT, "more than %u groups", QV_TABLE_MAX_GROUPS);
-  t->group = QV_NEW(&t->arena, n, qv_table_group);
+  if (n > QV_ATABLE_MAX_GROUPS) return QV_FAIL(err, QV_E_LIMIT, "more than %u groups", QV_ATABLE_MAX_GROUPS);
+  t->group = QV_NEW(&t->arena, n, qv_atable_group);
   if (t->group == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   cJSON_ArrayForEach(v, list) {
     QV_TRY(read_group(t, t->n_groups, &total, v, err));
@@ -250,20 +250,20 @@ done:
   return st;
 }
 
-static qv_status read_rows(qv_table *t, const cJSON *list, qv_err *err) {
+static qv_status read_rows(qv_atable *t, const cJSON *list, qv_err *err) {
   qv_status st;
   const cJSON *v;
   QV_TRY(want_array(list, "\"costs\"", err));
   uint32_t n = length(list);
-  if (n > QV_TABLE_MAX_ROWS) return QV_FAIL(err, QV_E_LIMIT, "more than %u costs", QV_TABLE_MAX_ROWS);
+  if (n > QV_ATABLE_MAX_ROWS) return QV_FAIL(err, QV_E_LIMIT, "more than %u costs", QV_ATABLE_MAX_ROWS);
   mpq_t *values;
   QV_TRY(numbers(&values, t, n, err));
   t->row = QV_NEW(&t->arena, n, const char *);
-  t->limit = QV_NEW(&t->arena, n, qv_table_limit);
+  t->limit = QV_NEW(&t->arena, n, qv_atable_limit);
   if (t->row == NULL || t->limit == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   cJSON_ArrayForEach(v, list) {
     QV_TRY(text(&t->row[t->n_rows], t, v, "a name in \"costs\"", err));
-    if (find_row(t, t->row[t->n_rows]) != QV_TABLE_NONE || strchr(t->row[t->n_rows], '=') != NULL || t->row[t->n_rows][0] == 0)
+    if (find_row(t, t->row[t->n_rows]) != QV_ATABLE_NONE || strchr(t->row[t->n_rows], '=') != NULL || t->row[t->n_rows][0] == 0)
       return QV_FAIL(err, QV_E_PARSE, "\"costs\": the name \"%.80s\" is there twice, empty, or has a '='", t->row[t->n_rows]);
     t->limit[t->n_rows].v = values[t->n_rows];
     t->n_rows++;
@@ -274,7 +274,7 @@ done:
 
 /* ---- limits and couplings ---------------------------------------------------------------------------------------------------- */
 
-static bool limit_value(qv_table_limit *l, const char *s) {
+static bool limit_value(qv_atable_limit *l, const char *s) {
   static const char *const suffix[] = {"%range", "%", ""};
   static const qv_limit_kind kind[] = {QV_LIMIT_RANGE, QV_LIMIT_PERCENT, QV_LIMIT_VALUE};
   char buf[1002];
@@ -291,7 +291,7 @@ static bool limit_value(qv_table_limit *l, const char *s) {
   return false;
 }
 
-qv_status qv_table_set_limit(qv_table *t, const char *s, qv_err *err) {
+qv_status qv_atable_set_limit(qv_atable *t, const char *s, qv_err *err) {
   const char *eq = strchr(s, '=');
   if (eq == NULL) return QV_FAIL(err, QV_E_ARG, "a limit is NAME=VALUE, NAME=P%% or NAME=P%%range, not \"%.80s\"", s);
   for (uint32_t m = 0; m < t->n_rows; m++) {
@@ -306,28 +306,28 @@ qv_status qv_table_set_limit(qv_table *t, const char *s, qv_err *err) {
   return QV_FAIL(err, QV_E_ARG, "the table has no cost \"%.*s\"", (int)(eq - s > 80 ? 80 : eq - s), s);
 }
 
-static qv_status read_limits(qv_table *t, const cJSON *obj, qv_err *err) {
+static qv_status read_limits(qv_atable *t, const cJSON *obj, qv_err *err) {
   if (obj == NULL) return QV_OK;
   if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "\"limits\" must be an object");
   for (const cJSON *m = obj->child; m != NULL; m = m->next) {
     uint32_t row = find_row(t, m->string);
     const char *s = cJSON_IsString(m) || cJSON_IsNumber(m) ? m->valuestring : NULL;
-    if (row == QV_TABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not in \"costs\"", m->string);
+    if (row == QV_ATABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not in \"costs\"", m->string);
     if (s == NULL || !limit_value(&t->limit[row], s))
       return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not a number, a percentage or a %%range", m->string);
   }
   return QV_OK;
 }
 
-static qv_status read_links(qv_table *t, const cJSON *list, qv_err *err) {
+static qv_status read_links(qv_atable *t, const cJSON *list, qv_err *err) {
   qv_status st = QV_OK;
   const cJSON *v, *name;
   if (list == NULL) return QV_OK;
   QV_TRY(want_array(list, "\"links\"", err));
-  t->link = QV_NEW(&t->arena, length(list), qv_table_link);
+  t->link = QV_NEW(&t->arena, length(list), qv_atable_link);
   if (t->link == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   cJSON_ArrayForEach(v, list) {
-    qv_table_link *l = &t->link[t->n_links];
+    qv_atable_link *l = &t->link[t->n_links];
     QV_TRY(want_array(v, "a member of \"links\"", err));
     l->group = QV_NEW(&t->arena, length(v), uint32_t);
     if (l->group == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
@@ -338,7 +338,7 @@ done:
   return st;
 }
 
-static qv_status read_pins(qv_table *t, const cJSON *obj, qv_err *err) {
+static qv_status read_pins(qv_atable *t, const cJSON *obj, qv_err *err) {
   qv_status st = QV_OK;
   if (obj == NULL) return QV_OK;
   if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "\"pins\" must be an object");
@@ -353,7 +353,7 @@ done:
 }
 
 /* The two groups of a conversion or pair. */
-static qv_status two_groups(qv_table_pair *q, const qv_table *t, const cJSON *list, const char *what, qv_err *err) {
+static qv_status two_groups(qv_atable_pair *q, const qv_atable *t, const cJSON *list, const char *what, qv_err *err) {
   qv_status st;
   if (!cJSON_IsArray(list) || length(list) != 2) return QV_FAIL(err, QV_E_PARSE, "%s needs two group names", what);
   QV_TRY(find_group(&q->g, t, list->child, what, err));
@@ -363,7 +363,7 @@ done:
   return st;
 }
 
-static qv_status pair_values(qv_table_pair *q, qv_table *t, const cJSON *v, const char *what, qv_err *err) {
+static qv_status pair_values(qv_atable_pair *q, qv_atable *t, const cJSON *v, const char *what, qv_err *err) {
   qv_status st;
   QV_TRY(numbers(&q->val, t, 1 + (size_t)t->n_rows, err));
   if (member(v, "loss") != NULL) QV_TRY(number(q->val[0], member(v, "loss"), what, err));
@@ -372,13 +372,13 @@ done:
   return st;
 }
 
-static qv_status read_conversions(qv_table *t, const cJSON *list, qv_err *err) {
+static qv_status read_conversions(qv_atable *t, const cJSON *list, qv_err *err) {
   static const char *const known[] = {"between", "loss", "cost", "note", NULL};
   qv_status st = QV_OK;
   const cJSON *v;
   cJSON_ArrayForEach(v, list) {
-    qv_table_pair *q = &t->pair[t->n_pairs++];
-    q->a = q->b = QV_TABLE_NONE;
+    qv_atable_pair *q = &t->pair[t->n_pairs++];
+    q->a = q->b = QV_ATABLE_NONE;
     QV_TRY(only(v, known, "a conversion", err));
     QV_TRY(two_groups(q, t, member(v, "between"), "a conversion", err));
     QV_TRY(pair_values(q, t, v, "a conversion", err));
@@ -387,10 +387,10 @@ done:
   return st;
 }
 
-static qv_status read_term(qv_table *t, const qv_table_pair *of, const cJSON *v, qv_err *err) {
+static qv_status read_term(qv_atable *t, const qv_atable_pair *of, const cJSON *v, qv_err *err) {
   static const char *const known[] = {"choice", "loss", "cost", "forbidden", "note", NULL};
   qv_status st;
-  qv_table_pair *q = &t->pair[t->n_pairs++];
+  qv_atable_pair *q = &t->pair[t->n_pairs++];
   q->g = of->g;
   q->h = of->h;
   QV_TRY(only(v, known, "a pair term", err));
@@ -405,12 +405,12 @@ done:
   return st;
 }
 
-static qv_status read_pairs(qv_table *t, const cJSON *list, qv_err *err) {
+static qv_status read_pairs(qv_atable *t, const cJSON *list, qv_err *err) {
   static const char *const known[] = {"groups", "terms", "note", NULL};
   qv_status st = QV_OK;
   const cJSON *v, *term;
   cJSON_ArrayForEach(v, list) {
-    qv_table_pair of = {0};
+    qv_atable_pair of = {0};
     QV_TRY(only(v, known, "a member of \"pairs\"", err));
     QV_TRY(two_groups(&of, t, member(v, "groups"), "a member of \"pairs\"", err));
     QV_TRY(want_array(member(v, "terms"), "\"terms\" of a pair", err));
@@ -420,7 +420,7 @@ done:
   return st;
 }
 
-static qv_status read_couplings(qv_table *t, const cJSON *conversions, const cJSON *pairs, qv_err *err) {
+static qv_status read_couplings(qv_atable *t, const cJSON *conversions, const cJSON *pairs, qv_err *err) {
   qv_status st = QV_OK;
   size_t n = 0;
   const cJSON *v;
@@ -428,7 +428,7 @@ static qv_status read_couplings(qv_table *t, const cJSON *conversions, const cJS
   if (pairs != NULL) QV_TRY(want_array(pairs, "\"pairs\"", err));
   n += length(conversions);
   cJSON_ArrayForEach(v, pairs) n += length(member(v, "terms"));
-  t->pair = QV_NEW(&t->arena, n, qv_table_pair);
+  t->pair = QV_NEW(&t->arena, n, qv_atable_pair);
   if (t->pair == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   QV_TRY(read_conversions(t, conversions, err));
   QV_TRY(read_pairs(t, pairs, err));
@@ -438,7 +438,7 @@ done:
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
 
-static qv_status read_root(qv_table *t, const cJSON *root, const char *metric, qv_err *err) {
+static qv_status read_root(qv_atable *t, const cJSON *root, const char *metric, qv_err *err) {
   static const char *const known[] = {"format", "name",   "note",  "source",      "costs", "groups", "metric", "reference", "limits",
                                       "links",  "pins",   "pairs", "conversions", "at_most_precisions", NULL};
   qv_status st;
@@ -467,13 +467,13 @@ done:
   return st;
 }
 
-qv_status qv_table_read(qv_table *out, const char *s, size_t n, const char *metric, qv_err *err) {
+qv_status qv_atable_read(qv_atable *out, const char *s, size_t n, const char *metric, qv_err *err) {
   cJSON *root = NULL;
   qv_status st;
   QV_TRY(qv_json_parse(&root, s, n, err));
   QV_TRY(read_root(out, root, metric, err));
 done:
   cJSON_Delete(root);
-  if (st != QV_OK) qv_table_free(out);
+  if (st != QV_OK) qv_atable_free(out);
   return st;
 }

@@ -8,66 +8,66 @@
 
 #include "ir/base/arena.h"
 
-#define QV_TABLE_NONE UINT32_MAX
-#define QV_TABLE_MAX_ROWS 1024u
-#define QV_TABLE_MAX_GROUPS 4096u
-#define QV_TABLE_MAX_CANDS 65536u /* in all groups together */
+#define QV_ATABLE_NONE UINT32_MAX
+#define QV_ATABLE_MAX_ROWS 1024u
+#define QV_ATABLE_MAX_GROUPS 4096u
+#define QV_ATABLE_MAX_CANDS 65536u /* in all groups together */
 
 typedef struct {
   const char *name;
   const char *label; /* precision; "" counts as none */
   mpq_t *val;        /* [1 + rows]: loss, then the costs */
-} qv_table_cand;
+} qv_atable_cand;
 
 typedef struct {
   const char *name;
   uint32_t n; /* >= 1 */
-  qv_table_cand *cand;
-  uint32_t pin; /* candidate, or QV_TABLE_NONE */
-} qv_table_group;
+  qv_atable_cand *cand;
+  uint32_t pin; /* candidate, or QV_ATABLE_NONE */
+} qv_atable_group;
 
-/* A pair term: g's candidate a together with h's candidate b; a = b = QV_TABLE_NONE: any two with different labels. */
+/* A pair term: g's candidate a together with h's candidate b; a = b = QV_ATABLE_NONE: any two with different labels. */
 typedef struct {
   uint32_t g, h, a, b; /* g != h */
   bool forbidden;
   mpq_t *val; /* [1 + rows] */
-} qv_table_pair;
+} qv_atable_pair;
 
 typedef struct {
   uint32_t n;
   uint32_t *group;
-} qv_table_link;
+} qv_atable_link;
 
 typedef enum { QV_LIMIT_NONE = 0, QV_LIMIT_VALUE, QV_LIMIT_PERCENT, QV_LIMIT_RANGE } qv_limit_kind;
 
 typedef struct {
   qv_limit_kind kind;
   mpq_ptr v; /* the limit, or the percentage */
-} qv_table_limit;
+} qv_atable_limit;
 
 typedef struct {
   const char *name;
   uint32_t n_rows, n_groups, n_links, n_pairs;
   const char **row;      /* names of the costs */
-  qv_table_limit *limit; /* [n_rows] */
-  qv_table_group *group;
-  qv_table_link *link;
-  qv_table_pair *pair;
+  qv_atable_limit *limit; /* [n_rows] */
+  qv_atable_group *group;
+  qv_atable_link *link;
+  qv_atable_pair *pair;
   uint32_t at_most;      /* precisions; 0 = no rule */
   const char *reference; /* candidate name that 100 % means, or NULL */
   const char *metric;    /* loss that was taken, or NULL where there is only one */
   qv_arena arena;        /* everything but the numbers' limbs */
   mpq_t **owned;         /* every array of numbers, for _free */
   size_t *owned_n, n_owned, cap_owned;
-} qv_table;
+} qv_atable;
 
 /* Read a table. metric: which of several losses, NULL = the table's own choice. *out must be {0}; on failure it is {0} again.
  * Errors: QV_E_PARSE (names the member), QV_E_LIMIT, QV_E_NOMEM; QV_E_ARG for an unknown metric. */
-QV_NODISCARD qv_status qv_table_read(qv_table *out, const char *text, size_t n, const char *metric, qv_err *err);
-void qv_table_free(qv_table *t);
+QV_NODISCARD qv_status qv_atable_read(qv_atable *out, const char *text, size_t n, const char *metric, qv_err *err);
+void qv_atable_free(qv_atable *t);
 
 /* A limit as on the command line: "size=60%", "size=25%range", "bops=1.5e9", "bops=none". QV_E_ARG: no such cost, not a number. */
-QV_NODISCARD qv_status qv_table_set_limit(qv_table *t, const char *text, qv_err *err);
+QV_NODISCARD qv_status qv_atable_set_limit(qv_atable *t, const char *text, qv_err *err);
 
 /* Exact value of -12.5e-3 or -7/3. False: not of that form, exponent beyond 400, more than 1000 characters. */
 QV_NODISCARD bool qv_number_read(mpq_t out, const char *s);

@@ -253,7 +253,7 @@ static qv_status count_leaf(search *s) {
 
 /* Every group is down to one candidate: a limit is broken, or the key is not below the target. */
 static qv_status prove_leaf(search *s, level *l) {
-  qv_vector_plain(&l->vec, QV_TABLE_NONE);
+  qv_vector_plain(&l->vec, QV_ATABLE_NONE);
   if (s->t->finite && closes(s, &l->vec, l->alive)) return put_vector_line(s, "bound", &l->vec);
   for (uint32_t m = 0; m < s->q->n; m++) {
     qv_vector_plain(&l->vec, m);

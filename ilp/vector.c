@@ -95,7 +95,7 @@ static void clear_duals(qv_vector *v) {
 void qv_vector_plain(qv_vector *v, uint32_t row) {
   clear_duals(v);
   for (uint32_t m = 0; m < v->q->n; m++) mpz_set_ui(v->n[m], m == row);
-  mpz_set_ui(v->d, row == QV_TABLE_NONE);
+  mpz_set_ui(v->d, row == QV_ATABLE_NONE);
   finish(v);
 }
 
@@ -127,7 +127,7 @@ static void round_duals(qv_vector *v, const qv_adual *d, int e2, const unsigned 
   clear_duals(v);
   for (uint32_t e = 0; e < p->n_blocks; e++) {
     const qv_alloc_block *b = &p->block[e];
-    bool i = d->where[b->g] != QV_TABLE_NONE, j = d->where[b->h] != QV_TABLE_NONE;
+    bool i = d->where[b->g] != QV_ATABLE_NONE, j = d->where[b->h] != QV_ATABLE_NONE;
     size_t n = p->group[b->g].n + p->group[b->h].n;
     v->has[e] = i || j;
     if (i && j) {

@@ -24,7 +24,7 @@ void qv_vector_clear(qv_vector *v);
 
 /* Round the multipliers of a sub-problem. Blocks with a fixed side get the u or v that makes their minimum exact. */
 void qv_vector_from(qv_vector *v, const qv_adual *d, const unsigned char *alive);
-/* D = 1 and nothing else (row = QV_TABLE_NONE), or D = 0 and multiplier 1 for row number `row` of the limited ones. */
+/* D = 1 and nothing else (row = QV_ATABLE_NONE), or D = 0 and multiplier 1 for row number `row` of the limited ones. */
 void qv_vector_plain(qv_vector *v, uint32_t row);
 
 /* S over the alive candidates. False if some group or block has nothing left (then `empty` is the word). */
