@@ -161,8 +161,8 @@ qv_status qv_kernel_assume(qv_net *net, const qv_kernel *k, bool depthwise, uint
   for (uint32_t i = 0; i < n_old; i++) {
     qv_node d = old[i];
     if (d.kind == QV_AFFINE && !adds_only(&d.u.affine) && (depthwise || !is_depthwise(&d.u.affine.win))) {
-      QV_TRY(signed_weights(&s, &d));
-      QV_TRY(kernel_bytes(&s, &d));
+      if (!k->any_type) QV_TRY(signed_weights(&s, &d));
+      if (!k->any_type) QV_TRY(kernel_bytes(&s, &d));
       d.u.affine.acc = k->acc;
       (*n)++;
     }

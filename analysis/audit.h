@@ -14,6 +14,7 @@ typedef struct {
   const char *summary;  /* one line: which machine code                               */
   const char *evidence; /* how we know: one line                                      */
   bool x_signed;        /* it multiplies int8 activations; else uint8. Weights: int8  */
+  bool any_type;        /* it multiplies whatever is there: nothing is shifted         */
   qv_acc acc;
 } qv_kernel;
 

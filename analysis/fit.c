@@ -1,6 +1,7 @@
 #include "analysis/fit.h"
 
 #include "analysis/range_form.h"
+#include "analysis/rescale.h"
 
 bool qv_fit_possible(const qv_acc *a) {
   if (a->mode == QV_ACC_EXACT) return false;
@@ -108,6 +109,32 @@ bool qv_fit_all(const qv_fit *f, const int32_t *w, const int64_t *b) {
   for (uint32_t o = 0; o < f->a->win.oc; o++)
     if (!qv_fit_channel(f, w, b[o], o)) return false;
   return true;
+}
+
+/* ---- levels ------------------------------------------------------------------------------------------------------------------ */
+
+qv_status qv_fit_levels(int64_t *r, int64_t *all, const qv_fit *f, qv_err *err) {
+  const qv_affine *a = f->a;
+  size_t n = a->win.oc * f->k;
+  qv_arena tmp = {0};
+  int32_t *w = QV_NEW(&tmp, n, int32_t);
+  int64_t *b = QV_NEW(&tmp, a->win.oc, int64_t);
+  if (w == NULL || b == NULL) {
+    qv_arena_clear(&tmp);
+    return QV_FAIL(err, QV_E_NOMEM, "levels");
+  }
+  *all = 0;
+  for (size_t i = 0; i < n; i++) {
+    int64_t d = (int64_t)a->w[i] - a->w_zp[a->n_w_zp == 1 ? 0 : i / f->k];
+    *all = qv_max64(*all, d < 0 ? -d : d);
+  }
+  for (*r = *all; *r > 0; --*r) {
+    qv_rescale_weights(w, a, *r, *all);
+    for (uint32_t o = 0; o < a->win.oc; o++) b[o] = (int64_t)qv_rha_div((qv_i128)a->b[o] * *r, *all);
+    if (qv_fit_all(f, w, b)) break;
+  }
+  qv_arena_clear(&tmp);
+  return QV_OK;
 }
 
 /* ---- clipping --------------------------------------------------------------------------------------------------------------- */

@@ -44,6 +44,10 @@ void qv_fit_excess(const qv_fit *f, const int32_t *w, int64_t b, uint32_t o, uin
 bool qv_fit_all(const qv_fit *f, const int32_t *w, const int64_t *b);
 bool qv_fit_channel(const qv_fit *f, const int32_t *w, int64_t b, uint32_t o);
 
+/* Largest magnitude of the layer's weights without zero point: *all. The most levels *r <= *all such that the weights on r levels
+ * (qv_rescale_weights with r / *all, biases alike) pass no limit; 0 if there is none. By trying them all. Errors: QV_E_NOMEM. */
+QV_NODISCARD qv_status qv_fit_levels(int64_t *r, int64_t *all, const qv_fit *f, qv_err *err);
+
 /* Move the weights of channel o toward zero, in place, with the fewest steps in each group. *out: sums over the groups.
  * Errors: QV_E_UNSUP (the bias alone does not fit), QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_fit_clip(qv_least *out, const qv_fit *f, int32_t *w, int64_t b, uint32_t o, qv_err *err);

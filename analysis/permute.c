@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "analysis/fit.h"
 #include "analysis/match.h"
 #include "analysis/range_form.h"
+#include "ir/base/rng.h"
 
 enum { MOST = 4096 }; /* channels: the graph has channels^2 bytes */
 
@@ -86,21 +88,14 @@ static bool lay_out(qv_order_found *out, const fitting *f, const uint32_t *mate)
   return true;
 }
 
-qv_status qv_order_find(qv_order_found *out, qv_arena *arena, const qv_net *net, const qv_proof *proof, uint32_t node, qv_err *err) {
-  const qv_node *n = &net->node[node];
-  const qv_affine *a = &n->u.affine;
-  *out = (qv_order_found){0};
-  if (n->kind != QV_AFFINE || a->acc.mode != QV_ACC_PAIR16 || a->acc.pairing != QV_PAIR_ADJACENT || a->acc.order != QV_ORDER_KERNEL) return QV_OK;
-  if (a->win.groups != 1 || a->win.ic > MOST) return QV_OK;
+static qv_status order_pairs(qv_order_found *out, qv_arena *arena, const qv_affine *a, const qv_ranges *x, size_t elems, qv_err *err) {
   qv_arena tmp = {0};
   qv_status st = QV_OK;
   fitting f;
-  out->channels = a->win.ic;
   out->from = QV_NEW(arena, 2 * (size_t)a->win.ic, uint32_t);
   uint8_t *edge = QV_NEW(&tmp, (size_t)a->win.ic * a->win.ic, uint8_t);
   uint32_t *mate = QV_NEW(&tmp, a->win.ic, uint32_t);
-  if (!load(&f, &tmp, a, &proof->range.tensor[n->in[0]], qv_elems(&net->tensor[n->in[0]])) || edge == NULL || mate == NULL || out->from == NULL)
-    QV_TRY(QV_FAIL(err, QV_E_NOMEM, "order of channels"));
+  if (!load(&f, &tmp, a, x, elems) || edge == NULL || mate == NULL || out->from == NULL) QV_TRY(QV_FAIL(err, QV_E_NOMEM, "order of channels"));
   for (uint32_t i = 0; i < f.n; i++)
     for (uint32_t j = 0; j < i; j++) edge[(size_t)i * f.n + j] = edge[(size_t)j * f.n + i] = fit_together(&f, i, j);
   QV_TRY(qv_match(mate, edge, f.n, err));
@@ -108,6 +103,115 @@ qv_status qv_order_find(qv_order_found *out, qv_arena *arena, const qv_net *net,
 done:
   qv_arena_clear(&tmp);
   return st;
+}
+
+/* ---- lanes -------------------------------------------------------------------------------------------------------------------- */
+
+/* Channels at places; place p belongs to lane p mod lanes at every tap. */
+typedef struct {
+  const qv_fit *f;
+  uint32_t places, lanes, oc;
+  uint32_t *at;         /* [places] channel, QV_NONE = zeros */
+  int64_t *up, *down;   /* [ic * oc] what a channel adds to the largest and takes from the smallest sum of an output channel */
+  int64_t *top, *bottom; /* [lanes * oc] sums of the lanes */
+} spreading;
+
+/* Of one lane, over all output channels, with channel `out` replaced by `in` (both can be QV_NONE): how far it leaves the stage. */
+static int64_t excess(const spreading *s, uint32_t lane, uint32_t out, uint32_t in) {
+  int64_t sum = 0;
+  for (uint32_t o = 0; o < s->oc; o++) {
+    int64_t t = s->top[lane * s->oc + o], b = s->bottom[lane * s->oc + o];
+    if (out != QV_NONE) t -= s->up[(size_t)out * s->oc + o], b -= s->down[(size_t)out * s->oc + o];
+    if (in != QV_NONE) t += s->up[(size_t)in * s->oc + o], b += s->down[(size_t)in * s->oc + o];
+    sum += qv_max64(0, t - s->f->limit.hi) + qv_max64(0, b + s->f->limit.lo);
+  }
+  return sum;
+}
+
+static void put(spreading *s, uint32_t p, uint32_t c) {
+  for (uint32_t k = 0; k < 2; k++) { /* the old one out, the new one in */
+    uint32_t who = k == 0 ? s->at[p] : c;
+    for (uint32_t o = 0; who != QV_NONE && o < s->oc; o++) {
+      s->top[p % s->lanes * s->oc + o] += (k == 0 ? -1 : 1) * s->up[(size_t)who * s->oc + o];
+      s->bottom[p % s->lanes * s->oc + o] += (k == 0 ? -1 : 1) * s->down[(size_t)who * s->oc + o];
+    }
+  }
+  s->at[p] = c;
+}
+
+/* Is the sum over all lanes, of some output channel, more than all of them hold? */
+static bool too_much(const spreading *s) {
+  for (uint32_t o = 0; o < s->oc; o++) {
+    qv_i128 t = 0, b = 0;
+    for (uint32_t l = 0; l < s->lanes; l++) t += s->top[l * s->oc + o], b += s->bottom[l * s->oc + o];
+    if (t > (qv_i128)s->lanes * s->f->limit.hi || b > -(qv_i128)s->lanes * s->f->limit.lo) return true;
+  }
+  return false;
+}
+
+/* Exchange places as long as that helps, at random places; deterministic. */
+static bool spread_channels(spreading *s) {
+  qv_rng r = {1};
+  for (uint32_t k = 0; k < 400 * s->places; k++) {
+    int64_t total = 0;
+    if (k % s->places == 0) {
+      for (uint32_t l = 0; l < s->lanes; l++) total += excess(s, l, QV_NONE, QV_NONE);
+      if (total == 0) return true;
+    }
+    uint32_t p = (uint32_t)qv_rng_range(&r, 0, s->places - 1), q = (uint32_t)qv_rng_range(&r, 0, s->places - 1);
+    uint32_t lp = p % s->lanes, lq = q % s->lanes, a = s->at[p], b = s->at[q];
+    if (lp == lq) continue;
+    if (excess(s, lp, a, b) + excess(s, lq, b, a) > excess(s, lp, QV_NONE, QV_NONE) + excess(s, lq, QV_NONE, QV_NONE)) continue;
+    put(s, p, b);
+    put(s, q, a);
+  }
+  return false;
+}
+
+static qv_status order_lanes(qv_order_found *out, qv_arena *arena, const qv_affine *a, const qv_ranges *x, size_t elems, qv_err *err) {
+  const qv_window *g = &a->win;
+  qv_arena tmp = {0};
+  qv_fit f;
+  qv_status st;
+  QV_TRY(qv_fit_new(&f, &tmp, a, x, elems, err));
+  spreading s = {.f = &f, .places = g->ic, .lanes = a->acc.lanes, .oc = g->oc};
+  if (f.k > g->ic) s.places += (s.lanes - g->ic % s.lanes) % s.lanes; /* so that every tap begins in lane 0 */
+  if (s.places > g->ic && f.raw) /* zeros are weights of the zero point; only 0 adds nothing to raw products of padding */
+    for (uint32_t i = 0; i < a->n_w_zp; i++)
+      if (a->w_zp[i] != 0) goto done;
+  s.at = out->from = QV_NEW(arena, s.places, uint32_t);
+  s.up = QV_NEW(&tmp, (size_t)g->ic * s.oc, int64_t);
+  s.down = QV_NEW(&tmp, (size_t)g->ic * s.oc, int64_t);
+  s.top = QV_NEW(&tmp, (size_t)s.lanes * s.oc, int64_t);
+  s.bottom = QV_NEW(&tmp, (size_t)s.lanes * s.oc, int64_t);
+  if (s.at == NULL || s.up == NULL || s.down == NULL || s.top == NULL || s.bottom == NULL) QV_TRY(QV_FAIL(err, QV_E_NOMEM, "order of channels"));
+  for (uint32_t o = 0; o < s.oc; o++)
+    for (size_t i = 0; i < f.k; i++) {
+      qv_least_term t = qv_fit_term(&f, a->w, o, i);
+      s.up[i % g->ic * s.oc + o] += t.up * t.most;
+      s.down[i % g->ic * s.oc + o] += t.down * t.most;
+    }
+  for (uint32_t p = 0; p < s.places; p++) s.at[p] = QV_NONE;
+  for (uint32_t c = 0; c < g->ic; c++) put(&s, c, c);
+  out->impossible = too_much(&s);
+  out->added = s.places - g->ic;
+  out->found = !out->impossible && spread_channels(&s);
+done:
+  qv_arena_clear(&tmp);
+  return st;
+}
+
+qv_status qv_order_find(qv_order_found *out, qv_arena *arena, const qv_net *net, const qv_proof *proof, uint32_t node, qv_err *err) {
+  const qv_node *n = &net->node[node];
+  const qv_affine *a = &n->u.affine;
+  *out = (qv_order_found){0};
+  if (n->kind != QV_AFFINE || a->acc.order != QV_ORDER_KERNEL || a->win.groups != 1 || a->win.ic > MOST) return QV_OK;
+  const qv_ranges *x = &proof->range.tensor[n->in[0]];
+  size_t elems = qv_elems(&net->tensor[n->in[0]]);
+  out->channels = a->win.ic;
+  if (a->acc.mode == QV_ACC_PAIR16 && a->acc.pairing == QV_PAIR_ADJACENT) return order_pairs(out, arena, a, x, elems, err);
+  if (a->acc.mode == QV_ACC_LANES && a->acc.spill == 0) return order_lanes(out, arena, a, x, elems, err);
+  return QV_OK;
 }
 
 /* ---- the net in that order --------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@ const char *qv_repair_name(qv_repair_way w) {
   case QV_REPAIR_PERMUTE: return "permute";
   case QV_REPAIR_CLIP: return "clip";
   case QV_REPAIR_RANGE: return "range";
+  case QV_REPAIR_SCALE: return "scale";
   }
   return "?";
 }
@@ -152,21 +153,37 @@ static bool halving_is_better(const repair *p, uint32_t node, const clipped *c) 
   return better;
 }
 
-/* Halved weights; *changed = false if the layer's requantization cannot take that up. */
-static qv_status halve(repair *p, uint32_t node, bool *changed) {
+/* Weights times num/den; *changed = false if the layer's requantization cannot take that up. */
+static qv_status rescale(repair *p, uint32_t node, qv_repair_way way, int64_t num, int64_t den, bool *changed) {
   qv_affine *a = &p->net->node[node].u.affine;
   const int32_t *was = a->w;
   qv_err why = {0};
   *changed = false;
   if (!qv_rescale_possible(p->net, node)) return QV_OK;
-  qv_status st = qv_rescale(p->net, node, 1, 2, &why);
+  qv_status st = qv_rescale(p->net, node, num, den, &why);
   if (st == QV_E_UNSUP) return QV_OK;
   if (st != QV_OK) return QV_FAIL(p->err, st, "%s", why.msg);
-  qv_repair_layer *l = note_layer(p, node, QV_REPAIR_RANGE);
+  qv_repair_layer *l = note_layer(p, node, way);
   if (l == NULL) return short_of_memory(p);
+  if (way == QV_REPAIR_SCALE) l->levels = num, l->of = den;
   for (size_t i = 0, n = a->win.oc * terms_per_output(&a->win); i < n; i++) l->weights += was[i] != a->w[i];
   *changed = true;
   return QV_OK;
+}
+
+static qv_status scale(repair *p, uint32_t node, bool *changed) {
+  qv_arena tmp = {0};
+  qv_fit f;
+  int64_t r, all;
+  uint32_t in = p->net->node[node].in[0];
+  qv_status st;
+  *changed = false;
+  QV_TRY(qv_fit_new(&f, &tmp, &p->net->node[node].u.affine, &p->proof.range.tensor[in], qv_elems(&p->net->tensor[in]), p->err));
+  QV_TRY(qv_fit_levels(&r, &all, &f, p->err));
+  if (r > 0 && r < all) QV_TRY(rescale(p, node, QV_REPAIR_SCALE, r, all, changed));
+done:
+  qv_arena_clear(&tmp);
+  return st;
 }
 
 /* An order of the input channels, unless it needs more than a quarter of zeros and the way is `auto`. */
@@ -203,10 +220,11 @@ static qv_status repair_layer(repair *p, const qv_acc_bound *b, bool *changed) {
   clipped c;
   *changed = false;
   if (p->way == QV_REPAIR_PERMUTE || p->way == QV_REPAIR_AUTO) st = permute(p, &node, changed);
-  if (p->way == QV_REPAIR_RANGE) st = halve(p, node, changed);
+  if (p->way == QV_REPAIR_RANGE) st = rescale(p, node, QV_REPAIR_RANGE, 1, 2, changed);
+  if (p->way == QV_REPAIR_SCALE) st = scale(p, node, changed);
   if (st != QV_OK || *changed || p->way == QV_REPAIR_PERMUTE) return st;
   st = clip_weights(&c, p, b);
-  if (st == QV_OK && p->way == QV_REPAIR_AUTO && halving_is_better(p, node, &c)) st = halve(p, node, changed);
+  if (st == QV_OK && p->way == QV_REPAIR_AUTO && halving_is_better(p, node, &c)) st = rescale(p, node, QV_REPAIR_RANGE, 1, 2, changed);
   if (st == QV_OK && !*changed) st = keep_clipped(p, &c, node, changed);
   qv_arena_clear(&c.tmp);
   return st;

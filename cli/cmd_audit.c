@@ -200,14 +200,14 @@ static bool get_kernel(const qv_kernel **k, const cli_cmd *cmd, const cli_val *v
 
 /* The way of --by; `auto` without it. False after a usage message. */
 static bool get_way(qv_repair_way *way, const cli_cmd *cmd, const cli_val *val) {
-  static const qv_repair_way ways[] = {QV_REPAIR_AUTO, QV_REPAIR_PERMUTE, QV_REPAIR_CLIP, QV_REPAIR_RANGE};
+  static const qv_repair_way ways[] = {QV_REPAIR_AUTO, QV_REPAIR_PERMUTE, QV_REPAIR_CLIP, QV_REPAIR_RANGE, QV_REPAIR_SCALE};
   const char *name = cli_get(cmd, val, "by");
   *way = QV_REPAIR_AUTO;
   if (name == NULL) return true;
   if (cli_get(cmd, val, "repair") == NULL) return cli_usage(cmd, "--by goes with --repair"), false;
   for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
     if (strcmp(name, qv_repair_name(ways[i])) == 0) return *way = ways[i], true;
-  return cli_usage(cmd, "unknown way of repair '%.80s': auto, permute, clip or range", name), false;
+  return cli_usage(cmd, "unknown way of repair '%.80s': auto, permute, clip, range or scale", name), false;
 }
 
 /* What is audited: the model, lowered and put on the kernel. */
@@ -311,7 +311,7 @@ static const cli_opt opts[] = {
     {"witness", 'w', "DIR", false, "write each input with a wrong result as .npy and as C arrays with every layer's expected integers"},
     {"cex", 'c', "FILE", true, "where the first such input goes (.npy), once per model input"},
     {"repair", 'r', "OUT.qir", false, "write the net changed so that no narrow stage can change a result, and prove it"},
-    {"by", 'b', "WAY", false, "with --repair: permute (channels), clip (fewest weight steps), range (7-bit weights) or auto (default)"},
+    {"by", 'b', "WAY", false, "with --repair: permute (channels), clip (fewest weight steps), range (7-bit weights), scale (most weight levels) or auto (default)"},
     {"input", 'i', "FILE", true, "with --repair: samples on which the outputs are compared (default: those of --calibrate), once per model input"},
     {"no-search", 0, NULL, false, "proofs only: look for no input, and for no tighter bounds"},
     {"no-check", 0, NULL, false, "do not run the independent checker; the verdict line says so"},

@@ -172,6 +172,10 @@ static void layer_line(qv_buf *out, const cli_repair *r, const qv_repair_layer *
     qv_buf_str(out, "\n");
     return;
   case QV_REPAIR_RANGE: qv_buf_printf(out, "weights halved to 7 bits (%" PRIu64 " changed), requantization doubled\n", l->weights); return;
+  case QV_REPAIR_SCALE:
+    qv_buf_printf(out, "weights on %" PRId64 " of %" PRId64 " levels (%" PRIu64 " changed), requantization adjusted; more levels do not fit\n", l->levels, l->of,
+                  l->weights);
+    return;
   case QV_REPAIR_AUTO: return;
   }
 }

@@ -71,6 +71,8 @@ static cJSON *layer(const cli_repair *r, const qv_repair_layer *l) {
   ok = qv_json_add_int(o, "largest_step", l->most) && ok;
   ok = qv_json_add_int(o, "channels", l->channels) && ok;
   ok = qv_json_add_int(o, "added", l->added) && ok;
+  ok = qv_json_add_int(o, "levels", l->levels) && ok;
+  ok = qv_json_add_int(o, "of_levels", l->of) && ok;
   if (ok) return o;
   cJSON_Delete(o);
   return NULL;

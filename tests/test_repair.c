@@ -302,6 +302,65 @@ static void test_permuted(void **s) {
   assert_true(moved > 100 && zeros > 20 && zeros < moved && clipped > 10 && halved > 10);
 }
 
+/* Lanes: what the local search finds is proved and changes nothing; what it calls impossible stays unproved in every order. */
+static bool any_order(uint64_t seed, qv_acc acc, uint32_t n, uint32_t at, uint32_t used, uint32_t *from) {
+  if (at == n) {
+    qv_net *net = two_layers(seed, acc, false);
+    qv_err err = {0};
+    uint32_t node = 0;
+    ok(qv_order_apply(net, &node, &(qv_order_found){.found = true, .channels = n, .from = from}, &err), &err);
+    ok(qv_ir_check(net, &err), &err);
+    qv_proof p;
+    ok(qv_prove_overflow(&p, net, NULL, &(qv_prove_opts){.work = 1}, &err), &err);
+    bool fits = false;
+    for (uint32_t i = 0; i < p.range.n_acc; i++)
+      if (p.item[i].node == node) fits = p.item[i].verdict == QV_VERIFIED;
+    qv_proof_clear(&p);
+    qv_net_free(net);
+    return fits;
+  }
+  for (uint32_t c = 0; c < n; c++) {
+    from[at] = c;
+    if (((used >> c) & 1) == 0 && any_order(seed, acc, n, at + 1, used | 1u << c, from)) return true;
+  }
+  return false;
+}
+
+static void test_lanes_permuted(void **s) {
+  (void)s;
+  int found = 0, impossible = 0, missed = 0, none = 0;
+  for (uint64_t seed = 1; seed <= 300 * rn_multiplier(); seed += 2) { /* one tap: no zeros */
+    qv_acc acc = {.mode = QV_ACC_LANES, .bits = 32, .lane_bits = seed % 8 < 4 ? 15 : 16, .lanes = 2};
+    qv_net *was = two_layers(seed, acc, false), *is = two_layers(seed, acc, false);
+    qv_err err = {0};
+    qv_proof p;
+    qv_arena a = {0};
+    qv_order_found f;
+    uint32_t from[6], node = 0;
+    ok(qv_prove_overflow(&p, was, NULL, &(qv_prove_opts){.work = 1}, &err), &err);
+    ok(qv_order_find(&f, &a, was, &p, 0, &err), &err);
+    if (p.item[0].verdict != QV_VERIFIED) {
+      bool exists = any_order(seed, acc, f.channels, 0, 0, from);
+      assert_false(f.impossible && exists);
+      assert_false(f.found && !exists);
+      found += f.found, impossible += f.impossible, missed += exists && !f.found, none += !exists;
+    }
+    if (f.found) {
+      ok(qv_order_apply(is, &node, &f, &err), &err);
+      ok(qv_ir_check(is, &err), &err);
+      exact_everywhere(was);
+      exact_everywhere(is);
+      same_outputs(was, is, seed);
+    }
+    qv_arena_clear(&a);
+    qv_proof_clear(&p);
+    qv_net_free(was);
+    qv_net_free(is);
+  }
+  print_message("%d orders found, %d not found; %d without one, %d of these proved\n", found, missed, none, impossible);
+  assert_true(found > 5 && impossible > 5 && missed <= found / 5);
+}
+
 /* ---- clipping for every kind of stage --------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -395,6 +454,41 @@ static void test_clip_is_least(void **s) {
   assert_true(changed > 15);
 }
 
+/* The most levels: no larger number is proved, the one that was taken is. */
+static void test_levels(void **s) {
+  (void)s;
+  int scaled = 0, clipped = 0;
+  for (uint64_t seed = 1; seed <= 40 * rn_multiplier(); seed++) {
+    qv_acc acc = {.mode = QV_ACC_LANES, .bits = 32, .raw = seed % 3 == 0, .lane_bits = 14, .lanes = 2};
+    qv_net *is = two_layers(seed, acc, false);
+    qv_err err = {0};
+    qv_repair f;
+    ok(qv_repair_run(&f, is, NULL, QV_REPAIR_SCALE, &err), &err);
+    assert_int_equal(verdict(is), QV_VERIFIED);
+    for (uint32_t i = 0; i < f.n_layers; i++) {
+      const qv_repair_layer *l = &f.layer[i];
+      clipped += l->way == QV_REPAIR_CLIP;
+      if (l->way != QV_REPAIR_SCALE) continue;
+      scaled++;
+      assert_true(l->node == 0 && l->levels < l->of);
+      for (int64_t r = l->of; r >= l->levels; r--) {
+        qv_net *net = two_layers(seed, acc, false);
+        ok(qv_rescale(net, 0, r, l->of, &err), &err);
+        ok(qv_ir_check(net, &err), &err);
+        qv_proof p;
+        ok(qv_prove_overflow(&p, net, NULL, &(qv_prove_opts){.work = 1}, &err), &err);
+        if ((p.item[0].verdict == QV_VERIFIED) != (r == l->levels)) fail_msg("net %d: %d of %d levels", (int)seed, (int)r, (int)l->of);
+        qv_proof_clear(&p);
+        qv_net_free(net);
+      }
+    }
+    qv_repair_clear(&f);
+    qv_net_free(is);
+  }
+  print_message("%d layers scaled, %d clipped\n", scaled, clipped);
+  assert_true(scaled > 20 && clipped > 20);
+}
+
 /* ---- reduced range ----------------------------------------------------------------------------------------------------------------- */
 
 static void test_halved(void **s) {
@@ -468,7 +562,7 @@ int main(void) {
   const struct CMUnitTest t[] = {
       cmocka_unit_test(test_least),        cmocka_unit_test(test_even),    cmocka_unit_test(test_match),
       cmocka_unit_test(test_fewest_zeros), cmocka_unit_test(test_permuted), cmocka_unit_test(test_clipped),
-      cmocka_unit_test(test_clip_is_least), cmocka_unit_test(test_halved),  cmocka_unit_test(test_rescale_functions),
+      cmocka_unit_test(test_lanes_permuted), cmocka_unit_test(test_clip_is_least), cmocka_unit_test(test_levels), cmocka_unit_test(test_halved),  cmocka_unit_test(test_rescale_functions),
   };
   return cmocka_run_group_tests(t, NULL, NULL);
 }
