@@ -78,8 +78,7 @@ static int64_t rat_floor(mpq_srcptr q) {
 
 static const int32_t top_order = QV_F32_ORDER_MAX - 1; /* FLT_MAX */
 
-/* Smallest (up) or largest (!up) finite binary32 value >= (<=) r. False if there is none. */
-static bool float_near(float *x, mpq_srcptr r, bool up) {
+bool qv_float_near(float *x, mpq_srcptr r, bool up) {
   mpq_t q;
   int64_t lo = -(int64_t)top_order - 1, hi = (int64_t)top_order + 1; /* up: lo fails, hi holds (or is none); down: the other way round */
   mpq_init(q);
@@ -157,9 +156,9 @@ bool qv_query_float_ends(float *lo, float *hi, const qv_net *net, uint32_t port,
   mpq_set_si(d, mult, 1);
   mpq_mul(d, d, eps);
   mpq_sub(end, r, d);
-  bool ok = float_near(lo, end, true);
+  bool ok = qv_float_near(lo, end, true);
   mpq_add(end, r, d);
-  ok = float_near(hi, end, false) && ok && qv_f32_order(*lo) <= qv_f32_order(*hi);
+  ok = qv_float_near(hi, end, false) && ok && qv_f32_order(*lo) <= qv_f32_order(*hi);
   mpq_clears(r, d, end, NULL);
   return ok;
 }

@@ -46,6 +46,8 @@ QV_NODISCARD qv_status qv_query_contrast(qv_property *p, const qv_net *net, cons
 
 /* ---- float ends -------------------------------------------------------------------------------------------------------------- */
 
+/* Smallest (up) or largest (!up) finite binary32 value >= (<=) r. False if there is none. */
+bool qv_float_near(float *x, mpq_srcptr r, bool up);
 /* Smallest binary32 value in [lo,hi] whose quantization at input `port` is q. False if there is none. Pre: a float end. */
 bool qv_query_float(float *x, const qv_net *net, uint32_t port, int64_t q, float lo, float hi);
 /* Ends of the binary32 interval that qv_query_real used for one element. False if it is empty. */
