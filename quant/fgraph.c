@@ -363,8 +363,8 @@ qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err) {
       for (uint32_t d = 0; d < g->tensor[n->out].rank; d++) n->perm[d] = p->perm[n->perm[d]];
       n->in[0] = p->in[0];
     }
-    if (n->op == QF_RESHAPE && p != NULL && p->op == QF_RESHAPE) n->in[0] = p->in[0];
     if (n->op == QF_TRANSPOSE && keeps_order(g, n)) n->op = QF_RESHAPE;
+    if (n->op == QF_RESHAPE && p != NULL && p->op == QF_RESHAPE) n->in[0] = p->in[0];
     if (n->op == QF_CHANNEL) {
       bool gone;
       qv_status st = fold_channel(g, k, &gone, err);
