@@ -1,0 +1,376 @@
+/* qverify allocate: the best candidate for every group under limits, with proof. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/alloc_report.h"
+#include "ilp/greedy.h"
+
+#define MAX_HINTS 64u
+
+typedef struct {
+  const cli_cmd *cmd;
+  const cli_val *val;
+  cli_alloc a;
+  qv_alloc_result result;
+  qv_alloc_front front;
+  bool draw_front, greedy;
+  uint32_t front_row;
+  cli_alloc_hint hint[MAX_HINTS];
+  uint32_t n_hints;
+  qv_alloc_opts opts;
+  cli_alloc_report report;
+  qv_arena arena;
+} job;
+
+/* ---- text ------------------------------------------------------------------------------------------------------------------------ */
+
+static void header(qv_buf *out, const job *j) {
+  const qv_alloc *p = j->a.p;
+  qv_arena a = {0};
+  qv_buf_printf(out, "%s: %" PRIu32 " groups", cli_safe(&a, j->a.path), p->n_members);
+  if (p->n_members != p->n_groups) qv_buf_printf(out, " (%" PRIu32 " after links)", p->n_groups);
+  qv_buf_printf(out, ", %" PRIu32 " candidates, method %s", p->n_cands, j->report.method);
+  if (j->a.table.metric != NULL) qv_buf_printf(out, ", loss '%s'", cli_safe(&a, j->a.table.metric));
+  qv_buf_str(out, "\n\n");
+  qv_arena_clear(&a);
+}
+
+/* One line per group of the table, with the table's own numbers. */
+static void group_table(qv_buf *out, job *j, const uint32_t *choice) {
+  const qv_alloc *p = j->a.p;
+  cli_table t = {0};
+  uint32_t rows = p->n_rows < 8 ? p->n_rows : 8;
+  cli_col(&t, "group", false);
+  cli_col(&t, "choice", false);
+  cli_col(&t, "loss", true);
+  for (uint32_t m = 0; m < rows; m++) cli_col(&t, cli_safe(&j->arena, p->row[m].name), true);
+  for (uint32_t i = 0; i < p->n_members; i++) {
+    const qv_atable_group *g = &j->a.table.group[i];
+    const char *name = p->cand[p->group[p->member_of[i]].first + choice[p->member_of[i]]].name;
+    uint32_t c = 0;
+    while (strcmp(g->cand[c].name, name) != 0) c++;
+    cli_cell(&t, "%s", cli_safe(&j->arena, g->name));
+    cli_cell(&t, "%s", cli_safe(&j->arena, name));
+    for (uint32_t m = 0; m <= rows; m++) cli_cell(&t, "%s", cli_alloc_num(&j->arena, g->cand[c].val[m]));
+  }
+  cli_table_print(out, &t);
+  if (rows < p->n_rows) qv_buf_printf(out, "  (%" PRIu32 " more costs not shown)\n", p->n_rows - rows);
+}
+
+static void cost_table(qv_buf *out, job *j, const uint32_t *choice) {
+  const qv_alloc *p = j->a.p;
+  cli_table t = {0};
+  mpq_t v, share;
+  static const char *const head[] = {"cost", "used", "limit", "room", "of full"};
+  mpq_inits(v, share, (mpq_ptr)NULL);
+  for (int c = 0; c < 5; c++) cli_col(&t, head[c], c > 0);
+  for (uint32_t m = 0; m < p->n_rows; m++) {
+    const qv_alloc_row *r = &p->row[m];
+    qv_alloc_real(v, p, choice, 1 + m);
+    cli_cell(&t, "%s", cli_safe(&j->arena, r->name));
+    cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
+    cli_cell(&t, "%s", r->limited ? cli_alloc_num(&j->arena, r->asked) : "-");
+    mpq_sub(share, r->asked, v);
+    cli_cell(&t, "%s", r->limited ? cli_alloc_num(&j->arena, share) : "-");
+    if (mpq_sgn(r->full) != 0) {
+      mpq_div(share, v, r->full);
+      cli_cell(&t, "%.2f %%", 100 * mpq_get_d(share));
+    } else cli_cell(&t, "-");
+  }
+  qv_buf_str(out, "\n");
+  cli_table_print(out, &t);
+  qv_alloc_real(v, p, choice, 0);
+  qv_buf_printf(out, "\nLoss %s", cli_alloc_num(&j->arena, v));
+  if (mpz_cmp_ui(mpq_denref(v), 1) != 0) qv_buf_printf(out, " (exactly %s)", cli_alloc_exact(&j->arena, v));
+  qv_buf_str(out, "\n");
+  mpq_clears(v, share, (mpq_ptr)NULL);
+}
+
+static void front_table(qv_buf *out, job *j) {
+  const qv_alloc *p = j->a.p;
+  cli_table t = {0};
+  mpq_t v;
+  mpq_init(v);
+  cli_col(&t, cli_safe(&j->arena, p->row[j->front_row].name), true);
+  cli_col(&t, "loss", true);
+  cli_col(&t, "hull", false);
+  for (uint32_t i = 0; i < j->front.n; i++) {
+    qv_alloc_real(v, p, j->front.point[i].choice, 1 + j->front_row);
+    cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
+    qv_alloc_real(v, p, j->front.point[i].choice, 0);
+    cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
+    cli_cell(&t, "%s", j->front.point[i].hull ? "hull" : "");
+  }
+  cli_table_print(out, &t);
+  mpq_clear(v);
+}
+
+static const char *check_note(const job *j) {
+  switch (j->report.checked) {
+  case CLI_CHECK_ACCEPTED: return "certificate accepted by qverify-check";
+  case CLI_CHECK_NOT_RUN: return cli_get(j->cmd, j->val, "no-check") != NULL ? "not checked: --no-check" : "not checked: qverify-check cannot judge it";
+  case CLI_CHECK_REJECTED: return "REJECTED by qverify-check";
+  }
+  return "?";
+}
+
+static void explanation(qv_buf *out, job *j) {
+  const qv_alloc *p = j->a.p;
+  for (uint32_t i = 0; i < j->n_hints; i++) {
+    const cli_alloc_hint *h = &j->hint[i];
+    const char *name = cli_safe(&j->arena, p->row[h->row].name), *note = h->checked == CLI_CHECK_ACCEPTED ? "checked" : "not checked";
+    if (h->possible)
+      qv_buf_printf(out, "  %s: enough if its limit moves from %s to %s, the others unchanged (%s)\n", name,
+                    cli_alloc_num(&j->arena, p->row[h->row].asked), cli_alloc_num(&j->arena, h->least), note);
+    else qv_buf_printf(out, "  %s: no value of this limit alone is enough (%s)\n", name, note);
+  }
+}
+
+static void conclusion(qv_buf *out, job *j) {
+  const char *verdict = cli_alloc_verdict(j->report.state, j->report.checked), *note = check_note(j);
+  const qv_alloc_result *r = &j->result;
+  qv_buf_printf(out, "\n%s: ", verdict);
+  if (j->greedy) {
+    qv_buf_printf(out, "%s; nothing is claimed about the optimum\n",
+                  r->has_choice ? "these limits hold, exactly" : "this method found nothing that keeps the limits");
+    return;
+  }
+  if (j->report.state == QV_ALLOC_UNKNOWN) {
+    qv_buf_str(out, "the search was ended by its limits");
+    if (r->has_choice) qv_buf_str(out, "; this is the best that was found");
+    qv_buf_str(out, "\n");
+    return;
+  }
+  if (j->report.state == QV_ALLOC_INFEASIBLE) {
+    qv_buf_printf(out, "no allocation keeps these limits (%s)\n", note);
+    if (j->n_hints == 0) qv_buf_str(out, "  --explain says which limit would have to move, and to what\n");
+    explanation(out, j);
+    return;
+  }
+  if (j->draw_front) {
+    uint32_t hull = 0;
+    for (uint32_t i = 0; i < j->front.n; i++) hull += j->front.point[i].hull;
+    qv_buf_printf(out, "%" PRIu32 " points, %" PRIu32 " on the hull, and there are no others (%s)\n", j->front.n, hull, note);
+    return;
+  }
+  qv_buf_str(out, "no allocation within the limits has less loss");
+  if (r->optima == 1 && r->optima_all) qv_buf_str(out, "; it is the only one");
+  else if (r->optima > 1 && r->optima_all) qv_buf_printf(out, "; first of %" PRIu64 " equals", r->optima);
+  else if (r->optima > 1) qv_buf_printf(out, "; %sone of at least %" PRIu64 " equals", r->first ? "the first " : "", r->optima);
+  if (!r->lex) qv_buf_str(out, "; among equal losses the costs are not proved least");
+  qv_buf_printf(out, " (%s)\n", note);
+}
+
+static void text(qv_buf *out, job *j) {
+  header(out, j);
+  if (j->result.has_choice) {
+    group_table(out, j, j->result.choice);
+    cost_table(out, j, j->result.choice);
+  }
+  if (j->draw_front && j->front.n > 0) front_table(out, j);
+  conclusion(out, j);
+}
+
+/* ---- solving --------------------------------------------------------------------------------------------------------------------- */
+
+static qv_status check(job *j, const qv_buf *cert, const char *line, qv_err *err) {
+  if (cli_get(j->cmd, j->val, "no-check") != NULL) return QV_OK;
+  return cli_alloc_check(&j->report.checked, &j->a.qap, cert, line, err);
+}
+
+static qv_status solve_front(job *j, qv_err *err) {
+  qv_status st;
+  QV_TRY(qv_alloc_front_solve(&j->front, j->a.p, j->front_row, &j->opts, err));
+  j->report.front = &j->front;
+  j->report.state = j->front.state;
+  if (j->front.state == QV_ALLOC_UNKNOWN) return QV_OK;
+  const char *line = j->front.state == QV_ALLOC_INFEASIBLE ? "c infeasible" : qv_arena_printf(&j->arena, "c front %" PRIu32, j->front.n);
+  j->report.cert = &j->front.cert;
+  QV_TRY(check(j, &j->front.cert, line, err));
+done:
+  return st;
+}
+
+/* How far would each limit alone have to move? */
+static qv_status explain(job *j, qv_err *err) {
+  const qv_alloc *p = j->a.p;
+  qv_status st = QV_OK;
+  qv_alloc *x = NULL;
+  qv_alloc_result r = {0};
+  qv_buf qap = {0};
+  for (uint32_t m = 0; m < p->n_rows && j->n_hints < MAX_HINTS; m++) {
+    if (!p->row[m].limited) continue;
+    cli_alloc_hint *h = &j->hint[j->n_hints];
+    QV_TRY(qv_alloc_relax(&x, p, m, err));
+    QV_TRY(qv_alloc_solve(&r, x, &j->opts, err));
+    if (r.state != QV_ALLOC_UNKNOWN) {
+      mpq_init(h->least);
+      h->row = m;
+      h->possible = r.state == QV_ALLOC_OPTIMAL;
+      if (h->possible) qv_alloc_real(h->least, x, r.choice, 0);
+      j->n_hints++;
+      QV_TRY(qv_alloc_text(&qap, x, err));
+      if (cli_get(j->cmd, j->val, "no-check") == NULL)
+        QV_TRY(cli_alloc_check(&h->checked, &qap, &r.cert, cli_alloc_line(&j->arena, x, &r), err));
+    }
+    qv_buf_free(&qap);
+    qap = (qv_buf){0};
+    qv_alloc_result_clear(&r);
+    qv_alloc_free(x);
+    x = NULL;
+  }
+done:
+  qv_buf_free(&qap);
+  qv_alloc_result_clear(&r);
+  qv_alloc_free(x);
+  return st;
+}
+
+static qv_status solve_exact(job *j, qv_err *err) {
+  qv_status st;
+  j->report.result = &j->result;
+  QV_TRY(qv_alloc_solve(&j->result, j->a.p, &j->opts, err));
+  j->report.state = j->result.state;
+  if (j->result.state == QV_ALLOC_UNKNOWN) return QV_OK;
+  j->report.cert = &j->result.cert;
+  QV_TRY(check(j, &j->result.cert, cli_alloc_line(&j->arena, j->a.p, &j->result), err));
+  if (j->result.state == QV_ALLOC_INFEASIBLE && cli_get(j->cmd, j->val, "explain") != NULL) QV_TRY(explain(j, err));
+done:
+  return st;
+}
+
+static qv_status solve_greedy(job *j, const char *name, qv_err *err) {
+  const qv_alloc *p = j->a.p;
+  qv_status st = QV_OK;
+  bool tried = true;
+  j->greedy = true;
+  j->report.result = &j->result;
+  j->result.choice = calloc(p->n_groups, sizeof *j->result.choice);
+  if (j->result.choice == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  if (strncmp(name, "uniform-", 8) == 0)
+    j->result.has_choice = qv_greedy_uniform(j->result.choice, p, name + 8) && qv_alloc_feasible(p, j->result.choice);
+  for (unsigned i = 0; i < QV_GREEDY_N && st == QV_OK; i++)
+    if (strcmp(qv_greedy_name((qv_greedy)i), name) == 0)
+      st = qv_greedy_run(j->result.choice, &j->result.has_choice, &tried, p, (qv_greedy)i, err);
+  return st;
+}
+
+/* ilp, dp, or the name of a greedy method, with or without "greedy-". NULL after a usage message. */
+static const char *method_of(const cli_cmd *cmd, const char *name) {
+  const char *list[QV_GREEDY_N + 2] = {"ilp", "dp"};
+  if (name == NULL) return "ilp";
+  if (strncmp(name, "greedy-", 7) == 0) name += 7;
+  if (strncmp(name, "uniform-", 8) == 0 && name[8] != 0) return name;
+  for (unsigned i = 0; i < QV_GREEDY_N; i++) list[2 + i] = qv_greedy_name((qv_greedy)i);
+  for (unsigned i = 0; i < QV_GREEDY_N + 2; i++)
+    if (strcmp(list[i], name) == 0) return list[i];
+  const char *near = cli_nearest(name, list, QV_GREEDY_N + 2);
+  (void)cli_usage(cmd, "unknown method '%.40s'; did you mean '%s'? (ilp, dp, greedy-NAME, uniform-PRECISION)", name, near != NULL ? near : "ilp");
+  return NULL;
+}
+
+static int solve(job *j, const char *path, qv_err *err) {
+  const char *front = cli_get(j->cmd, j->val, "front"), *cert = cli_get(j->cmd, j->val, "certificate");
+  int rc = cli_alloc_load(&j->a, j->cmd, path, cli_get(j->cmd, j->val, "metric"), cli_all(j->cmd, j->val, "limit"), err);
+  qv_status st;
+  qv_buf out = {0};
+  if (rc != 0) return rc;
+  j->report.a = &j->a;
+  bool exact = strcmp(j->report.method, "ilp") == 0 || strcmp(j->report.method, "dp") == 0;
+  if (!exact && (front != NULL || cert != NULL)) return cli_usage(j->cmd, "a greedy method has neither front nor certificate");
+  if (!exact) {
+    uint32_t m = 0;
+    while (m < j->a.p->n_rows && !j->a.p->row[m].limited) m++;
+    if (m == j->a.p->n_rows && strncmp(j->report.method, "uniform-", 8) != 0) return cli_usage(j->cmd, "a greedy method needs a --limit");
+  }
+  if (front != NULL && (j->front_row = cli_alloc_row(&j->a, front)) == QV_ATABLE_NONE) return cli_usage(j->cmd, "the table has no cost '%.80s'", front);
+  j->draw_front = front != NULL;
+  j->report.front_row = j->front_row;
+  j->opts.engine = strcmp(j->report.method, "dp") == 0 ? QV_ALLOC_DP : QV_ALLOC_TREE;
+  if (j->draw_front) QV_TRY(solve_front(j, err));
+  else if (exact) QV_TRY(solve_exact(j, err));
+  else QV_TRY(solve_greedy(j, j->report.method, err));
+  j->report.hint = j->hint;
+  j->report.n_hints = j->n_hints;
+  if (cert != NULL && j->report.cert != NULL) {
+    QV_TRY(cli_alloc_save(cert, &j->a.qap, j->report.cert, err));
+    j->report.cert_path = cert;
+  }
+  text(&out, j);
+  const char *json = j->report.path;
+  if (json == NULL || strcmp(json, "-") != 0) QV_TRY(cli_emit("-", &out, err));
+  j->report.complete = true;
+done:
+  qv_buf_free(&out);
+  if (st != QV_OK) return cli_fail(st, st == QV_E_ARG || st == QV_E_UNSUP ? path : NULL, err);
+  bool accepted = j->report.checked == CLI_CHECK_ACCEPTED;
+  const qv_tally tally = {.selected = 1,
+                          .verified = accepted && j->report.state == QV_ALLOC_OPTIMAL,
+                          .falsified = accepted && j->report.state == QV_ALLOC_INFEASIBLE};
+  return qv_cli_exit(QV_OK, &tally);
+}
+
+static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *val) {
+  double start = cli_now();
+  qv_err err = {0}, report_err = {0};
+  int64_t seconds, nodes;
+  job *j = calloc(1, sizeof *j);
+  if (j == NULL) return cli_fail(QV_FAIL(&err, QV_E_NOMEM, "out of memory"), NULL, &err);
+  j->cmd = cmd;
+  j->val = val;
+  j->report = (cli_alloc_report){.path = cli_get(cmd, val, "json"), .command = "allocate", .table_path = operand[0], .err = &err};
+  j->report.method = method_of(cmd, cli_get(cmd, val, "method"));
+  int rc = QV_EXIT_USAGE;
+  if (j->report.method == NULL || !cli_get_int(&seconds, cmd, val, "timeout", 1, 1000000, 0) ||
+      !cli_get_int(&nodes, cmd, val, "max-nodes", 1, INT64_MAX, 0))
+    goto done;
+  j->opts.seconds = (double)seconds;
+  j->opts.max_nodes = (uint64_t)nodes;
+  qv_status st = cli_alloc_report_begin(&j->report, &report_err);
+  if (st != QV_OK) {
+    rc = cli_fail(st, j->report.path, &report_err);
+    goto done;
+  }
+  rc = j->report.exit_code = solve(j, operand[0], &err);
+  j->report.seconds = cli_now() - start;
+  st = cli_alloc_report_write(&j->report, &report_err);
+  if (st != QV_OK) rc = cli_fail(st, j->report.path, &report_err);
+done:
+  for (uint32_t i = 0; i < j->n_hints; i++) mpq_clear(j->hint[i].least);
+  qv_alloc_result_clear(&j->result);
+  qv_alloc_front_clear(&j->front);
+  cli_alloc_free(&j->a);
+  qv_arena_clear(&j->arena);
+  free(j);
+  return rc;
+}
+
+static const cli_opt opts[] = {
+    {"limit", 'l', "NAME=VALUE", true, "NAME=1.5e6, NAME=60% (of the reference), NAME=25%range or NAME=none; replaces the table's limit"},
+    {"metric", 'm', "NAME", false, "which loss, where the table has several"},
+    {"method", 'M', "NAME", false, "ilp (default), dp, greedy-amp, greedy-nncf, greedy-nncf-undo, greedy-ratio, greedy-ratio-skip, greedy-ratio-undo, "
+                                   "greedy-rusci, greedy-eagl, greedy-hawq-v3, uniform-PRECISION"},
+    {"front", 'f', "NAME", false, "the whole front of loss and this cost, instead of one allocation"},
+    {"explain", 'e', NULL, false, "where nothing is feasible: which limit would have to move, and to what"},
+    {"certificate", 'C', "FILE", false, "write the certificate (.qva), and beside it the problem as .qap"},
+    {"json", 'j', "FILE", false, "write a report (docs/allocation.md section 8); '-' writes it to standard output in place of the text"},
+    {"timeout", 't', "SECONDS", false, "give up after about so many seconds"},
+    {"max-nodes", 0, "N", false, "give up after so many nodes of a search tree (default 200000)"},
+    {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
+    {.name = NULL},
+};
+
+const cli_cmd cli_allocate = {
+    .name = "allocate",
+    .operands = "TABLE",
+    .n_operands = 1,
+    .summary = "choose a bit width for every layer: the least loss under limits, proved optimal",
+    .detail = "TABLE is a JSON table of groups with candidates, losses and costs (docs/allocation.md). The answer is exact: losses and costs are "
+              "rational numbers, and the claim that nothing better exists counts only after the independent checker, a separate program, has "
+              "accepted its certificate. Exit codes: 0 optimal, 10 proved infeasible, 5 neither is proved.",
+    .example = "qverify allocate table.json --limit size=60% --limit bops=50% --certificate best.qva",
+    .opt = opts,
+    .run = run,
+};
