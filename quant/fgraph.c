@@ -356,7 +356,12 @@ static bool keeps_order(const qv_fgraph *g, const qv_fnode *n) {
   return true;
 }
 
-qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err) {
+static void drop_unread(qv_fgraph *g) {
+  for (uint32_t k = g->n_nodes; k-- > 0;)
+    if (qv_fgraph_uses(g, g->node[k].out) == 0) drop(g, k);
+}
+
+static void simplify_moves(qv_fgraph *g) {
   for (uint32_t k = 0; k < g->n_nodes;) {
     qv_fnode *n = &g->node[k], *p = qv_fgraph_writer(g, n->in[0]);
     if (n->op == QF_TRANSPOSE && p != NULL && p->op == QF_TRANSPOSE) {
@@ -365,23 +370,26 @@ qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err) {
     }
     if (n->op == QF_TRANSPOSE && keeps_order(g, n)) n->op = QF_RESHAPE;
     if (n->op == QF_RESHAPE && p != NULL && p->op == QF_RESHAPE) n->in[0] = p->in[0];
-    if (n->op == QF_CHANNEL) {
-      bool gone;
-      qv_status st = fold_channel(g, k, &gone, err);
-      if (st != QV_OK) return st;
-      if (gone) continue;
-      n = &g->node[k];
-    }
-    if (no_effect(g, &g->node[k])) {
-      uint32_t from = g->node[k].out, to = g->node[k].in[0];
-      drop(g, k);
-      rewire(g, from, to);
+    if (!no_effect(g, n)) {
+      k++;
       continue;
     }
-    k++;
+    uint32_t from = n->out, to = n->in[0];
+    drop(g, k);
+    rewire(g, from, to);
   }
-  for (uint32_t k = g->n_nodes; k-- > 0;)
-    if (qv_fgraph_uses(g, g->node[k].out) == 0) drop(g, k);
+  drop_unread(g);
+}
+
+qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err) {
+  simplify_moves(g);
+  for (uint32_t k = 0; k < g->n_nodes;) {
+    bool gone = false;
+    qv_status st = g->node[k].op == QF_CHANNEL ? fold_channel(g, k, &gone, err) : QV_OK;
+    if (st != QV_OK) return st;
+    k += !gone;
+  }
+  simplify_moves(g); /* a CHANNEL between two of them may have gone */
   return QV_OK;
 }
 

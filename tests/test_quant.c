@@ -138,7 +138,7 @@ static qv_fgraph *random_graph(qv_rng *r, bool smooth) {
   uint32_t t = g->in = qv_fgraph_tensor(g, "in", 4, dim, NULL);
   for (int layers = (int)qv_rng_range(r, 1, 3); layers > 0; layers--) {
     c = g->tensor[t].dim[1];
-    qv_fnode n = {.op = QF_CONV, .n_in = 3, .sh = (uint32_t)qv_rng_range(r, 1, 2), .sw = 1, .dh = 1, .dw = 1, .pt = (uint32_t)qv_rng_range(r, 0, 1), .pr = 1, .groups = 1};
+    qv_fnode n = {.op = QF_CONV, .n_in = 3, .sh = (uint32_t)qv_rng_range(r, 1, 2), .sw = 1, .dh = 1, .dw = 1, .pt = (uint32_t)qv_rng_range(r, 0, 1), .pl = (uint32_t)qv_rng_range(r, 0, 1), .groups = 1};
     n.kh = (uint32_t)qv_rng_range(r, 1, g->tensor[t].dim[2] > 1 ? 2 : 1);
     n.kw = (uint32_t)qv_rng_range(r, 1, g->tensor[t].dim[3] > 2 ? 3 : 1);
     bool deep = qv_rng_range(r, 0, 1) == 1;
@@ -322,6 +322,27 @@ static void test_export(void **state) {
   assert_true(off * 50 < outputs);
 }
 
+/* The sums of one node at every position, written out: do they fit? */
+static bool node_fits(const qv_fgraph *g, const qv_fnode *n, const qv_qweights *w, const qv_fakeq *p, int bits) {
+  const qv_ftensor *f = &g->tensor[n->in[1]], *x = &g->tensor[n->in[0]], *y = &g->tensor[n->out];
+  bool conv = n->op == QF_CONV;
+  uint32_t oc = f->dim[0], ic = f->dim[1], kh = conv ? n->kh : 1, kw = conv ? n->kw : 1;
+  int64_t top = (int64_t)1 << (bits - 1);
+  for (uint32_t ch = 0; ch < oc; ch++)
+    for (uint32_t pos = 0; pos < (conv ? y->dim[2] * y->dim[3] : 1); pos++) {
+      int64_t lo = w->b[ch], hi = w->b[ch];
+      for (uint32_t e = 0; e < ic * kh * kw; e++) {
+        int64_t iy = conv ? (int64_t)(pos / y->dim[3] * n->sh) - n->pt + e / kw % kh : 0, ix = conv ? (int64_t)(pos % y->dim[3] * n->sw) - n->pl + e % kw : 0;
+        if (conv && (iy < 0 || iy >= x->dim[2] || ix < 0 || ix >= x->dim[3])) continue;
+        int64_t u = (int64_t)w->w[ch * ic * kh * kw + e] * (p->lo - p->zp), v = (int64_t)w->w[ch * ic * kh * kw + e] * (p->hi - p->zp);
+        lo += u < v ? u : v;
+        hi += u < v ? v : u;
+      }
+      if (lo < -top || hi >= top) return false;
+    }
+  return true;
+}
+
 /* A candidate is in the table exactly if the sums of its weights, written out, fit. */
 static void test_safe(void **state) {
   (void)state;
@@ -348,17 +369,7 @@ static void test_safe(void **state) {
         for (uint32_t j = 0; j < x->n; j++) {
           const qv_qweights *w = &q.w[x->node[j]];
           const qv_fakeq *p = &q.q[x->tensor];
-          uint32_t oc = g->tensor[g->node[x->node[j]].in[1]].dim[0];
-          size_t per = qv_felems(&g->tensor[g->node[x->node[j]].in[1]]) / oc;
-          for (uint32_t ch = 0; ch < oc; ch++) {
-            int64_t lo = w->b[ch], hi = w->b[ch];
-            for (size_t e = 0; e < per; e++) { /* padding puts 0 into the place of a term, which lies between its ends */
-              int64_t u = (int64_t)w->w[ch * per + e] * (p->lo - p->zp), v = (int64_t)w->w[ch * per + e] * (p->hi - p->zp);
-              lo += u < v ? u : v;
-              hi += u < v ? v : u;
-            }
-            fits = fits && lo >= -((int64_t)1 << (o.acc_bits - 1)) && hi < (int64_t)1 << (o.acc_bits - 1);
-          }
+          fits = fits && node_fits(g, &g->node[x->node[j]], w, p, o.acc_bits);
         }
         for (uint32_t j = 0; j < t.n_out; j++) left_out = left_out || (t.out[j].group == m && t.out[j].cand == k);
         if (fits == left_out) fail_msg("net %d, group %u, candidate %u: fits %d, left out %d", i, m, k, fits, left_out);
@@ -391,9 +402,11 @@ static void test_simplify(void **state) {
       int at = (int)qv_rng_range(&r, 0, 2);
       for (int layer = 0; layer < 3; layer++) {
         qv_fnode ch = {.op = QF_CHANNEL, .n_in = 3, .axis = 1}, turn = {.op = QF_TRANSPOSE, .n_in = 1, .perm = {0, 2, 3, 1}}, back = {.op = QF_TRANSPOSE, .n_in = 1, .perm = {0, 3, 1, 2}};
-        qv_fnode conv = {.op = QF_CONV, .n_in = 2, .kh = 2, .kw = 2, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1, .pt = layer == 2, .pl = layer == 2};
+        qv_fnode conv = {.op = QF_CONV, .n_in = 3, .kh = 2, .kw = 2, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1, .pt = layer == 2, .pl = layer == 2};
         c = f->tensor[t].dim[1];
-        uint32_t wd[4] = {2, c, 2, 2};
+        bool deep = qv_rng_range(&r, 0, 1) == 1;
+        uint32_t oc = deep ? c : 2, wd[4] = {oc, deep ? 1 : c, 2, 2};
+        if (deep) conv.groups = c;
         if (layer == at) {
           ch.in[0] = t;
           ch.in[1] = constant(f, &r, 1, &c);
@@ -405,6 +418,7 @@ static void test_simplify(void **state) {
         }
         conv.in[0] = t;
         conv.in[1] = constant(f, &r, 4, wd);
+        conv.in[2] = constant(f, &r, 1, &oc);
         if (f->tensor[t].dim[2] >= 2 || layer == 2) t = add(f, conv);
       }
       f->out = t;
