@@ -1,23 +1,44 @@
 /* qverify robust: can an input within a distance of a sample change the answer? */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/rbout.h"
 #include "cli/report.h"
+#include "smt/smt.h"
 
 typedef struct {
   const rb_job *job;
   const char *witness; /* directory or NULL */
+  const char *smtlib;  /* file or directory, or NULL */
   bool quiet;          /* the report goes to standard output */
   cJSON *list;
   uint32_t verified, falsified, checked, resumed;
 } run_state;
 
+/* --smtlib: one question goes into the file, several into a folder. */
+static qv_status export(const run_state *r, size_t i, const qv_property *p, qv_err *err) {
+  qv_buf b = {0};
+  qv_arena a = {0};
+  bool one = r->job->n_items == 1;
+  const char *path = one ? r->smtlib : qv_arena_printf(&a, "%s/%s.smt2", r->smtlib, rb_name(&a, r->job, &r->job->item[i]));
+  qv_status st = path == NULL                                               ? QV_FAIL(err, QV_E_NOMEM, "out of memory")
+                 : !one && mkdir(r->smtlib, 0777) != 0 && errno != EEXIST ? QV_FAIL(err, QV_E_INTERNAL, "%s: %s", r->smtlib, strerror(errno))
+                                                                            : qv_smt_export(&b, r->job->net, p, QV_SMT_INT, err);
+  if (st == QV_E_ARG) st = QV_FAIL(err, QV_E_UNSUP, "a list of inputs has no SMT-LIB form");
+  if (st == QV_OK) st = cli_emit(path, &b, err);
+  qv_buf_free(&b);
+  qv_arena_clear(&a);
+  return st;
+}
+
 static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *err) {
-  const rb_job *j = ((run_state *)ctx)->job;
+  const run_state *r = ctx;
+  const rb_job *j = r->job;
   const rb_case *c = &j->item[i];
   qv_property p = {0};
   qv_status st;
@@ -36,6 +57,7 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
   }
   QV_TRY(st);
   for (uint32_t k = 0; j->family != RB_PROPERTY && k < j->net->n_in; k++) x[k] = j->x[k] + c->sample * qv_elems(&j->net->tensor[j->net->in[k].tensor]);
+  if (r->smtlib != NULL) QV_TRY(export(r, i, &p, err));
   const bool inside = j->family == RB_STEPS || j->family == RB_REAL; /* (a family lists the sample itself) */
   QV_TRY(rb_solve(a, w, &p, inside ? x : NULL, rb_name(&arena, j, c), err));
   if (a->verdict != QV_FALSIFIED) goto done;
@@ -94,6 +116,7 @@ static int solve(const cli_cmd *cmd, const cli_val *val, cli_report *r, rb_job *
   double start = cli_now();
   state->job = j;
   state->witness = cli_get(cmd, val, "witness");
+  state->smtlib = cli_get(cmd, val, "smtlib");
   state->quiet = r->path != NULL && strcmp(r->path, "-") == 0;
   state->list = cJSON_CreateArray();
   const rb_jobs jobs = {ask, done, state};
@@ -177,6 +200,7 @@ static const cli_opt opts[] = {
     RB_SAMPLE_OPTS,
     RB_SOLVE_OPTS,
     {"witness", 'w', "DIR", false, "every counterexample as .npy, and pictures: original, adversarial, difference as .png"},
+    {"smtlib", 0, "FILE", false, "write the question as SMT-LIB 2.6 text; several questions: a folder of such files"},
     {"resume", 'r', "FILE", false, "journal of finished questions: a later run with the same FILE goes on where this one was stopped"},
     {"json", 'j', "FILE", false, "write a report (docs/report.md); '-' writes it to standard output in place of the text"},
     {.name = NULL},

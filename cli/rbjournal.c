@@ -139,7 +139,7 @@ void rb_journal_close(rb_journal *j) {
   free(j);
 }
 
-/* ---- one line: verdict, engine, nodes, seconds, margin, rounding, kinks, certificate's hash or "-", input or "-", reason ------------------ */
+/* ---- one line: verdict, engine, nodes, seconds, margin, rounding, kinks, certificate's hash or "-", input or "-", reason, second engine ------------------ */
 
 static bool field(char **at, char *end, char **f) {
   char *tab = *at < end ? memchr(*at, '\t', (size_t)(end - *at)) : NULL;
@@ -175,10 +175,10 @@ qv_status rb_journal_find(bool *found, rb_answer *a, qv_buf *cert, rb_journal *j
   const entry *e = j->n > 0 ? bsearch(&want, j->e, j->n, sizeof *j->e, by_key) : NULL;
   *found = e != NULL;
   if (e == NULL) return QV_OK;
-  char *copy = qv_arena_str(&a->arena, e->line, strlen(e->line)), *f[10];
+  char *copy = qv_arena_str(&a->arena, e->line, strlen(e->line)), *f[11];
   if (copy == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   char *at = copy, *end = copy + strlen(copy);
-  for (int i = 0; i < 10; i++)
+  for (int i = 0; i < 11; i++)
     if (!field(&at, end, &f[i])) return QV_FAIL(err, QV_E_PARSE, "%s: question %.16s.. %s", j->path, key, changed);
   a->verdict = strcmp(f[0], "VERIFIED") == 0 ? QV_VERIFIED : strcmp(f[0], "FALSIFIED") == 0 ? QV_FALSIFIED : QV_UNKNOWN;
   a->engine = f[1];
@@ -188,6 +188,7 @@ qv_status rb_journal_find(bool *found, rb_answer *a, qv_buf *cert, rb_journal *j
   a->rounding = strtod(f[5], NULL);
   a->kinks = strtod(f[6], NULL);
   a->reason = f[9][0] != 0 ? f[9] : NULL;
+  a->second = f[10][0] != 0 ? f[10] : NULL;
   if (a->verdict == QV_FALSIFIED && !read_input(a, f[8], net)) return QV_FAIL(err, QV_E_PARSE, "%s: question %.16s.. %s", j->path, key, changed);
   if (strcmp(f[7], "-") == 0) return QV_OK; /* no certificate: a proof without one is none */
   const char *path = qv_arena_printf(&a->arena, "%s.d/%s.qvc", j->path, key);
@@ -221,7 +222,7 @@ qv_status rb_journal_add(rb_journal *j, const char *key, const rb_answer *a, con
         qv_buf_i64(&b, a->input[i][e]);
       }
     }
-  qv_buf_printf(&b, "\t%s", a->reason != NULL && a->verdict == QV_UNKNOWN ? a->reason : "");
+  qv_buf_printf(&b, "\t%s\t%s", a->reason != NULL && a->verdict == QV_UNKNOWN ? a->reason : "", a->second != NULL ? a->second : "");
   if (!b.failed) {
     qv_sha256_hex(sum, b.p, b.n);
     qv_buf_printf(&b, "\t%s\n", sum);

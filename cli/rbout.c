@@ -35,6 +35,7 @@ void rb_text_line(qv_buf *out, const rb_job *j, const rb_case *c, const rb_answe
     if (rb_advice(a)[0] != 0) qv_buf_printf(out, "; %s", rb_advice(a));
     break;
   }
+  if (a->second != NULL) qv_buf_printf(out, ", z3 %s", a->second);
   qv_buf_printf(out, ", %.2f s\n", a->seconds);
 }
 
@@ -119,6 +120,7 @@ cJSON *rb_json(const rb_job *j, const rb_case *c, const rb_answer *a, const char
   ok = qv_json_add_str(o, "verdict", qv_verdict_name(a->verdict)) && ok;
   ok = qv_json_add_str(o, "reason", a->verdict == QV_UNKNOWN ? a->reason : NULL) && ok;
   ok = qv_json_add_str(o, "engine", a->engine) && ok;
+  ok = qv_json_add_str(o, "second_engine", a->second) && ok;
   ok = qv_json_add_int(o, "nodes", a->nodes) && ok;
   ok = qv_json_add(o, "margin", margin(a)) && ok;
   ok = qv_json_add_str(o, "effort", NULL) && ok;

@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "analysis/robust_evidence.h"
 #include "cli/qverify.h"
 #include "cli/robust.h"
 #include "ir/qir.h"
 #include "kernels/ref.h"
+#include "smt/smt.h"
 
 struct rb_session {
   const qv_net *net;
@@ -193,31 +195,22 @@ static qv_robust_opts engine_opts(const rb_opts *o, double seconds) {
   return e;
 }
 
-static qv_status search(qv_robust_result *res, rb_worker *w, const qv_property *p, const int64_t *const *centre, double seconds, qv_err *err) {
-  qv_arena a = {0};
-  const qv_net *net = w->s->net;
-  const qv_itv **box = NULL;
-  qv_status st = QV_OK;
-  const int64_t **points = QV_NEW(&a, net->n_in, const int64_t *);
-  if (points == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
-  for (uint32_t i = 0; i < net->n_in; i++) points[i] = p->in[i].point;
-  if (p->n_points == 0) QV_TRY(boxes(&box, p, net, &a, err));
-  const qv_robust_query q = {.box = box, .point = centre, .n_points = p->n_points, .points = p->n_points > 0 ? points : NULL, .cond = &p->cond};
-  const qv_robust_opts o = engine_opts(&w->s->opts, seconds);
-  st = qv_robust_run(res, w->rob, &q, &o, err);
-done:
-  qv_arena_clear(&a);
-  return st;
-}
-
 /* ---- evidence --------------------------------------------------------------------------------------------------------------------- */
+
+/* A file for the checker: nobody needs it after a crash, so it is not synced. */
+static qv_status scratch(const char *path, const qv_buf *b, qv_err *err) {
+  FILE *f = b->failed ? NULL : fopen(path, "wb");
+  bool ok = f != NULL && fwrite(b->p, 1, b->n, f) == b->n;
+  ok = f != NULL && fclose(f) == 0 && ok;
+  return ok ? QV_OK : QV_FAIL(err, QV_E_INTERNAL, "%s: %s", path, b->failed ? "out of memory" : strerror(errno));
+}
 
 /* Let the independent checker read the certificate. Accepted: a->checked. Out of time: not accepted, UNKNOWN. Anything else is an error. */
 static qv_status check(rb_answer *a, rb_worker *w, const qv_buf *property, const qv_buf *cert, double seconds, qv_err *err) {
   qv_buf text = {0};
   int code = -1;
-  qv_status st = cli_emit(w->qvp, property, err);
-  if (st == QV_OK) st = cli_emit(w->qvc, cert, err);
+  qv_status st = scratch(w->qvp, property, err);
+  if (st == QV_OK) st = scratch(w->qvc, cert, err);
   if (st == QV_OK) st = cli_run_checker_for(&code, &text, w->s->net_path, w->qvp, w->qvc, seconds, err);
   if (st == QV_E_LIMIT) {
     *err = (qv_err){0};
@@ -256,21 +249,108 @@ static qv_status copy_input(rb_answer *a, const qv_net *net, int64_t *const *x, 
   return QV_OK;
 }
 
+/* ---- solvers: a second opinion, or the only one ---------------------------------------------------------------------------------- */
+
+static qv_status ask_solver(qv_smt_result *res, const qv_net *net, const qv_property *p, rb_engine e, double seconds, qv_err *err) {
+  qv_smt_opts o = {.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = seconds, .bytes = (size_t)1 << 31};
+  if (e == RB_SMT_BV) o.encoding = QV_SMT_BV;
+  if (e == RB_MILP) o.engine = QV_SMT_MILP;
+  if (e == RB_CVC5) o.engine = QV_SMT_CVC5;
+  if (e == RB_BOOLECTOR) o.engine = QV_SMT_BOOLECTOR;
+  return qv_smt_solve(res, net, p, &o, err);
+}
+
+/* A solver alone: what it refutes is replayed, what it proves comes without evidence and stays unknown. */
+static qv_status solver_only(rb_answer *a, rb_worker *w, const qv_property *p, double seconds, qv_err *err) {
+  qv_smt_result res = {0};
+  qv_status st;
+  QV_TRY(ask_solver(&res, w->s->net, p, w->s->opts.engine, seconds, err));
+  a->engine = w->s->opts.engine == RB_MILP ? "milp" : w->s->opts.engine == RB_CVC5 ? "cvc5" : w->s->opts.engine == RB_BOOLECTOR ? "boolector" : "z3";
+  a->margin = a->rounding = a->kinks = NAN;
+  if (res.answer == QV_SMT_SAT) {
+    a->verdict = QV_FALSIFIED;
+    QV_TRY(copy_input(a, w->s->net, res.input, err));
+  } else if (res.answer == QV_SMT_UNSAT) a->reason = "the solver finds no such input, but a solver's word comes without evidence";
+  else a->reason = res.reason;
+done:
+  qv_smt_clear(&res);
+  return st;
+}
+
+/* Two engines say opposite things: keep what is needed to look into it. */
+static qv_status disagreement(rb_worker *w, const qv_property *p, const qv_buf *property, const char *name, const char *what, qv_err *err) {
+  const char *dir = w->s->opts.cert_dir != NULL ? w->s->opts.cert_dir : ".";
+  qv_arena a = {0};
+  qv_buf smt = {0};
+  qv_err quiet = {0};
+  const char *base = qv_arena_printf(&a, "%s/disagreement-%s", dir, name);
+  const char *qir = qv_arena_printf(&a, "%s.qir", base), *qvp = qv_arena_printf(&a, "%s.qvp", base), *smt2 = qv_arena_printf(&a, "%s.smt2", base);
+  bool kept = base != NULL && qir != NULL && qvp != NULL && smt2 != NULL && cli_emit(qir, &w->s->qir, &quiet) == QV_OK &&
+              cli_emit(qvp, property, &quiet) == QV_OK && qv_smt_export(&smt, w->s->net, p, QV_SMT_INT, &quiet) == QV_OK &&
+              cli_emit(smt2, &smt, &quiet) == QV_OK;
+  qv_status st = QV_FAIL(err, QV_E_INTERNAL, "engines disagree about question %s: %s; %s%s", name, what,
+                         kept ? "net, property and SMT-LIB text are in " : "they could not be saved: ", kept ? base : quiet.msg);
+  qv_buf_free(&smt);
+  qv_arena_clear(&a);
+  return st;
+}
+
+/* --cross-check: Z3 on the same question. What it cannot be asked (lists of points, what it does not model) is not compared. */
+static qv_status second_opinion(rb_answer *a, rb_worker *w, const qv_property *p, const qv_buf *property, const char *name, qv_err *err) {
+  qv_smt_result res = {0};
+  qv_err why = {0};
+  qv_status st = ask_solver(&res, w->s->net, p, RB_SMT, w->s->opts.timeout, &why);
+  if (st == QV_E_ARG || st == QV_E_UNSUP) {
+    a->second = "not asked";
+    st = QV_OK;
+  } else if (st != QV_OK) st = QV_FAIL(err, st, "%s", why.msg);
+  else if (res.answer == QV_SMT_UNKNOWN) a->second = "no answer";
+  else if (res.answer == QV_SMT_SAT && a->verdict == QV_VERIFIED)
+    st = disagreement(w, p, property, name, "proved and checked, but z3 found an input, which was replayed", err);
+  else if (res.answer == QV_SMT_UNSAT && a->verdict == QV_FALSIFIED)
+    st = disagreement(w, p, property, name, "an input was replayed, but z3 says there is none", err);
+  else if (res.answer == QV_SMT_SAT && a->verdict == QV_UNKNOWN) {
+    bool good;
+    QV_TRY(copy_input(a, w->s->net, res.input, err));
+    QV_TRY(replay(&good, a, p, w->s->net, err));
+    if (!good) {
+      st = disagreement(w, p, property, name, "z3 gives an input that does not replay", err);
+      goto done;
+    }
+    a->verdict = QV_FALSIFIED;
+    a->engine = "z3";
+    a->second = "found it";
+  } else a->second = a->verdict == QV_UNKNOWN ? "finds none (without evidence)" : "agrees";
+done:
+  qv_smt_clear(&res);
+  return st;
+}
+
 /* What the engine says, with its certificate. The verdict still has to be confirmed. */
 static qv_status fresh(rb_answer *a, qv_buf *cert, rb_worker *w, const qv_property *p, const int64_t *const *centre, double seconds, qv_err *err) {
   qv_robust_result res = {0};
-  qv_status st;
-  QV_TRY(search(&res, w, p, centre, seconds, err));
+  qv_arena arena = {0};
+  const qv_net *net = w->s->net;
+  const qv_itv **box = NULL;
+  qv_status st = QV_OK;
+  const int64_t **points = QV_NEW(&arena, net->n_in, const int64_t *);
+  if (points == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  for (uint32_t i = 0; i < net->n_in; i++) points[i] = p->in[i].point;
+  if (p->n_points == 0) QV_TRY(boxes(&box, p, net, &arena, err));
+  const qv_robust_query q = {.box = box, .point = centre, .n_points = p->n_points, .points = p->n_points > 0 ? points : NULL, .cond = &p->cond};
+  const qv_robust_opts o = engine_opts(&w->s->opts, seconds);
+  QV_TRY(qv_robust_run(&res, w->rob, &q, &o, err));
   a->verdict = res.verdict;
   a->engine = qv_robust_engine_name(res.engine);
   a->reason = res.reason;
   a->nodes = res.nodes;
   a->margin = isfinite(res.margin) ? res.margin : NAN;
   a->rounding = a->kinks = NAN;
-  if (res.verdict == QV_FALSIFIED) QV_TRY(copy_input(a, w->s->net, res.input, err));
-  (void)cert;
+  if (res.verdict == QV_FALSIFIED) QV_TRY(copy_input(a, net, res.input, err));
+  if (res.verdict != QV_UNKNOWN) QV_TRY(qv_robust_certificate(cert, w->rob, &q, &res, w->s->net_sha256, a->property_sha256, err));
 done:
   qv_robust_clear(&res);
+  qv_arena_clear(&arena);
   return st;
 }
 
@@ -279,8 +359,8 @@ done:
 /* Everything that the answer depends on. */
 static void make_key(char key[QV_SHA256_HEX], const rb_session *s, const char *property_sha256) {
   char b[512];
-  int n = snprintf(b, sizeof b, "qverify %s %s %s engine %d timeout %.17g steps %" PRIu32 " seed %" PRIu64 " check %d", qverify_version(),
-                   s->net_sha256, property_sha256, (int)s->opts.engine, s->opts.timeout, s->opts.steps, s->opts.seed, !s->opts.no_check);
+  int n = snprintf(b, sizeof b, "qverify %s %s %s engine %d timeout %.17g steps %" PRIu32 " seed %" PRIu64 " check %d cross %d", qverify_version(),
+                   s->net_sha256, property_sha256, (int)s->opts.engine, s->opts.timeout, s->opts.steps, s->opts.seed, !s->opts.no_check, s->opts.cross_check);
   qv_sha256_hex(key, b, n > 0 ? (size_t)n : 0);
 }
 
@@ -294,7 +374,7 @@ qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int
   qv_sha256_hex(out->property_sha256, property.p, property.n);
   make_key(key, w->s, out->property_sha256);
   if (w->s->journal != NULL) QV_TRY(rb_journal_find(&out->resumed, out, &cert, w->s->journal, key, w->s->net, err));
-  if (!out->resumed) QV_TRY(fresh(out, &cert, w, p, centre, limit, err));
+  if (!out->resumed) QV_TRY(w->s->opts.engine >= RB_SMT ? solver_only(out, w, p, limit, err) : fresh(out, &cert, w, p, centre, limit, err));
   out->cls = cls;
   if (out->verdict == QV_FALSIFIED) {
     bool good;
@@ -317,6 +397,7 @@ qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int
     QV_TRY(check(out, w, &property, &cert, limit <= 0 ? 0 : left > 0.05 ? left : 0.05, err));
     if (out->checked) out->verdict = QV_VERIFIED;
   }
+  if (w->s->opts.cross_check && !out->resumed) QV_TRY(second_opinion(out, w, p, &property, name, err));
   if (cert.n > 0) qv_sha256_hex(out->cert_sha256, cert.p, cert.n);
   if (out->verdict != QV_UNKNOWN) QV_TRY(keep_files(out, w, &property, &cert, name, err));
   out->seconds = out->resumed ? out->seconds : cli_now() - start;
@@ -338,13 +419,13 @@ const char *rb_advice(const rb_answer *a) {
 /* ---- options -------------------------------------------------------------------------------------------------------------------------- */
 
 int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val) {
-  static const char *const name[] = {"all", "interval", "attack", "enumerate", "linear", "bnb"};
+  static const char *const name[] = {"all", "interval", "attack", "enumerate", "linear", "bnb", "smt", "bv", "milp", "cvc5", "boolector"};
   enum { N = sizeof name / sizeof name[0] };
   const char *e = cli_get(cmd, val, "engine"), *t = cli_get(cmd, val, "timeout");
   int64_t steps, seed;
   if (!cli_get_int(&steps, cmd, val, "steps", 1, UINT32_MAX, 0) || !cli_get_int(&seed, cmd, val, "seed", 0, INT64_MAX, 1)) return QV_EXIT_USAGE;
   *o = (rb_opts){.timeout = steps > 0 ? 0 : 60, .steps = (uint32_t)steps, .seed = (uint64_t)seed, .cert_dir = cli_get(cmd, val, "certificate"),
-                 .no_check = cli_get(cmd, val, "no-check") != NULL};
+                 .no_check = cli_get(cmd, val, "no-check") != NULL, .cross_check = cli_get(cmd, val, "cross-check") != NULL};
   if (t != NULL) {
     char *end;
     o->timeout = strtod(t, &end);
@@ -358,5 +439,5 @@ int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val) {
     }
   const char *near = cli_nearest(e, name, N);
   return near != NULL ? cli_usage(cmd, "unknown engine '%.40s'; did you mean '%s'?", e, near)
-                      : cli_usage(cmd, "unknown engine '%.40s': all, interval, attack, enumerate, linear, bnb", e);
+                      : cli_usage(cmd, "unknown engine '%.40s': all, interval, attack, enumerate, linear, bnb, smt, bv, milp, cvc5, boolector", e);
 }

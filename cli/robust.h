@@ -65,6 +65,7 @@ typedef struct {
   double margin, rounding, kinks; /* UNKNOWN: bound reached; shares of it, or NAN */
   double seconds;
   bool checked;            /* VERIFIED: by qverify-check, in this run */
+  const char *second;      /* what the second engine of --cross-check says (static), or NULL */
   bool resumed;            /* the search was done by an earlier run */
   int64_t **input;         /* FALSIFIED: [net->n_in][elements] */
   float **real;            /* FALSIFIED with real distances: binary32 inputs at float ends, else NULL */
@@ -103,17 +104,16 @@ const char *rb_name(qv_arena *a, const rb_job *j, const rb_case *c);
 
 /* ---- answers (cli/rbsolve.c) ----------------------------------------------------------------------------------------------- */
 
-typedef enum { RB_ALL, RB_INTERVAL, RB_ATTACK, RB_ENUMERATE, RB_LINEAR, RB_BNB } rb_engine;
+typedef enum { RB_ALL, RB_INTERVAL, RB_ATTACK, RB_ENUMERATE, RB_LINEAR, RB_BNB, RB_SMT, RB_SMT_BV, RB_MILP, RB_CVC5, RB_BOOLECTOR } rb_engine;
 
 typedef struct {
   rb_engine engine;
   double timeout;       /* seconds a question, 0 = none */
   uint32_t steps;       /* nodes of branch and bound, 0 = default */
   uint64_t seed;
-  bool no_check;
+  bool no_check, cross_check;
   const char *cert_dir; /* or NULL */
   const char *journal;  /* or NULL */
-  const char *smtlib;   /* or NULL */
 } rb_opts;
 
 /* What all questions about one net share; any thread may read it. */
@@ -144,9 +144,11 @@ int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val);
   {"timeout", 'T', "S", false, "seconds a question (default 60; 0 = none; none with --steps)"},                                            \
   {"steps", 0, "N", false, "nodes of branch and bound a question: the result does not depend on the clock"},                               \
   {"seed", 0, "N", false, "seed of the search for counterexamples (default 1)"},                                                           \
-  {"engine", 0, "NAME", false, "one engine alone: interval, attack, enumerate, linear, bnb; default: all, in this order"},                 \
+  {"engine", 0, "NAME", false, "one engine alone: interval, attack, enumerate, linear, bnb; smt, bv, milp, cvc5, boolector (solvers: what they prove stays "          \
+   "UNKNOWN); default: the first five in order"},                 \
   {"threads", 't', "N", false, "questions at a time, 0 = one per core (default); verdicts do not depend on it"},                           \
   {"certificate", 'C', "DIR", false, "keep net, properties and certificates in DIR"},                                                      \
+  {"cross-check", 0, NULL, false, "ask Z3 the same; opposite answers end the run with exit code 6 and a saved reproducer"},                \
   {"no-check", 0, NULL, false, "do not run the independent checker; the verdict lines say so"}
 
 /* ---- journal (cli/rbjournal.c) ------------------------------------------------------------------------------------------------ */
