@@ -2,6 +2,7 @@
 #ifndef QVERIFY_CHECK_H
 #define QVERIFY_CHECK_H
 
+#include <gmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ _Noreturn void bad(const Text *t, const char *what);
 void word(Text *t, const char *w);
 unsigned choice(Text *t, const char *const *words, unsigned n); // position of the next word in the list
 int64_t number(Text *t, int64_t lo, int64_t hi);
+void big(Text *t, mpz_t r); // up to 2000 digits
 uint32_t number32(Text *t, uint32_t lo, uint32_t hi);
 void fits_text(const Text *t, uint64_t items, unsigned bytes); // that many items of so many bytes can still follow
 double real64(Text *t);
@@ -312,6 +314,9 @@ typedef struct {
 } Outcome;
 void own_hash(Text *t); // the line sha256 at the end of a certificate
 Outcome robust_check(Net *net, const Property *p, Text *t, const char *net_hash, const char *property_hash);
+
+// ---- allocation (alloc.c): docs/allocation.md, docs/allocation-certificate.md ------------------------------------------------------------------
+void alloc_check(Text *problem, Text *certificate); // prints what is proved
 
 // ---- exact arithmetic ---------------------------------------------------------------------------------------------------------------
 static inline i128 imin(i128 a, i128 b) { return a < b ? a : b; }

@@ -1,8 +1,6 @@
 // Lemma S7 of docs/semantics.md: when a tail keeps the order of its row, and how far apart two values must be for it to keep them apart.
 #include "check.h"
 
-#include <gmp.h>
-
 static i128 floor_log(i128 v) {
   i128 b = 0;
   while (v >= 2) v /= 2, b++;

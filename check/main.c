@@ -1,10 +1,14 @@
-// qverify-check NET.qir PROPERTY|- CERT: docs/certificate.md section 6. Exit 0 only after "s CHECKED".
+// qverify-check NET.qir PROPERTY|- CERT ..: docs/certificate.md section 6; qverify-check alloc PROBLEM.qap CERT.qva: docs/allocation-certificate.md.
+// Exit 0 only after "s CHECKED" for every certificate.
 #include "check.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void rejected(const char *fmt, ...) {
   va_list args;
@@ -49,35 +53,80 @@ static void read_file(Text *t, const char *path, bool certificate) {
 
 static void hash(const Text *t, char hex[65]) { sha256_hex(t->base, (size_t)(t->end - t->base), hex); }
 
-int main(int argc, char **argv) {
-  static Net net;
+static void finish(void) {
+  puts("s CHECKED");
+  if (fflush(stdout) != 0 || ferror(stdout)) unusable("standard output cannot be written");
+}
+
+static int allocation(char **path) {
+  static Text text[2];
+  for (unsigned i = 0; i < 2; i++) read_file(&text[i], path[i], i == 1);
+  alloc_check(&text[0], &text[1]);
+  finish();
+  if (fclose(stdout) != 0) unusable("standard output cannot be written");
+  return 0; // all memory is still reachable, and goes with the process
+}
+
+static void network(Net *net, const char *net_hash, const char *property_path, const char *path) {
   static Cert cert;
   static Property wanted;
-  static Text text[3];
-  char net_hash[65], property_hash[65] = "-";
-  if (argc != 4) unusable("usage: qverify-check NET.qir PROPERTY|- CERT");
-  bool property = strcmp(argv[2], "-") != 0;
-  float_probe();
-  read_file(&text[0], argv[1], false);
-  if (property) read_file(&text[1], argv[2], false);
-  read_file(&text[2], argv[3], true);
-  for (unsigned i = 0; i < 3; i++) net.text += (uint64_t)(text[i].end - text[i].base);
-  net_read(&net, &text[0]);
-  property_read(&wanted, &net, property ? &text[1] : NULL);
-  hash(&text[0], net_hash);
-  if (property) hash(&text[1], property_hash);
+  static Text text[2];
+  char property_hash[65] = "-";
+  bool property = strcmp(property_path, "-") != 0;
+  if (property) read_file(&text[0], property_path, false);
+  read_file(&text[1], path, true);
+  for (unsigned i = 0; i < 2; i++) net->text += (uint64_t)(text[i].end - text[i].base);
+  property_read(&wanted, net, property ? &text[0] : NULL);
+  if (property) hash(&text[0], property_hash);
   if (wanted.robust) {
-    Outcome o = robust_check(&net, &wanted, &text[2], net_hash, property_hash);
+    Outcome o = robust_check(net, &wanted, &text[1], net_hash, property_hash);
     if (o.trusted > 0) printf("c verdict trusted %u\n", (unsigned)o.trusted);
     else printf("c verdict %s\n", o.falsified ? "falsified" : "verified");
   } else {
-    cert_read(&cert, &net, &text[2], net_hash, property_hash);
-    rules_check(&net, &cert);
+    cert_read(&cert, net, &text[1], net_hash, property_hash);
+    rules_check(net, &cert);
     printf("c verdict %s\n", cert.verified ? "verified" : "unknown");
   }
-  puts("s CHECKED");
+  finish();
+  for (unsigned i = 0; i < 2; i++) free((void *)(uintptr_t)text[i].base);
+}
+
+// Several pairs of property and certificate of one net: each in a process of its own. The exit code is the worst of theirs.
+static int pairs(Net *net, const char *net_hash, char **path, int n) {
+  int worst = 0;
+  for (int i = 0; i < n; i += 2) {
+    int status = 0;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+      network(net, net_hash, path[i], path[i + 1]);
+      exit(0);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    int code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 2;
+    if (code == 2) printf("s FAILED\n");
+    if (code != 0 && worst != 2) worst = code == 1 ? 1 : 2;
+  }
+  return worst;
+}
+
+int main(int argc, char **argv) {
+  static Net net;
+  static Text text;
+  char net_hash[65];
+  int code = 0;
+  if (argc < 4 || argc % 2 != 0)
+    unusable("usage: qverify-check NET.qir PROPERTY|- CERT [PROPERTY|- CERT ..] or qverify-check alloc PROBLEM.qap CERT.qva");
+  float_probe();
+  if (argc == 4 && strcmp(argv[1], "alloc") == 0) return allocation(argv + 2);
+  read_file(&text, argv[1], false);
+  net.text = (uint64_t)(text.end - text.base);
+  net_read(&net, &text);
+  hash(&text, net_hash);
+  if (argc == 4) network(&net, net_hash, argv[2], argv[3]);
+  else code = pairs(&net, net_hash, argv + 2, argc - 2);
   if (fflush(stdout) != 0 || ferror(stdout) || fclose(stdout) != 0) unusable("standard output cannot be written");
   release_all();
-  for (unsigned i = 0; i < 3; i++) free((void *)(uintptr_t)text[i].base);
-  return 0;
+  free((void *)(uintptr_t)text.base);
+  return code;
 }

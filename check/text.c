@@ -7,16 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Block Block;
-struct Block {
-  Block *next;
+typedef struct Memory Memory;
+struct Memory {
+  Memory *next;
   max_align_t data[];
 };
-static Block *blocks;
+static Memory *blocks;
 
 void *take(uint64_t n, size_t size) {
-  if (size != 0 && n > (SIZE_MAX / 2 - sizeof(Block)) / size) unusable("out of memory");
-  Block *b = calloc(1, sizeof *b + (size_t)n * size);
+  if (size != 0 && n > (SIZE_MAX / 2 - sizeof(Memory)) / size) unusable("out of memory");
+  Memory *b = calloc(1, sizeof *b + (size_t)n * size);
   if (!b) unusable("out of memory");
   b->next = blocks;
   blocks = b;
@@ -25,7 +25,7 @@ void *take(uint64_t n, size_t size) {
 
 void release_all(void) {
   while (blocks) {
-    Block *b = blocks;
+    Memory *b = blocks;
     blocks = b->next;
     free(b);
   }
@@ -99,6 +99,18 @@ int64_t number(Text *t, int64_t lo, int64_t hi) {
   int64_t r = !negative ? (int64_t)v : v > INT64_MAX ? INT64_MIN : -(int64_t)v;
   if (r < lo || r > hi) bad(t, "number out of range");
   return r;
+}
+
+void big(Text *t, mpz_t r) {
+  char digits[2002]; // sign, 2000 digits, end
+  blank(t);
+  size_t n = 0, sign = *t->p == '-';
+  while (n < 2001 && ((n == 0 && sign) || (t->p[n] >= '0' && t->p[n] <= '9'))) digits[n] = (char)t->p[n], n++;
+  digits[n] = 0;
+  if (n == sign || n > 2000 + sign || (t->p[n] >= '0' && t->p[n] <= '9')) bad(t, "integer of up to 2000 digits expected");
+  if (digits[sign] == '0' && (sign || n > 1)) bad(t, "number not in its canonical form");
+  t->p += n;
+  mpz_set_str(r, digits, 10);
 }
 
 uint32_t number32(Text *t, uint32_t lo, uint32_t hi) { return (uint32_t)number(t, lo, hi); }

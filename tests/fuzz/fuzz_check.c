@@ -1,5 +1,6 @@
 // The parsers and rules of qverify-check: a net, then, each after a line "----", a property (or "-") and a certificate. The hashes of the
 // certificate are repaired, so that its rules are reached.
+#include "check/alloc.c"
 #include "check/cert.c"
 #include "check/check.h"
 #include "check/cone.c"
