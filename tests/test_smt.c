@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "kernels/ref.h"
+#include "kernels/step.h"
 #include "smt/milp.h"
 #include "smt/smt.h"
 #include "smt/z3.h"
@@ -121,8 +122,11 @@ static void squeeze(qv_net *net, qv_rng *r) {
   assert_int_equal(qv_ir_check(net, NULL), QV_OK);
 }
 
+enum { STAGED = 1 << 30 }; /* in place of kinds: accumulators with narrow stages */
+
 static bool tiny_new(tiny *t, qv_rng *r, uint64_t seed, uint32_t kinds) {
-  gen_opts o = {.max_in = 4, .in_bits = 4, .max_nodes = 5, .max_elems = 12, .max_k = 24, .kinds = kinds};
+  gen_opts o = {.max_in = 4, .in_bits = 4u * (uint32_t)qv_rng_range(r, 1, 3), .max_nodes = 5, .max_elems = 12, .max_k = 24, .kinds = kinds};
+  if (kinds == STAGED) o.kinds = 1u << QV_AFFINE | 1u << QV_SUM, o.modes = 1u << QV_ACC_SAT | 1u << QV_ACC_PAIR16 | 1u << QV_ACC_LANES | 1u << QV_ACC_PAIRLANES;
   for (int k = 0; k < QV_KINDS && kinds == 0; k++)
     if (k != QV_OPAQUE && k != QV_TAIL) o.kinds |= 1u << k;
   o.layers = chance(r, 30);
@@ -196,20 +200,31 @@ static void random_ineq(tiny *t) {
   t->p.cond = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = t->bad};
 }
 
-/* A random condition of the KEEP kind, and what enumeration says of it. */
-static bool keep_violated(tiny *t) {
+static bool passes(const tiny *t, const qv_cut *c) {
+  return c == NULL || (t->vals.v[c->tensor][c->el] >= c->itv.lo && t->vals.v[c->tensor][c->el] <= c->itv.hi);
+}
+
+/* What enumeration says of the condition. */
+static bool violated(tiny *t, const qv_cut *cut) {
   const int64_t *o[64];
   assert_true(t->net->n_out <= 64);
   for (uint32_t i = 0; i < t->net->n_out; i++) o[i] = t->vals.v[t->net->out[i].tensor];
   for (size_t k = 0; k < t->points; k++) {
     set_point(t, k);
-    if (qv_ref_run(t->net, &t->vals, NULL) == QV_OK && qv_condition_violated(&t->p.cond, t->net, o) != QV_NONE) return true;
+    if (qv_ref_run(t->net, &t->vals, NULL) == QV_OK && qv_condition_violated(&t->p.cond, t->net, o) != QV_NONE && passes(t, cut)) return true;
   }
   return false;
 }
 
-static bool passes(const tiny *t, const qv_cut *c) {
-  return c == NULL || (t->vals.v[c->tensor][c->el] >= c->itv.lo && t->vals.v[c->tensor][c->el] <= c->itv.hi);
+/* An interval around a value that occurs, mostly. */
+static bool random_cut(tiny *t, qv_cut *c) {
+  uint32_t x = (uint32_t)qv_rng_range(t->r, 0, (int64_t)t->net->n_tensors - 1);
+  *c = (qv_cut){x, (size_t)qv_rng_range(t->r, 0, (int64_t)qv_elems(&t->net->tensor[x]) - 1), {0, 0}};
+  set_point(t, (size_t)qv_rng_range(t->r, 0, (int64_t)t->points - 1));
+  if (qv_ref_run(t->net, &t->vals, NULL) != QV_OK) return false;
+  int64_t v = t->vals.v[x][c->el] + (chance(t->r, 10) ? 5 : 0);
+  c->itv = (qv_itv){v - qv_rng_range(t->r, 0, 3), v + qv_rng_range(t->r, 0, 3)};
+  return true;
 }
 
 /* Does the definitions' goal hold exactly where the executed net violates the condition (and passes the cut)? False if refused.
@@ -239,14 +254,13 @@ static bool check_points(tiny *t, const qv_cut *cut) {
   return true;
 }
 
-static void test_definitions(void **state) {
-  (void)state;
-  uint64_t base = 20261120;
+/* Nets of these kinds, at all their points, with and without a cut. */
+static void definitions(uint64_t base, unsigned count, uint32_t kinds) {
   unsigned done = 0, refused = 0;
-  for (uint64_t i = 0; i < 1500u * multiplier(); i++) {
+  for (uint64_t i = 0; i < count * multiplier(); i++) {
     qv_rng r = {base + i};
     tiny t;
-    assert_true(tiny_new(&t, &r, base + i, 0));
+    assert_true(tiny_new(&t, &r, base + i, kinds));
     random_ineq(&t);
     int64_t lo, hi;
     if (t.points <= 600) {
@@ -255,18 +269,19 @@ static void test_definitions(void **state) {
     }
     if (check_points(&t, NULL)) done++;
     else refused++;
-    uint32_t x = (uint32_t)qv_rng_range(&r, 0, (int64_t)t.net->n_tensors - 1);
-    qv_cut cut = {x, (size_t)qv_rng_range(&r, 0, (int64_t)qv_elems(&t.net->tensor[x]) - 1), {0, 0}};
-    set_point(&t, (size_t)qv_rng_range(&r, 0, (int64_t)t.points - 1));
-    if (qv_ref_run(t.net, &t.vals, NULL) == QV_OK) { /* an interval around a value that occurs, mostly */
-      int64_t v = t.vals.v[x][cut.el] + (chance(&r, 10) ? 5 : 0);
-      cut.itv = (qv_itv){v - qv_rng_range(&r, 0, 3), v + qv_rng_range(&r, 0, 3)};
-      (void)check_points(&t, &cut);
-    }
+    qv_cut cut;
+    if (random_cut(&t, &cut)) (void)check_points(&t, &cut);
     tiny_clear(&t);
   }
   print_message("definitions: %u nets at all their points, %u refused; seeds from %llu\n", done, refused, (unsigned long long)base);
-  assert_true(done > 4 * refused);
+  assert_true(done > 2 * refused);
+}
+
+static void test_definitions(void **state) {
+  (void)state;
+  definitions(20261120, 1200, 0);
+  definitions(880000, 1200, STAGED);
+  definitions(990000, 500, 1u << QV_MAX | 1u << QV_INDEX | 1u << QV_AFFINE);
 }
 
 /* ---- solvers ---------------------------------------------------------------------------------------------------------- */
@@ -279,8 +294,9 @@ typedef struct {
   unsigned asked, refused, unknown;
 } contestant;
 
-static void ask(contestant *c, tiny *t, bool want, bool replayed_only) {
-  qv_smt_opts o = {.engine = c->engine, .encoding = c->encoding, .seconds = 20, .bytes = (size_t)1 << 30};
+static void ask(contestant *c, tiny *t, const qv_cut *cut, bool want) {
+  bool replayed_only = c->engine == QV_SMT_MILP;
+  qv_smt_opts o = {.engine = c->engine, .encoding = c->encoding, .seconds = 20, .bytes = (size_t)1 << 30, .n_cut = cut != NULL, .cut = cut};
   qv_smt_result r;
   qv_err err = {0};
   qv_status st = qv_smt_solve(&r, t->net, &t->p, &o, &err);
@@ -292,6 +308,127 @@ static void ask(contestant *c, tiny *t, bool want, bool replayed_only) {
     fail_msg("seed %llu: %s with encoding %d says %s", (unsigned long long)t->seed, qv_smt_engine_name(c->engine), (int)c->encoding, want ? "unsat" : "sat");
   c->asked += st == QV_OK;
   qv_smt_clear(&r);
+}
+
+/* ---- one step behind one input -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  qv_net *net;
+  qv_property p;
+  qv_rq_par par;
+  qv_step s;
+  qv_itv box;
+  uint32_t in;
+} step_net;
+
+/* Ties and changes of sign are where a rounding goes wrong: boxes lie around them, and multipliers are powers of two half of the time.
+ * Outputs: x and y. False: the parameters are not valid. */
+static bool step_new(step_net *n, qv_rng *r, qv_rq fn, int64_t span) {
+  int64_t reach = (int64_t)1 << qv_rng_range(r, 3, 30);
+  n->in = 0;
+  n->par = gen_rq_par(r, fn, reach, (int)qv_rng_range(r, 2, 12));
+  if (chance(r, 50) && n->par.m > 1 && fn != QV_RQ_DIV && fn != QV_RQ_TDIV && fn != QV_RQ_MEANF) n->par.m = 1 << 30;
+  if (fn == QV_RQ_D && chance(r, 20)) n->par.m = -n->par.m;
+  if ((fn == QV_RQ_DIV || fn == QV_RQ_TDIV) && chance(r, 50)) n->par.m = (int32_t)qv_rng_range(r, 1, 40);
+  if ((fn == QV_RQ_T || fn == QV_RQ_TD) && n->par.m == 1 << 30) n->par.sh = (int32_t)qv_rng_range(r, 28, 40);
+  n->s = (qv_step){.n_par = 1, .par = &n->par, .inner = 1, .lo = -5000, .hi = 5000};
+  if (chance(r, 50)) n->s.in_zp = qv_rng_range(r, -20, 20), n->s.out_zp = qv_rng_range(r, -20, 20);
+  if (chance(r, 30)) n->s.lshift = (uint32_t)qv_rng_range(r, 1, 20);
+  if (chance(r, 30)) n->s.lo = -3, n->s.hi = 100;
+  int64_t mid = chance(r, 60) ? n->s.in_zp : qv_rng_range(r, -reach, reach);
+  n->box = (qv_itv){qv_clamp64(mid - qv_rng_range(r, 1, span), -reach, reach), qv_clamp64(mid + qv_rng_range(r, 1, span), -reach, reach)};
+  for (int pass = 0; pass < 2; pass++) { /* the second time perhaps with a clamp one inside the image */
+    qv_itv image = pass == 1 ? qv_step_image(&n->s, 0, n->box) : (qv_itv){0, 0};
+    if (pass == 1 && chance(r, 60)) break;
+    if (pass == 1) n->s.lo = image.lo + (chance(r, 50) && image.lo < image.hi), n->s.hi = qv_max64(n->s.lo, image.hi - 1), qv_net_free(n->net);
+    n->net = qv_net_new(0);
+    assert_non_null(n->net);
+    assert_int_equal(qv_net_add_tensor(n->net, &(qv_tensor){.name = "x", .rank = 1, .dim = {1}, .type = QV_I32, .lo = -reach, .hi = reach}), 0);
+    assert_int_equal(qv_net_add_tensor(n->net, &(qv_tensor){.name = "y", .rank = 1, .dim = {1}, .type = QV_I64}), 1);
+    qv_node node = {.kind = QV_STEP, .op = "STEP", .n_in = 1, .in = &n->in, .out = 1, .u.step = n->s};
+    assert_int_not_equal(qv_net_add_node(n->net, &node), QV_NONE);
+    assert_true(qv_net_add_in(n->net, &(qv_port){.tensor = 0, .end = QV_END_INT, .name = "x"}));
+    for (uint32_t t = 0; t < 2; t++) assert_true(qv_net_add_out(n->net, &(qv_port){.tensor = t, .end = QV_END_INT, .name = "y"}));
+    if (qv_ir_check(n->net, NULL) != QV_OK) {
+      qv_net_free(n->net);
+      return false;
+    }
+  }
+  assert_int_equal(qv_property_whole(&n->p, n->net, 0, NULL), QV_OK);
+  n->p.claim = QV_CLAIM_ROBUST;
+  n->p.in[0].n = 1, n->p.in[0].itv = &n->box;
+  return true;
+}
+
+static void step_clear(step_net *n) {
+  qv_property_clear(&n->p);
+  qv_net_free(n->net);
+}
+
+/* The last definition is the step's value. */
+static void test_steps(void **state) {
+  (void)state;
+  unsigned floors = 0, pieces = 0;
+  uint64_t seed = 555;
+  qv_rng r = {seed};
+  for (unsigned i = 0; i < 6000u * multiplier(); i++) {
+    step_net n;
+    qv_rq fn = (qv_rq)(i % (QV_RQ_MEANF + 1));
+    if (!step_new(&n, &r, fn, 150)) continue;
+    qv_defs d;
+    qv_err err = {0};
+    if (qv_defs_build(&d, n.net, &n.p, NULL, 0, &err) != QV_OK) fail_msg("seed %llu, step %u: %s", (unsigned long long)seed, i, err.msg);
+    for (int64_t x = n.box.lo; x <= n.box.hi && d.n > 1; x++) {
+      int64_t v[16], *port = &x;
+      assert_true(d.n <= 16);
+      for (uint32_t k = 0; k < d.n; k++) v[k] = def_at(&d.def[k], v, &port);
+      if (v[d.n - 1] != qv_step_eval(&n.s, 0, x))
+        fail_msg("seed %llu, step %u: %s with m %d, sh %d at %lld", (unsigned long long)seed, i, qv_rq_name(fn), (int)n.par.m, (int)n.par.sh, (long long)x);
+    }
+    for (uint32_t k = 0; k < d.n; k++) floors += d.def[k].op == QV_DEF_FLOOR, pieces += d.def[k].op == QV_DEF_PIECES;
+    qv_defs_clear(&d);
+    step_clear(&n);
+  }
+  print_message("steps: %u floors, %u by pieces; seed %llu\n", floors, pieces, (unsigned long long)seed);
+  assert_true(floors > 500 && pieces > 500);
+}
+
+/* Solvers, all points of the box at once: x = x0 and y other than f(x0) is excluded; x = x0 and y = f(x0) is not. */
+static void test_step_solvers(void **state) {
+  (void)state;
+  contestant all[] = {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT}, {.engine = QV_SMT_Z3, .encoding = QV_SMT_BV}, {.engine = QV_SMT_MILP}};
+  qv_rng r = {987};
+  for (unsigned i = 0; i < 75u * multiplier(); i++) {
+    step_net n;
+    if (!step_new(&n, &r, (qv_rq)(i % (QV_RQ_MEANF + 1)), 12)) continue;
+    uint32_t points = (uint32_t)(n.box.hi - n.box.lo + 1);
+    qv_arena mem = {0};
+    qv_ineq *q = QV_NEW(&mem, 6 * (size_t)points, qv_ineq);
+    qv_violation *bad = QV_NEW(&mem, 2 * (size_t)points, qv_violation);
+    assert_true(q != NULL && bad != NULL);
+    static const qv_out_term x_up = {0, 0, 1}, x_down = {0, 0, -1}, y_up = {1, 0, 1}, y_down = {1, 0, -1};
+    for (uint32_t k = 0; k < points; k++) {
+      int64_t x = n.box.lo + k, y = qv_step_eval(&n.s, 0, x);
+      for (uint32_t side = 0; side < 2; side++) {
+        qv_ineq *e = &q[6 * k + 3 * side];
+        e[0] = (qv_ineq){1, &x_up, x}, e[1] = (qv_ineq){1, &x_down, -x};
+        e[2] = side == 0 ? (qv_ineq){1, &y_up, y + 1} : (qv_ineq){1, &y_down, -(y - 1)};
+        bad[2 * k + side] = (qv_violation){3, e};
+      }
+    }
+    tiny t = {.net = n.net, .p = n.p, .seed = i};
+    uint32_t some = (uint32_t)qv_rng_range(&r, 0, (int64_t)points - 1);
+    for (int want = 0; want < 2; want++) {
+      if (want == 1) q[6 * some + 2].d -= 1, q[6 * some + 5].d -= 1; /* y >= f, y <= f */
+      t.p.cond = want == 0 ? (qv_condition){.kind = QV_AVOID, .n = 2 * points, .bad = bad}
+                           : (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &(qv_violation){6, q + 6 * some}};
+      for (size_t c = 0; c < 3; c++) ask(&all[c], &t, NULL, want == 1);
+    }
+    qv_arena_clear(&mem);
+    step_clear(&n);
+  }
+  print_message("steps: %u questions to Z3 about all points of a box, %u to GLPK (%u unknown)\n", all[0].asked + all[1].asked, all[2].asked, all[2].unknown);
+  assert_true(all[0].asked > 40 && all[0].unknown + all[1].unknown == 0);
 }
 
 static void test_solvers(void **state) {
@@ -307,18 +444,19 @@ static void test_solvers(void **state) {
     random_ineq(&t);
     int64_t lo, hi;
     extremes(&t, &t.ineq[0], &lo, &hi);
-    for (int k = 0; k < 3 && !t.traps; k++) {
-      bool want = k == 0;
+    qv_cut cut;
+    for (int k = 0; k < 4 && !t.traps; k++) {
+      bool want = k == 0, cuts = k == 3 && random_cut(&t, &cut);
       if (k < 2) {
         t.ineq[0].d = hi + k; /* the extreme is reached, more is not */
       } else {
         uint32_t out = (uint32_t)qv_rng_range(&r, 0, (int64_t)t.net->n_out - 1);
         size_t n = qv_elems(&t.net->tensor[t.net->out[out].tensor]);
         t.p.cond = (qv_condition){.kind = chance(&r, 50) ? QV_KEEP_FIRST : QV_KEEP_LAST, .out = out, .cls = (uint32_t)qv_rng_range(&r, 0, (int64_t)n - 1)};
-        want = keep_violated(&t);
+        want = violated(&t, cuts ? &cut : NULL);
       }
       for (size_t c = 0; c < sizeof all / sizeof all[0]; c++)
-        if (!all[c].missing && chance(&r, (int)all[c].percent)) ask(&all[c], &t, want, all[c].engine == QV_SMT_MILP);
+        if (!all[c].missing && chance(&r, (int)all[c].percent)) ask(&all[c], &t, cuts ? &cut : NULL, want);
     }
     tiny_clear(&t);
   }
@@ -349,7 +487,7 @@ static void test_tails(void **state) {
       for (uint32_t e = 1; e < n; e++)
         if (t.vals.v[last->in[0]][e] > t.vals.v[last->in[0]][cls]) cls = e;
       t.p.cond = (qv_condition){.kind = chance(&r, 50) ? QV_KEEP_FIRST : QV_KEEP_LAST, .out = out, .cls = cls};
-      bool want = keep_violated(&t);
+      bool want = violated(&t, NULL);
       qv_smt_opts o = {.seconds = 20};
       qv_smt_result a;
       qv_err err = {0};
@@ -370,8 +508,8 @@ static void test_tails(void **state) {
 
 /* ---- refusals ------------------------------------------------------------------------------------------------------------- */
 
-/* y = x0 + x1 through an accumulator, x in [-100,100]. */
-static qv_net *adder(qv_acc acc) {
+/* y = x0 + second * x1 through an accumulator, x in [-100,100]. */
+static qv_net *adder(qv_acc acc, int64_t second) {
   qv_net *net = qv_net_new(0);
   assert_non_null(net);
   uint32_t *in = QV_NEW(&net->arena, 2, uint32_t);
@@ -380,7 +518,7 @@ static qv_net *adder(qv_acc acc) {
   for (uint32_t i = 0; i < 2; i++) {
     in[i] = qv_net_add_tensor(net, &(qv_tensor){.name = i == 0 ? "a" : "b", .rank = 1, .dim = {1}, .type = QV_I8, .lo = -100, .hi = 100});
     assert_true(qv_net_add_in(net, &(qv_port){.tensor = in[i], .end = QV_END_INT, .name = "x"}));
-    c[i] = 1;
+    c[i] = i == 0 ? 1 : second;
   }
   uint32_t y = qv_net_add_tensor(net, &(qv_tensor){.name = "y", .rank = 1, .dim = {1}, .type = QV_I64});
   qv_node n = {.kind = QV_SUM, .op = "ADD", .n_in = 2, .in = in, .out = y, .u.sum = {.c = c, .z = z, .acc = acc}};
@@ -399,7 +537,7 @@ static void test_refusals(void **state) {
       {{.mode = QV_ACC_SAT, .bits = 8, .order = QV_ORDER_KERNEL}, NULL},
       {{.mode = QV_ACC_WRAP, .bits = 8, .order = QV_ORDER_ANY}, NULL}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    qv_net *net = adder(cases[i].acc);
+    qv_net *net = adder(cases[i].acc, 1);
     qv_property p;
     qv_defs d;
     qv_out_term term = {0, 0, 1};
@@ -418,6 +556,20 @@ static void test_refusals(void **state) {
     qv_defs_clear(&d);
     p.claim = QV_CLAIM_OVERFLOW;
     assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, NULL), QV_E_ARG);
+    qv_defs_clear(&d);
+    qv_property_clear(&p);
+    qv_net_free(net);
+  }
+  /* 100 - 200: every prefix of the stored order fits, the second term alone does not */
+  for (int k = 0; k < 4; k++) {
+    qv_net *net = adder((qv_acc){.mode = k < 2 ? QV_ACC_TRAP : QV_ACC_SAT, .bits = 8, .order = k % 2 == 0 ? QV_ORDER_ANY : QV_ORDER_KERNEL}, 2);
+    qv_property p;
+    qv_defs d;
+    qv_itv box[2] = {{100, 100}, {-100, -90}};
+    assert_int_equal(qv_property_whole(&p, net, 0, NULL), QV_OK);
+    p.claim = QV_CLAIM_ROBUST;
+    for (int i = 0; i < 2; i++) p.in[i].n = 1, p.in[i].itv = &box[i];
+    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, NULL), k % 2 == 0 ? QV_E_UNSUP : QV_OK);
     qv_defs_clear(&d);
     qv_property_clear(&p);
     qv_net_free(net);
@@ -633,7 +785,7 @@ static void test_export(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_definitions), cmocka_unit_test(test_solvers), cmocka_unit_test(test_tails),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_definitions), cmocka_unit_test(test_steps), cmocka_unit_test(test_step_solvers), cmocka_unit_test(test_solvers), cmocka_unit_test(test_tails),
                                      cmocka_unit_test(test_refusals),    cmocka_unit_test(test_limits),  cmocka_unit_test(test_hard_question),
                                      cmocka_unit_test(test_export)};
   return cmocka_run_group_tests(tests, NULL, NULL);
