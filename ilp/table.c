@@ -29,7 +29,7 @@ static bool fraction(mpq_t out, const char *s) {
   return true;
 }
 
-bool qv_number_read(mpq_t out, const char *s) {
+bool qv_atable_number(mpq_t out, const char *s) {
   char mantissa[1002];
   size_t n = 0, point = 0;
   long e = 0;
@@ -124,7 +124,7 @@ static uint32_t length(const cJSON *list) {
 
 static qv_status number(mpq_t out, const cJSON *v, const char *what, qv_err *err) {
   const char *s = cJSON_IsString(v) || cJSON_IsNumber(v) ? v->valuestring : NULL;
-  if (s != NULL && qv_number_read(out, s)) return QV_OK;
+  if (s != NULL && qv_atable_number(out, s)) return QV_OK;
   return QV_FAIL(err, QV_E_PARSE, "%.200s: \"%.60s\" is not an exact number such as -0.25, 1e-3 or 7/3", what, s != NULL ? s : "?");
 }
 
@@ -286,7 +286,7 @@ static bool limit_value(qv_atable_limit *l, const char *s) {
     memcpy(buf, s, n - k);
     buf[n - k] = 0;
     l->kind = kind[i];
-    return qv_number_read(l->v, buf);
+    return qv_atable_number(l->v, buf);
   }
   return false;
 }

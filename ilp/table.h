@@ -70,6 +70,6 @@ void qv_atable_free(qv_atable *t);
 QV_NODISCARD qv_status qv_atable_set_limit(qv_atable *t, const char *text, qv_err *err);
 
 /* Exact value of -12.5e-3 or -7/3. False: not of that form, exponent beyond 400, more than 1000 characters. */
-QV_NODISCARD bool qv_number_read(mpq_t out, const char *s);
+QV_NODISCARD bool qv_atable_number(mpq_t out, const char *s);
 
 #endif
