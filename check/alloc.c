@@ -267,10 +267,10 @@ static void add_costs(Choice *c, const mpz_t loss, const mpz_t key, const mpz_t 
 }
 
 // Reads a choice, adds it up, and asks whether it is feasible and has the loss that is said.
-static Choice read_choice(const Problem *p, Text *t) {
-  Choice c = {.cost = numbers(p->rows)};
+static void read_choice(const Problem *p, Text *t, Choice *c) {
   mpz_t said;
-  mpz_inits(c.loss, c.key, said, NULL);
+  mpz_inits(c->loss, c->key, said, NULL);
+  c->cost = numbers(p->rows);
   word(t, "choice"), big(t, said);
   fits_text(t, p->groups, 2);
   uint32_t *x = take(p->groups, sizeof *x), classes = 0;
@@ -278,22 +278,21 @@ static Choice read_choice(const Problem *p, Text *t) {
   for (uint32_t g = 0; g < p->groups; g++) {
     x[g] = number32(t, 0, size_of_group(p, g) - 1);
     uint32_t k = p->first[g] + x[g], b = p->class[k];
-    add_costs(&c, p->loss[k], p->key[k], (const mpz_t *)&p->cost[(uint64_t)k * p->rows], p->rows);
+    add_costs(c, p->loss[k], p->key[k], (const mpz_t *)&p->cost[(uint64_t)k * p->rows], p->rows);
     if (b > 0 && !(seen >> (b - 1) & 1)) seen |= (uint64_t)1 << (b - 1), classes++;
   }
   newline(t);
   for (uint32_t e = 0; e < p->blocks; e++) {
     const PairTerm *k = term_of(&p->block[e], x[p->block[e].g], x[p->block[e].h]);
     if (k && k->forbidden) rejected("a choice takes a forbidden pair");
-    if (k) add_costs(&c, k->loss, k->key, (const mpz_t *)k->cost, p->rows);
+    if (k) add_costs(c, k->loss, k->key, (const mpz_t *)k->cost, p->rows);
   }
   for (uint32_t m = 0; m < p->rows; m++) {
-    if (p->limited[m] && mpz_cmp(c.cost[m], p->limit[m]) > 0) rejected("a choice exceeds the limit of row %" PRIu32, m);
+    if (p->limited[m] && mpz_cmp(c->cost[m], p->limit[m]) > 0) rejected("a choice exceeds the limit of row %" PRIu32, m);
   }
   if (classes > p->most) rejected("a choice takes too many classes");
-  if (mpz_cmp(said, c.loss) != 0) rejected("a choice has another loss");
+  if (mpz_cmp(said, c->loss) != 0) rejected("a choice has another loss");
   mpz_clear(said);
-  return c;
 }
 
 // ---- vectors ------------------------------------------------------------------------------------------------------------------------------------
@@ -562,15 +561,16 @@ static void check_tree(Tree *s) {
   undo(s, 0);
 }
 
-static Tree tree_begin(const Problem *p, Text *t) {
-  Tree s = {.p = p, .t = t};
-  mpz_inits(s.target, s.s, s.threshold, s.x, NULL);
-  s.limit = numbers(p->rows), s.limited = take(p->rows, sizeof *s.limited);
-  for (uint32_t m = 0; m < p->rows; m++) s.limited[m] = p->limited[m], mpz_set(s.limit[m], p->limit[m]);
-  s.in = take(p->candidates, sizeof *s.in), s.left = take(p->groups, sizeof *s.left), s.least = numbers(p->groups);
-  s.marks = take((uint64_t)p->classes + 1, sizeof *s.marks);
-  for (uint32_t c = 0; c < p->candidates; c++) s.in[c] = true;
-  for (uint32_t g = 0; g < p->groups; g++) s.left[g] = size_of_group(p, g);
+static Tree *tree_begin(const Problem *p, Text *t) {
+  Tree *s = take(1, sizeof *s);
+  s->p = p, s->t = t;
+  mpz_inits(s->target, s->s, s->threshold, s->x, NULL);
+  s->limit = numbers(p->rows), s->limited = take(p->rows, sizeof *s->limited);
+  for (uint32_t m = 0; m < p->rows; m++) s->limited[m] = p->limited[m], mpz_set(s->limit[m], p->limit[m]);
+  s->in = take(p->candidates, sizeof *s->in), s->left = take(p->groups, sizeof *s->left), s->least = numbers(p->groups);
+  s->marks = take((uint64_t)p->classes + 1, sizeof *s->marks);
+  for (uint32_t c = 0; c < p->candidates; c++) s->in[c] = true;
+  for (uint32_t g = 0; g < p->groups; g++) s->left[g] = size_of_group(p, g);
   return s;
 }
 
@@ -655,13 +655,14 @@ static void optimum(Problem *p, Text *t) {
   for (uint32_t m = 0; m < p->rows; m++) in_key[m] = lex && p->limited[m], limited += p->limited[m];
   make_keys(p, in_key);
   newline(t);
-  Choice x = read_choice(p, t);
+  Choice *x = take(1, sizeof *x);
+  read_choice(p, t, x);
   word(t, "proof");
   if (choice(t, proofs, 2) == 0) {
     newline(t);
-    Tree s = tree_begin(p, t);
-    mpz_set(s.target, x.key);
-    check_tree(&s);
+    Tree *s = tree_begin(p, t);
+    mpz_set(s->target, x->key);
+    check_tree(s);
   } else {
     if (p->rows == 0) bad(t, "no rows");
     uint32_t row = number32(t, 0, p->rows - 1);
@@ -670,35 +671,35 @@ static void optimum(Problem *p, Text *t) {
     Front f = read_dp(p, t, row);
     for (uint32_t i = 0; i < f.n; i++) {
       if (p->limited[row] && mpz_cmp(f.u[i], p->limit[row]) > 0) continue;
-      int d = mpz_cmp(f.v[i], x.loss);
-      if (d < 0 || (d == 0 && lex && limited > 0 && mpz_cmp(f.u[i], x.cost[row]) < 0)) bad(t, "the front has a better pair");
+      int d = mpz_cmp(f.v[i], x->loss);
+      if (d < 0 || (d == 0 && lex && limited > 0 && mpz_cmp(f.u[i], x->cost[row]) < 0)) bad(t, "the front has a better pair");
     }
   }
   own_hash(t);
-  print_loss(p, x.loss);
+  print_loss(p, x->loss);
 }
 
 static void infeasible(Problem *p, Text *t) {
   newline(t);
   word(t, "proof"), word(t, "tree"), newline(t);
-  Tree s = tree_begin(p, t);
-  s.infinite = true;
-  check_tree(&s);
+  Tree *s = tree_begin(p, t);
+  s->infinite = true;
+  check_tree(s);
   own_hash(t);
   puts("c infeasible");
 }
 
 static void chain(const Problem *p, Text *t, uint32_t row, const Choice *x, uint32_t n) {
-  Tree s = tree_begin(p, t);
-  if (!p->limited[row]) largest_total(p, row, false, s.limit[row]);
-  s.limited[row] = true;
+  Tree *s = tree_begin(p, t);
+  if (!p->limited[row]) largest_total(p, row, false, s->limit[row]);
+  s->limited[row] = true;
   for (uint32_t i = n; i-- > 0;) {
-    mpz_set(s.target, x[i].key);
-    check_tree(&s);
-    mpz_sub_ui(s.limit[row], x[i].cost[row], 1);
+    mpz_set(s->target, x[i].key);
+    check_tree(s);
+    mpz_sub_ui(s->limit[row], x[i].cost[row], 1);
   }
-  s.infinite = true;
-  check_tree(&s);
+  s->infinite = true;
+  check_tree(s);
 }
 
 static void front_dp(const Problem *p, Text *t, uint32_t row, const Choice *x, uint32_t n) {
@@ -724,7 +725,7 @@ static void front(Problem *p, Text *t) {
   fits_text(t, n, 11);
   Choice *x = take(n, sizeof *x);
   for (uint32_t i = 0; i < n; i++) {
-    x[i] = read_choice(p, t);
+    read_choice(p, t, &x[i]);
     if (i > 0 && (mpz_cmp(x[i].cost[row], x[i - 1].cost[row]) <= 0 || mpz_cmp(x[i].loss, x[i - 1].loss) >= 0))
       bad(t, "the points are not in order");
   }
