@@ -48,6 +48,14 @@ static bool eat(reader *r, const char *s) {
   return true;
 }
 
+/* The same, as a whole word. */
+static bool word(reader *r, const char *s) {
+  reader q = *r;
+  if (!eat(&q, s) || (q.p < q.end && !isspace((unsigned char)*q.p))) return false;
+  *r = q;
+  return true;
+}
+
 static bool digits(reader *r, int base, qv_i128 *v) {
   const char *from = r->p;
   for (*v = 0; r->p < r->end; r->p++) {
@@ -99,8 +107,8 @@ static qv_smt_answer first_word(reader *r, char solver[64], bool *refused) {
     }
     solver[n] = '\0';
   }
-  if (eat(r, "sat")) return QV_SMT_SAT;
-  if (eat(r, "unsat")) return QV_SMT_UNSAT;
+  if (word(r, "sat")) return QV_SMT_SAT;
+  if (word(r, "unsat")) return QV_SMT_UNSAT;
   *refused = eat(r, "(error");
   return QV_SMT_UNKNOWN;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -742,6 +743,67 @@ static void test_hard_question(void **state) {
   qv_net_free(net);
 }
 
+/* ---- solvers that lie ----------------------------------------------------------------------------------------------------- */
+
+static void write_script(const char *path, const char *text) {
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  assert_true(fputs(text, f) >= 0);
+  assert_int_equal(fclose(f), 0);
+  assert_int_equal(chmod(path, 0700), 0);
+}
+
+/* A program called cvc5 that says what it likes about a + b >= 60, a and b in [-50,50]. */
+static void test_liars(void **state) {
+  (void)state;
+  static const struct { const char *script; qv_status st; qv_smt_answer answer; const char *reason; } cases[] = {
+      {"#!/bin/sh\necho unsat\n", QV_OK, QV_SMT_UNSAT, NULL}, /* nobody can tell: this is why it is only trusted */
+      {"#!/bin/sh\necho unsat; exec sleep 9\n", QV_OK, QV_SMT_UNKNOWN, "time"},
+      {"#!/bin/sh\necho unsat; kill -9 $$\n", QV_OK, QV_SMT_UNKNOWN, "the solver died"},
+      {"#!/bin/sh\necho sat; echo '((i0_0 30) (i1_0 #b00011110))'\n", QV_OK, QV_SMT_SAT, NULL},
+      {"#!/bin/sh\necho sat; echo '((i0_0 29) (i1_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL}, /* no violation */
+      {"#!/bin/sh\necho sat; echo '((i0_0 51) (i1_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL}, /* outside the box */
+      {"#!/bin/sh\necho sat; echo '((i0_0 99999999999999999999999999) (i7_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
+      {"#!/bin/sh\necho sat\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
+      {"#!/bin/sh\necho sat; exec sleep 9\n", QV_OK, QV_SMT_UNKNOWN, NULL},
+      {"#!/bin/sh\necho '(error \"line 1\")'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
+      {"#!/bin/sh\necho unknown\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"},
+      {"#!/bin/sh\necho unsatisfying, really\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"},
+      {"#!/bin/sh\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"}};
+  char dir[] = "/tmp/qv-liars-XXXXXX", path[64], env[4096];
+  assert_non_null(mkdtemp(dir));
+  (void)snprintf(path, sizeof path, "%s/cvc5", dir);
+  char *old = strdup(getenv("PATH") != NULL ? getenv("PATH") : "/bin:/usr/bin");
+  assert_non_null(old);
+  (void)snprintf(env, sizeof env, "%s:%s", dir, old);
+  assert_int_equal(setenv("PATH", env, 1), 0);
+  qv_net *net = adder((qv_acc){.mode = QV_ACC_EXACT}, 1);
+  qv_property p;
+  qv_itv box = {-50, 50};
+  qv_out_term term = {0, 0, 1};
+  qv_ineq ineq = {1, &term, 60};
+  qv_violation bad = {1, &ineq};
+  assert_int_equal(qv_property_whole(&p, net, 0, NULL), QV_OK);
+  p.claim = QV_CLAIM_ROBUST;
+  p.cond = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &bad};
+  for (int k = 0; k < 2; k++) p.in[k].n = 1, p.in[k].itv = &box;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    write_script(path, cases[i].script);
+    qv_smt_result r;
+    qv_status st = qv_smt_solve(&r, net, &p, &(qv_smt_opts){.engine = QV_SMT_CVC5, .seconds = strstr(cases[i].script, "sleep") != NULL ? 0.3 : 10}, NULL);
+    if (st != cases[i].st || r.answer != cases[i].answer) fail_msg("%s: status %d, answer %d", cases[i].script, (int)st, (int)r.answer);
+    if (cases[i].reason != NULL) assert_string_equal(r.reason, cases[i].reason);
+    if (r.answer == QV_SMT_SAT) assert_true(r.violated == 0 && r.input[0][0] == 30 && r.input[1][0] == 30);
+    qv_smt_clear(&r);
+  }
+  assert_int_equal(setenv("PATH", old, 1), 0);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(rmdir(dir), 0);
+  free(old);
+  qv_property_clear(&p);
+  qv_net_free(net);
+}
+
 /* ---- the export ----------------------------------------------------------------------------------------------------------- */
 
 /* The exported text, read by Z3 on its own, gives the answer of enumeration, and so does a file given to the z3 program. */
@@ -786,7 +848,7 @@ static void test_export(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_definitions), cmocka_unit_test(test_steps), cmocka_unit_test(test_step_solvers), cmocka_unit_test(test_solvers), cmocka_unit_test(test_tails),
-                                     cmocka_unit_test(test_refusals),    cmocka_unit_test(test_limits),  cmocka_unit_test(test_hard_question),
+                                     cmocka_unit_test(test_refusals),    cmocka_unit_test(test_limits),  cmocka_unit_test(test_hard_question), cmocka_unit_test(test_liars),
                                      cmocka_unit_test(test_export)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
