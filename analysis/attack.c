@@ -36,9 +36,7 @@ static void forward(ascent *a) {
       a->x[v] = (float)(a->d->lo[v] + a->d->hi[v]) / 2;
       continue;
     }
-    double s = (double)u->b;
-    for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
-      s += (double)qv_rob_dotf(g->wf + g->seg[i].w, a->x + g->seg[i].var, g->seg[i].len);
+    double s = (double)u->b + qv_rob_sumf(g->wf, a->x, g->seg + u->seg, u->n_seg);
     a->acc[v] = s;
     a->x[v] = a->d->lo[v] == a->d->hi[v] ? (float)a->d->lo[v]
                                          : (float)qv_unit_eval(g, v, qv_clamp64(llrint(s), a->d->acc[v].lo, a->d->acc[v].hi));
@@ -48,7 +46,7 @@ static void forward(ascent *a) {
 static void push(ascent *a, uint32_t v, double s) {
   const qv_graph *g = a->d->g;
   const qv_unit *u = &g->unit[v];
-  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) qv_rob_axpyf(a->grad + g->seg[i].var, g->wf + g->seg[i].w, (float)s, g->seg[i].len);
+  qv_rob_pushf(a->grad, g->wf, (float)s, g->seg + u->seg, u->n_seg);
 }
 
 static void backward(ascent *a) {

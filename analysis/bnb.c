@@ -224,7 +224,8 @@ static double hull_at(const qv_hull *h, double m, double x) {
  * which the hull has to rise anew. */
 static void best_unit(const qv_dual *d, split *best) {
   const qv_graph *g = d->g;
-  for (uint32_t v = g->n_in; v < d->top; v++) {
+  for (uint32_t i = d->n_list; i-- > 0;) { /* ascending */
+    uint32_t v = d->list[i];
     if (g->unit[v].fn == QV_UNIT_FREE || g->unit[v].fn == QV_UNIT_ID || d->flat[v] || d->m[v] == 0 || isnan(d->x[v])) continue;
     double m = d->m[v], a = fmin((double)d->acc[v].hi, fmax((double)d->acc[v].lo, d->mean[v]));
     int64_t x = qv_clamp64(llrint(a), d->acc[v].lo, d->acc[v].hi), y = qv_unit_eval(g, v, x);
@@ -348,6 +349,11 @@ static void candidates(const qv_dual *d, int64_t *x) {
   }
 }
 
+/* Behind a split of the pair's own value the parent's multipliers of the root are far off. */
+static bool saturated(const search *b, uint32_t k) {
+  return b->goal->kind == QV_GOAL_PAIR && b->out->node[k].var == b->goal->y && b->out->node[k].kind <= QV_SPLIT_ACC_GE;
+}
+
 /* False: no memory. */
 static bool process(worker *w, task *t) {
   search *b = w->b;
@@ -361,7 +367,7 @@ static bool process(worker *w, task *t) {
   if (t->empty) return true;
   if (qv_dual_refresh(d, w->fresh ? w->low : 0, &quiet) != QV_OK || !qv_dual_goal(d, &goal)) return false;
   w->fresh = true;
-  if (parent == QV_NONE) {
+  if (parent == QV_NONE || saturated(b, t->node)) {
     qv_dual_default(d, &goal);
   } else {
     memcpy(d->s + b->g->n_in, b->start[parent].s, units * sizeof *d->s);
@@ -370,6 +376,7 @@ static bool process(worker *w, task *t) {
   t->bound = qv_dual_climb(d, &goal, parent == QV_NONE ? b->o->root_steps : b->o->node_steps, ENOUGH);
   if (t->bound > 0 && !close(w, t, &goal)) return false;
   if (t->closed) return true;
+  if (parent == QV_NONE && b->o->center != NULL) b->out->loss = qv_dual_losses(d, &goal, b->o->center);
   t->s = choose(w, t->node, &goal);
   if (t->s.le == QV_SPLIT_NONE) { /* a point, as far as there are units: doubles may have hidden a positive bound */
     if (!close(w, t, &goal)) return false;

@@ -45,6 +45,7 @@ typedef struct {
   uint32_t n_leaves;  /* closed ones                                                         */
   double margin;      /* UNKNOWN: the lowest bound among the open nodes, in goal units       */
   double root_margin; /* bound at the root after the search for slopes                       */
+  qv_losses loss;     /* where that bound loses, if opts.center is given                     */
   bool exhausted;     /* UNKNOWN although nothing was left to split: free units decide       */
   size_t kept;        /* bytes of multipliers in the leaves */
   qv_arena arena;
@@ -57,6 +58,7 @@ typedef struct {
   uint32_t threads;  /* at most so many of `d`; 0 = 1. The result does not depend on it */
   bool evidence;     /* keep the multipliers of the leaves */
   size_t memory;     /* bytes of multipliers that open nodes and leaves may hold */
+  const int64_t *center; /* values of all variables in some execution, or NULL */
   double deadline;   /* qv_clock() value at which to stop, 0 = none */
   /* Offered candidate inputs (values of all input variables, one after the other); true: one is a counterexample, stop. May be NULL.
    * Called from the calling thread only. */

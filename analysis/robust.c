@@ -41,6 +41,7 @@ typedef struct {
   qv_rng rng;
   double start, deadline;
   int64_t *lo, *hi, *x; /* [graph n_in] */
+  int64_t *center;      /* [graph n] values of all variables at the given point, or NULL */
   bool bounded;         /* every target has its goal */
   uint32_t row;         /* tensor in front of the tail that goals are about, or QV_NONE */
   int64_t gap;          /* of that tail, 0 = none */
@@ -327,6 +328,10 @@ static qv_status deeper_bounds(query *k) {
     goto done;
   }
   for (uint32_t i = 0; i < g->n_seg; i++) memset(read + g->seg[i].var, 1, g->seg[i].len);
+  for (uint32_t i = 0; i < k->res->n_target; i++) { /* the ends of a pair decide which of its values count */
+    const qv_robust_target *t = &k->res->target[i];
+    if (t->engine == QV_BY_NOTHING && t->goal.kind == QV_GOAL_PAIR) read[t->goal.y] = read[t->goal.j] = true;
+  }
   for (uint32_t v = g->n_in; v < g->n; v++) n += worth_bounding(g, v) && read[v] && d->lo[v] < d->hi[v];
   k->res->bound = QV_NEW(&k->res->arena, 2 * (size_t)n, qv_robust_bound);
   if (k->res->bound == NULL) {
@@ -546,6 +551,7 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
                    .threads = max_nodes > 1 ? k->o.threads : 1,
                    .evidence = k->o.evidence,
                    .memory = MEMORY > k->kept ? MEMORY - k->kept : 0,
+                   .center = k->center,
                    .deadline = k->deadline,
                    .probe = probe,
                    .ctx = k};
@@ -555,6 +561,7 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
   t->nodes = b.n;
   t->leaves = b.n_leaves;
   t->margin = b.margin;
+  t->loss = b.loss;
   if (st == QV_OK && b.verdict == QV_VERIFIED) {
     t->engine = b.n == 1 ? QV_BY_LINEAR : QV_BY_BRANCHING;
     if (k->o.evidence) {
@@ -660,6 +667,23 @@ static void by_enumeration(query *k) {
     if (k->res->target[i].engine == QV_BY_NOTHING) k->res->target[i].engine = QV_BY_ENUMERATION;
 }
 
+/* The given point as values of all variables. Nets that cannot be executed, or not as rows say, have none. */
+static qv_status run_center(query *k) {
+  const qv_net *net = k->r->net;
+  const qv_graph *g = k->r->graph;
+  qv_values v = {0};
+  qv_err quiet = {0};
+  qv_status st = qv_values_init(&v, net, k->err);
+  for (uint32_t i = 0; st == QV_OK && i < net->n_in; i++)
+    for (size_t e = 0, n = qv_elems(&net->tensor[net->in[i].tensor]); e < n; e++) v.v[net->in[i].tensor][e] = k->x[g->in_first[i] + e];
+  if (st == QV_OK && qv_ref_run(net, &v, &quiet) == QV_OK) {
+    if ((k->center = QV_NEW(&k->res->arena, g->n, int64_t)) == NULL) st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+    for (uint32_t u = 0; k->center != NULL && u < g->n; u++) k->center[u] = v.v[g->unit[u].tensor][g->unit[u].el];
+  }
+  qv_values_clear(&v);
+  return st;
+}
+
 /* All engines in order; stops as soon as the verdict is FALSIFIED or no target is open. */
 static qv_status engines(query *k) {
   qv_status st;
@@ -683,6 +707,7 @@ static qv_status engines(query *k) {
   QV_TRY(root_bounds(k));
   for (uint32_t i = 0; i < res->n_target; i++) QV_TRY(make_goal(k, res->target[i].target, &res->target[i].goal));
   k->bounded = true;
+  QV_TRY(run_center(k));
   bool attack = !k->o.no_attack && k->r->can_run;
   if (attack) QV_TRY(run_attack(k, 3));
   if (res->verdict != QV_UNKNOWN) return QV_OK;
@@ -714,7 +739,9 @@ static void conclude(query *k) {
     if (t->engine > res->engine) res->engine = t->engine;
     if (t->engine != QV_BY_NOTHING) continue;
     res->verdict = QV_UNKNOWN;
-    if (t->margin < res->margin) res->margin = t->margin;
+    if (t->margin >= res->margin) continue;
+    res->margin = t->margin;
+    res->loss = t->loss;
   }
   /* only a complete enumeration has excluded a trap, even where no target is open */
   if ((k->r->may_trap && res->engine != QV_BY_ENUMERATION) || k->r->opaque) res->verdict = QV_UNKNOWN;

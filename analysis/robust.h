@@ -45,6 +45,7 @@ typedef struct {
   qv_robust_engine engine; /* NOTHING: not excluded */
   qv_goal goal;            /* LINEAR, BRANCHING: about the graph of the qv_robust (arrays of SUM goals live in the result) */
   double margin;           /* NOTHING: bound that was reached, in units of the goal; positive would be a proof */
+  qv_losses loss;          /* NOTHING: where the bound at the root loses, in the same units; all 0 if it was not computed */
   uint32_t nodes, leaves;
   qv_bnb tree; /* LINEAR, BRANCHING with opts.evidence */
 } qv_robust_target;
@@ -65,6 +66,7 @@ typedef struct {
   qv_robust_engine engine; /* VERIFIED: the last one that was needed; FALSIFIED: that found the input */
   const char *reason;      /* UNKNOWN: why (static) */
   double margin;           /* UNKNOWN: the lowest margin of the targets left */
+  qv_losses loss;          /* UNKNOWN: that target's */
   bool logits;             /* all goals are about the row in front of the kept output's tail (docs/certificate.md section 7.6) */
   uint32_t n_target;
   qv_robust_target *target; /* [n_target] in the order of the classes or violations */

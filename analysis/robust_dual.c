@@ -27,6 +27,8 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->hi = QV_NEW(&d->arena, n, int64_t);
   d->acc = QV_NEW(&d->arena, n, qv_itv);
   d->flat = QV_NEW(&d->arena, n, bool);
+  d->mark = QV_NEW(&d->arena, n, bool);
+  d->list = QV_NEW(&d->arena, n, uint32_t);
   d->s = QV_NEW(&d->arena, n, double);
   d->mean = QV_NEW(&d->arena, n, double);
   d->m = QV_NEW(&d->arena, n, double);
@@ -42,7 +44,8 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->icoef = QV_NEW(&d->arena, n, int64_t);
   if (d->lo == NULL || d->hi == NULL || d->acc == NULL || d->s == NULL || d->mean == NULL || d->m == NULL || d->x == NULL ||
       d->grad == NULL || d->move == NULL || d->best == NULL || d->at == NULL || d->coef == NULL || d->flo == NULL || d->fhi == NULL ||
-      d->hull == NULL || d->icoef == NULL || d->flat == NULL) {
+      d->hull == NULL || d->icoef == NULL || d->flat == NULL ||
+      d->mark == NULL || d->list == NULL) {
     qv_dual_free(d);
     return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
   }
@@ -65,6 +68,35 @@ void qv_dual_free(qv_dual *d) {
   free(d);
 }
 
+static void mark_row(qv_dual *d, uint32_t v) {
+  const qv_unit *u = &d->g->unit[v];
+  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) memset(d->mark + d->g->seg[i].var, 1, d->g->seg[i].len);
+}
+
+/* Units that the goal's rows reach. The others get no multiplier. */
+static void find_units(qv_dual *d, const qv_goal *goal) {
+  const qv_graph *g = d->g;
+  memset(d->mark, 0, g->n);
+  switch (goal->kind) {
+  case QV_GOAL_SUM:
+    for (uint32_t k = 0; k < goal->n_part; k++)
+      for (uint32_t i = 0; i < goal->part[k].n; i++) d->mark[goal->part[k].var[i]] = true;
+    break;
+  case QV_GOAL_PAIR: mark_row(d, goal->j); /* fallthrough */
+  case QV_GOAL_UNIT: mark_row(d, goal->y); break;
+  }
+  d->n_list = 0;
+  for (uint32_t v = g->n; v-- > g->n_in;) {
+    d->s[v] = d->m[v] = 0;
+    d->x[v] = NAN;
+    if (!d->mark[v]) continue;
+    d->list[d->n_list++] = v;
+    mark_row(d, v);
+  }
+  for (d->in_lo = 0; d->in_lo < g->n_in && !d->mark[d->in_lo];) d->in_lo++;
+  for (d->in_hi = g->n_in; d->in_hi > d->in_lo && !d->mark[d->in_hi - 1];) d->in_hi--;
+}
+
 qv_status qv_dual_begin(qv_dual *d, const qv_goal *goal, qv_err *err) {
   uint32_t n = qv_goal_roots(goal), cap = n < 2 ? 2 : n;
   if (cap > d->cap_root) {
@@ -77,12 +109,7 @@ qv_status qv_dual_begin(qv_dual *d, const qv_goal *goal, qv_err *err) {
     d->root_at = p + 4 * (size_t)cap;
     d->cap_root = cap;
   }
-  d->top = goal->kind == QV_GOAL_UNIT ? goal->y : goal->kind == QV_GOAL_PAIR ? (goal->y > goal->j ? goal->y : goal->j) : 0;
-  for (uint32_t k = 0; goal->kind == QV_GOAL_SUM && k < n; k++)
-    for (uint32_t i = 0; i < goal->part[k].n; i++)
-      if (goal->part[k].var[i] >= d->top) d->top = goal->part[k].var[i] + 1;
-  if (d->top < d->g->n_in) d->top = d->g->n_in;
-  for (uint32_t v = d->top; v < d->g->n; v++) d->s[v] = d->m[v] = 0;
+  find_units(d, goal);
   for (uint32_t k = 0; k < n; k++) {
     d->root_s[k] = d->root_span[k] = 1;
     for (uint32_t i = 0; goal->kind == QV_GOAL_SUM && i < goal->part[k].n; i++) {
@@ -127,6 +154,16 @@ static uint32_t chain(qv_point *out, const qv_point *p, size_t n, int sign) {
   return k;
 }
 
+/* Slopes of a chain's edges; returns that of the edge over x. */
+static double rises(double *rise, const qv_point *p, uint32_t n, double x) {
+  double over = 0;
+  for (uint32_t i = 1; i < n; i++) {
+    rise[i - 1] = (double)(p[i].y - p[i - 1].y) / (double)(p[i].x - p[i - 1].x);
+    if (i == 1 || (double)p[i - 1].x < x) over = rise[i - 1];
+  }
+  return over;
+}
+
 /* Hulls are short even where their points are many: only what is needed is kept. */
 static bool make_hull(qv_dual *d, qv_hull *h, size_t n) {
   if (d->cap_half < 2 * n) {
@@ -140,12 +177,17 @@ static bool make_hull(qv_dual *d, qv_hull *h, size_t n) {
   uint32_t need = h->n_lo + h->n_up;
   if (h->cap < need) {
     free(h->lo);
-    h->lo = malloc(need * sizeof *h->lo);
+    h->lo = malloc(need * (sizeof *h->lo + sizeof *h->rise_lo));
     h->cap = h->lo != NULL ? need : 0;
     if (h->cap == 0) return false;
   }
   memcpy(h->lo, d->half, need * sizeof *h->lo);
   h->up = h->lo + h->n_lo;
+  h->rise_lo = (double *)(void *)(h->lo + h->cap);
+  h->rise_up = h->rise_lo + h->n_lo;
+  double mid = ((double)h->acc.lo + (double)h->acc.hi) / 2;
+  h->mid_lo = rises(h->rise_lo, h->lo, h->n_lo, mid);
+  h->mid_up = rises(h->rise_up, h->up, h->n_up, mid);
   return h->valid = true;
 }
 
@@ -268,43 +310,41 @@ bool qv_dual_goal(qv_dual *d, const qv_goal *goal) {
 
 /* ---- search in doubles -------------------------------------------------------------------------------------------------- */
 
-/* Vertex that minimizes m*y - s*x. */
+/* Vertex that minimizes m*y - s*x: the one behind the last edge that falls. */
 static qv_point least(const qv_hull *h, double m, double s) {
-  const qv_point *p = m >= 0 ? h->lo : h->up;
-  uint32_t n = m >= 0 ? h->n_lo : h->n_up, k = 0;
-  double best = m * (double)p[0].y - s * (double)p[0].x;
-  for (uint32_t i = 1; i < n; i++) {
-    double v = m * (double)p[i].y - s * (double)p[i].x;
-    if (v < best) best = v, k = i;
+  const double *rise = m >= 0 ? h->rise_lo : h->rise_up;
+  uint32_t lo = 0, hi = (m >= 0 ? h->n_lo : h->n_up) - 1;
+  if (m == 0) return h->lo[s > 0 ? hi : 0];
+  double r = s / m;
+  if (m > 0) {
+    while (lo < hi) {
+      uint32_t k = (lo + hi) / 2;
+      if (rise[k] < r) lo = k + 1;
+      else hi = k;
+    }
+    return h->lo[lo];
   }
-  return p[k];
+  while (lo < hi) {
+    uint32_t k = (lo + hi) / 2;
+    if (rise[k] > r) lo = k + 1;
+    else hi = k;
+  }
+  return h->up[lo];
 }
 
 /* Multiplier whose line supports the hull at the middle of the interval. */
-static double support(const qv_hull *h, double m) {
-  const qv_point *p = m >= 0 ? h->lo : h->up;
-  uint32_t n = m >= 0 ? h->n_lo : h->n_up;
-  double mid = ((double)h->acc.lo + (double)h->acc.hi) / 2;
-  for (uint32_t i = 1; i < n; i++)
-    if ((double)p[i].x >= mid || i == n - 1) return m * (double)(p[i].y - p[i - 1].y) / (double)(p[i].x - p[i - 1].x);
-  return 0;
-}
+static double support(const qv_hull *h, double m) { return m * (m >= 0 ? h->mid_lo : h->mid_up); }
 
 static void push(qv_dual *d, uint32_t v, double s, double *base) {
   const qv_unit *u = &d->g->unit[v];
   *base += s * (double)u->b;
-  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) {
-    d->work += d->g->seg[i].len;
-    qv_rob_axpyf(d->coef + d->g->seg[i].var, d->g->wf + d->g->seg[i].w, (float)s, d->g->seg[i].len);
-  }
+  d->work += u->n_seg > 0 ? d->g->seg[u->seg + u->n_seg - 1].w + d->g->seg[u->seg + u->n_seg - 1].len - d->g->seg[u->seg].w : 0;
+  qv_rob_pushf(d->coef, d->g->wf, (float)s, d->g->seg + u->seg, u->n_seg);
 }
 
 static double sum_at(const qv_dual *d, uint32_t v) {
   const qv_unit *u = &d->g->unit[v];
-  double a = (double)u->b;
-  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
-    a += (double)qv_rob_dotf(d->g->wf + d->g->seg[i].w, d->at + d->g->seg[i].var, d->g->seg[i].len);
-  return a;
+  return (double)u->b + qv_rob_sumf(d->g->wf, d->at, d->g->seg + u->seg, u->n_seg);
 }
 
 static bool is_unit(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE; }
@@ -314,7 +354,7 @@ static bool is_function(const qv_graph *g, uint32_t v) { return g->unit[v].fn !=
 static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *root) {
   const qv_graph *g = d->g;
   double base = 0;
-  memset(d->coef, 0, (size_t)d->top * sizeof *d->coef);
+  memset(d->coef, 0, g->n * sizeof *d->coef);
   switch (goal->kind) {
   case QV_GOAL_SUM:
     for (uint32_t k = 0; k < goal->n_part; k++) {
@@ -333,7 +373,8 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
     push(d, goal->j, -d->root_s[1], &base);
     break;
   }
-  for (uint32_t v = d->top; v-- > g->n_in;) {
+  for (uint32_t i = 0; i < d->n_list; i++) {
+    uint32_t v = d->list[i];
     double m = d->m[v] = (double)d->coef[v];
     if (!is_unit(g, v)) {
       base += qv_rob_boxf(d->at + v, d->coef + v, d->flo + v, d->fhi + v, 1);
@@ -366,7 +407,7 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
       if (d->s[v] != 0) push(d, v, d->s[v], &base);
     }
   }
-  return base + qv_rob_boxf(d->at, d->coef, d->flo, d->fhi, g->n_in);
+  return base + qv_rob_boxf(d->at + d->in_lo, d->coef + d->in_lo, d->flo + d->in_lo, d->fhi + d->in_lo, d->in_hi - d->in_lo);
 }
 
 #define CORNERS 32 /* violations of up to so many inequalities are tried one by one first */
@@ -383,6 +424,17 @@ void qv_dual_default(qv_dual *d, const qv_goal *goal) {
       for (uint32_t k = 0; k < n; k++) d->root_s[k] = pick == n ? least_span / d->root_span[k] : pick == k ? 1.0 : 0.0;
       double now = evaluate(d, goal, true, &root);
       if (c <= n && now > most) most = now, best = c;
+    }
+    return;
+  }
+  if (goal->kind == QV_GOAL_PAIR) { /* both sides alike, or one alone: where the other is saturated nothing else helps */
+    double now[3], tau = 0;
+    for (int c = 0; c < 4; c++) {
+      tau = c < 3 ? c - 1 : now[1] >= now[0] && now[1] >= now[2] ? 0 : now[0] > now[2] ? -1 : 1;
+      d->root_s[0] = 1 + tau;
+      d->root_s[1] = 1 - tau;
+      double value = evaluate(d, goal, true, &root);
+      if (c < 3) now[c] = value;
     }
     return;
   }
@@ -423,8 +475,8 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
   uint32_t stale = 0, n_root = qv_goal_roots(goal);
   bool pair = goal->kind == QV_GOAL_PAIR;
   double best = -INFINITY, rate = 1, weight = 0;
-  memset(d->move, 0, g->n * sizeof *d->move);
-  memset(d->mean, 0, g->n * sizeof *d->mean);
+  for (uint32_t i = 0; i < d->n_list; i++) d->move[d->list[i]] = d->mean[d->list[i]] = 0;
+  memset(d->mean, 0, g->n_in * sizeof *d->mean);
   memset(d->root_move, 0, n_root * sizeof *d->root_move);
   memcpy(d->root_best, d->root_s, n_root * sizeof *d->root_s);
   d->mean_root[0] = d->mean_root[1] = 0;
@@ -436,7 +488,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
       if (now > best + 1e-3 * fabs(best)) stale = 0;
       best = now;
       memcpy(d->root_best, d->root_s, n_root * sizeof *d->root_s);
-      memcpy(d->best, d->s, g->n * sizeof *d->s);
+      for (uint32_t i = 0; i < d->n_list; i++) d->best[d->list[i]] = d->s[d->list[i]];
     } else if (++stale >= 4) {
       rate *= 0.7;
       stale = 0;
@@ -445,8 +497,9 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
     /* gradient: what the relaxed solution's accumulators really are, minus what the units assumed */
     double norm = 0, keep = 0.8, mix = 2.0 / (double)(it + 2);
     weight = 1 - mix;
-    for (uint32_t i = 0; i < g->n_in; i++) d->mean[i] = weight * d->mean[i] + mix * (double)d->at[i];
-    for (uint32_t v = g->n_in; v < d->top; v++) {
+    for (uint32_t i = d->in_lo; i < d->in_hi; i++) d->mean[i] = weight * d->mean[i] + mix * (double)d->at[i];
+    for (uint32_t i = d->n_list; i-- > 0;) { /* ascending */
+      uint32_t v = d->list[i];
       if (g->unit[v].fn == QV_UNIT_ID && d->m[v] != 0) d->at[v] = (float)sum_at(d, v);
       if (!ascends(d, v)) continue;
       double a = sum_at(d, v), width = (double)(d->acc[v].hi - d->acc[v].lo) + 1;
@@ -471,32 +524,61 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
     }
     if (it == steps || (d->deadline > 0 && qv_clock() > d->deadline)) break;
     if (!(norm > 1e-30)) {
-      memset(d->move, 0, g->n * sizeof *d->move);
+      for (uint32_t i = 0; i < d->n_list; i++) d->move[d->list[i]] = 0;
       memset(d->root_move, 0, n_root * sizeof *d->root_move);
       if (norm < 0) continue;
       break; /* no ascent direction left: D is the relaxation's optimum */
     }
     double step = rate * (enough + 0.05 * fabs(best) + 0.5 - now) / norm; /* Polyak's step, damped where it keeps failing */
-    for (uint32_t v = g->n_in; v < d->top; v++)
-      if (ascends(d, v)) d->s[v] += step * d->move[v];
+    for (uint32_t i = 0; i < d->n_list; i++)
+      if (ascends(d, d->list[i])) d->s[d->list[i]] += step * d->move[d->list[i]];
     step_roots(d, goal, step);
   }
-  memcpy(d->s, d->best, g->n * sizeof *d->s);
+  for (uint32_t i = 0; i < d->n_list; i++) d->s[d->list[i]] = d->best[d->list[i]];
   memcpy(d->root_s, d->root_best, n_root * sizeof *d->root_s);
   return best;
+}
+
+/* Can the unit be at a clamp's end, and elsewhere? */
+static bool kinked(const qv_dual *d, uint32_t v) {
+  const qv_unit *u = &d->g->unit[v];
+  const qv_node *n = &d->g->net->node[u->node];
+  qv_itv c = u->fn == QV_UNIT_STEP    ? (qv_itv){n->u.step.lo, n->u.step.hi}
+             : u->fn == QV_UNIT_CLAMP ? (qv_itv){n->u.clamp.lo, n->u.clamp.hi}
+                                      : (qv_itv){INT64_MIN, INT64_MAX};
+  return (d->lo[v] <= c.lo && d->hi[v] > c.lo) || (d->hi[v] >= c.hi && d->lo[v] < c.hi);
+}
+
+qv_losses qv_dual_losses(qv_dual *d, const qv_goal *goal, const int64_t *x) {
+  qv_losses l = {0};
+  qv_point root;
+  (void)evaluate(d, goal, false, &root);
+  for (uint32_t v = d->in_lo; v < d->in_hi; v++) l.input += (double)d->coef[v] * ((double)x[v] - (double)d->at[v]);
+  for (uint32_t i = 0; i < d->n_list; i++) {
+    uint32_t v = d->list[i];
+    double lost = 0;
+    if (!is_unit(d->g, v)) lost = d->m[v] * ((double)x[v] - (double)d->at[v]);
+    else if (!isnan(d->x[v]))
+      lost = d->m[v] * ((double)x[v] - (double)d->at[v]) - d->s[v] * ((double)qv_unit_sum(d->g, v, x) - d->x[v]);
+    *(is_unit(d->g, v) && kinked(d, v) ? &l.kink : &l.noise) += lost;
+  }
+  return l;
 }
 
 /* ---- decision in integers ----------------------------------------------------------------------------------------------- */
 
 void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *is_root, int *scale) {
-  double top = 2;
-  for (uint32_t v = d->g->n_in; v < d->g->n; v++) top = fmax(top, fabs(d->s[v]));
-  int k = 24;
-  while (k > 0 && ldexp(top, k) > 0x1p29) k--;
+  double top = 1;
+  int k = 30;
+  for (uint32_t i = 0; i < d->n_list; i++) top = fmax(top, fabs(d->s[d->list[i]]));
+  for (uint32_t i = 0; i < qv_goal_roots(goal); i++) top = fmax(top, d->root_s[i]);
+  while (k > 0 && ldexp(top, k) > 0x1.fffp30) k--; /* as fine as 32 bits allow: behind an addition accumulators are 2^20 times finer */
   *scale = k;
-  for (uint32_t v = 0; v < d->g->n; v++) {
-    double x = v < d->g->n_in || !is_function(d->g, v) ? 0 : ldexp(d->s[v], k);
-    is[v] = fabs(x) < 0x1p30 ? (int32_t)lrint(x) : 0;
+  memset(is, 0, d->g->n * sizeof *is);
+  for (uint32_t i = 0; i < d->n_list; i++) {
+    uint32_t v = d->list[i];
+    double x = is_function(d->g, v) ? ldexp(d->s[v], k) : 0;
+    is[v] = fabs(x) < 0x1p31 - 1 ? (int32_t)lrint(x) : 0;
   }
   for (uint32_t i = 0; i < qv_goal_roots(goal); i++) is_root[i] = (int32_t)lrint(ldexp(d->root_s[i], k));
 }
@@ -530,12 +612,7 @@ static bool fits(qv_dual *d, double s, double w) {
 static bool push_exact(qv_dual *d, uint32_t v, int64_t s, qv_i128 *sum) {
   const qv_unit *u = &d->g->unit[v];
   if (!fits(d, (double)s, u->w_max)) return false;
-  for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) {
-    const qv_segment *g = &d->g->seg[i];
-    if (s <= INT32_MAX && s >= INT32_MIN) qv_rob_axpyi(d->icoef + g->var, d->g->w + g->w, (int32_t)s, g->len);
-    else
-      for (uint32_t k = 0; k < g->len; k++) d->icoef[g->var + k] += s * d->g->w[g->w + k];
-  }
+  qv_rob_pushi(d->icoef, d->g->w, s, d->g->seg + u->seg, u->n_seg);
   return add(sum, (qv_i128)s * u->b);
 }
 

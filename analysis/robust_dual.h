@@ -24,6 +24,8 @@ typedef struct {
   qv_itv acc;
   uint32_t n_lo, n_up, cap;
   qv_point *lo, *up;
+  double *rise_lo, *rise_up; /* slope of the edge behind each point but the last */
+  double mid_lo, mid_up;     /* slopes of the edges over the middle of acc       */
 } qv_hull;
 
 /* sum of c[i] * x_var[i] - d */
@@ -72,7 +74,9 @@ typedef struct {
   double *x, *grad, *move, *best;
   double *root_best, *root_move, *root_span, *root_at; /* [cap_root]; of SUM goals: width of each part, value at the last solution */
   uint32_t cap_root;
-  uint32_t top;    /* units from here on play no part in the goal */
+  uint32_t *list;  /* [n_list] units on which the goal depends, descending */
+  uint32_t n_list, in_lo, in_hi; /* inputs: in_lo <= v < in_hi */
+  bool *mark;      /* [n] scratch */
   double work;     /* multiply-adds of all searches so far */
   double weight;   /* exact: bound on all coefficients so far */
   double deadline; /* climbing stops there; 0 = none */
@@ -93,7 +97,8 @@ void qv_dual_free(qv_dual *d);
 /* Bounds in force have been changed for variables from..n-1: refresh what is derived from them. */
 QV_NODISCARD qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err);
 
-/* Room for a goal's root multipliers. Errors: QV_E_NOMEM. Once before the other functions are used with this goal. */
+/* The units that matter to a goal, and room for its root multipliers. Errors: QV_E_NOMEM. Once before the other functions are used
+ * with this goal. */
 QV_NODISCARD qv_status qv_dual_begin(qv_dual *d, const qv_goal *goal, qv_err *err);
 
 /* Set s to the supporting lines at the middles of the intervals, L to what is best with them. */
@@ -113,6 +118,14 @@ bool qv_dual_can_pair(const qv_graph *g, uint32_t y, uint32_t j);
 /* A_t and B_t. */
 int64_t qv_dual_a(const qv_dual *d, uint32_t y, int64_t t);
 int64_t qv_dual_b(const qv_dual *d, uint32_t j, int64_t t);
+
+/* Where a bound loses: the goal's value at the execution x (values of all variables) minus D(s), shared out. All >= 0 up to
+ * rounding: `input` is what the inputs themselves can move the linear part, `kink` what units lose that may be clamped or not,
+ * `noise` all others (rounding). */
+typedef struct {
+  double input, kink, noise;
+} qv_losses;
+qv_losses qv_dual_losses(qv_dual *d, const qv_goal *goal, const int64_t *x);
 
 /* Round s to integers at scale 2^*scale. is: [n], 0 but for functions; is_root: [qv_goal_roots]. */
 void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *is_root, int *scale);

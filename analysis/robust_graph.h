@@ -12,13 +12,9 @@
 #define QV_ANALYSIS_ROBUST_GRAPH_H
 
 #include "analysis/range.h"
+#include "analysis/robust_simd.h"
 
 typedef enum { QV_UNIT_FREE, QV_UNIT_ID, QV_UNIT_STEP, QV_UNIT_TABLE, QV_UNIT_THRESHOLD, QV_UNIT_CLAMP } qv_unit_fn;
-
-typedef struct {
-  uint32_t var, len; /* variables var .. var+len-1 */
-  uint32_t w;        /* their weights: w[w ..], wf[w ..] */
-} qv_segment;
 
 typedef struct {
   qv_unit_fn fn;

@@ -173,8 +173,9 @@ static void count(tally *t, const qv_robust_result *res, const char *published) 
 
 static void show(const char *name, size_t id, const qv_robust_result *res, const char *published) {
   if (getenv("V") == NULL || (res->verdict != QV_UNKNOWN && res->seconds <= 0.2)) return;
-  printf("  %s id %zu: %s by %s, margin %.3g, %u nodes, %.2f s%s%s\n", name, id, qv_verdict_name(res->verdict),
-         qv_robust_engine_name(res->engine), res->margin, res->nodes, res->seconds, published[0] != '\0' ? " published " : "", published);
+  printf("  %s id %zu: %s by %s, margin %.3g (inputs move %.3g, rounding loses %.3g, clamps %.3g), %u nodes, %.2f s%s%s\n", name, id,
+         qv_verdict_name(res->verdict), qv_robust_engine_name(res->engine), res->margin, res->loss.input, res->loss.noise, res->loss.kink, res->nodes,
+         res->seconds, published[0] != '\0' ? " published " : "", published);
   fflush(stdout);
 }
 
