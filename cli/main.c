@@ -7,7 +7,7 @@
 #include "cli/opt.h"
 #include "cli/qverify.h"
 
-static const cli_cmd *const commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_diff,    &cli_robust,
+static const cli_cmd *const commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
                                           &cli_allocate, &cli_check, &cli_lower, &cli_profiles, &cli_quantize};
 int cli_argc;
 char *const *cli_argv;

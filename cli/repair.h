@@ -5,13 +5,7 @@
 #include "analysis/repair.h"
 #include "cli/cli.h"
 #include "cli/ovcheck.h"
-
-/* Outputs that are not what the unrepaired weights give without saturation. */
-typedef struct {
-  size_t samples;  /* with any such output element                    */
-  size_t elements;
-  size_t argmax;   /* samples whose largest element of output 0 moved */
-} cli_difference;
+#include "cli/samples.h"
 
 typedef struct {
   const char *path;
