@@ -21,6 +21,10 @@ void qx_clear(ox *L) {
 qv_status qx_keep(ox *L, qv_pwa *f) {
   struct ox_qonnx *q = L->qx;
   if (f == NULL) return ox_nomem(L);
+  if ((q->pieces += f->n) > QX_MAX_PIECES) {
+    qv_pwa_free(f);
+    return ox_fail(L, QV_E_LIMIT, NULL, "the functions of all channels together have more than %u pieces", QX_MAX_PIECES);
+  }
   if (q->n_made == q->cap_made) {
     size_t cap = q->cap_made == 0 ? 256 : 2 * q->cap_made;
     qv_pwa **m = realloc(q->made, cap * sizeof *m);
@@ -272,56 +276,59 @@ static qv_status stored_rule(ox *L, const ox_value *x, uint32_t *net, bool *cl, 
   return qx_plain(L, x, false, net);
 }
 
-/* The integers that quantized constant x has. */
-static qv_status constant_codes(ox *L, const ox_value *x, ox_value *y) {
-  const onx_const *c = x->c;
-  onx_const r = *c;
-  int32_t *k = OX_NEW(L, c->n, int32_t);
-  qv_surd v;
-  qv_status st = k == NULL ? ox_nomem(L) : QV_OK;
-  qv_surd_init(&v);
-  for (size_t e = 0; st == QV_OK && e < c->n; e++) {
-    if (!qx_number(&v, x, e)) st = qx_inexact(L, x);
-    else k[e] = (int32_t)mpz_get_si(mpq_numref(v.p)); /* a step function with int32 values */
+/* One channel after another: g_c after x's function, as thresholds; *levels counts them. */
+static qv_status channel_pieces(ox *L, const ox_value *x, const qx_quantizer *q, qx_rule all, qv_pieces *par) {
+  qv_status st = QV_OK;
+  qv_pwa *g = NULL, *f = NULL;
+  uint64_t levels = 0;
+  for (uint32_t c = 0, last = QV_NONE; st == QV_OK && c < all.n; c++) {
+    size_t e = (size_t)c * all.inner;
+    uint32_t k = qx_channel(q->r, e);
+    if (k != last) {
+      qv_pwa_free(g);
+      g = NULL;
+      QV_TRY(q->make(L, q->ctx, k, &g));
+      last = k;
+    }
+    if ((levels += g->n) > QX_MAX_LEVELS) {
+      st = ox_fail(L, QV_E_LIMIT, x, "the quantizer has more than %u thresholds", QX_MAX_LEVELS);
+      break;
+    }
+    st = qv_pwa_compose(&f, g, x->real->f[qx_channel(rule_of(x->real), e)]);
+    if (st == QV_OK) st = qv_pwa_pieces(&par[c], &L->qx->near, f, x->real->leaf == QX_ORDER, &L->net->arena);
+    else st = st == QV_E_NOMEM ? ox_nomem(L) : qx_inexact(L, x);
+    qv_pwa_free(f);
+    f = NULL;
+    if (st == QV_E_UNSUP && L->err != NULL && L->err->code == QV_OK)
+      st = OX_UNSUP(L, x, "the quantizer has more than %u levels or codes beyond 32 bits", QV_MAX_THRESHOLDS);
   }
-  qv_surd_clear(&v);
-  if (st != QV_OK) return st;
-  r.type = ONX_INT32;
-  r.f = NULL;
-  r.l = NULL;
-  r.i = k;
-  return ox_set_const(L, y, &r);
+done:
+  qv_pwa_free(g);
+  return st;
+}
+
+static bool same_pieces(const qv_pieces *p, const qv_pieces *q) {
+  return p->k == q->k && memcmp(p->t, q->t, p->k * sizeof *p->t) == 0 && memcmp(p->v, q->v, (p->k + (size_t)1) * sizeof *p->v) == 0;
 }
 
 qv_status qx_quantize(ox *L, const ox_value *x, ox_value *y, const qx_quantizer *q) {
   qv_status st;
-  ox_value codes = {.name = y->name};
-  QV_TRY(qx_compose(L, x, &codes, q->r, q->make, q->ctx));
-  const ox_shape s = x->shape;
-  if (x->real->leaf == QX_CODES) {
-    QV_TRY(constant_codes(L, &codes, y));
-    y->shape = s;
-    const qv_pwa **f = QV_NEW(&L->tmp, q->ra.n, const qv_pwa *);
-    if (f == NULL) return ox_nomem(L);
-    for (uint32_t c = 0; c < q->ra.n; c++) {
-      qv_pwa *p = qv_pwa_affine(&q->a[c], &q->b[c]);
-      f[c] = p;
-      QV_TRY(qx_keep(L, p));
-    }
-    return set_real(L, y, QX_CODES, q->ra, f);
-  }
-  qx_rule r = rule_of(codes.real);
+  qx_rule r;
   uint32_t in, net;
-  bool cl;
-  QV_TRY(stored_rule(L, x, &in, &cl, &r));
+  bool cl, uniform = true;
+  const ox_shape s = x->shape;
+  qv_itv out = {INT32_MAX, INT32_MIN};
+  if (x->real->leaf == QX_CODES) return OX_UNSUP(L, x, "this quantizer of a constant is not supported");
+  QV_TRY(qx_common(L, x, rule_of(x->real), q->r, &r));
   qv_pieces *par = OX_NEW(L, r.n, qv_pieces);
   if (par == NULL) return ox_nomem(L);
-  qv_itv out = {INT32_MAX, INT32_MIN};
+  QV_TRY(channel_pieces(L, x, q, r, par));
   for (uint32_t c = 0; c < r.n; c++) {
-    st = qv_pwa_pieces(&par[c], &L->qx->near, codes.real->f[c], x->real->leaf == QX_ORDER, &L->net->arena);
-    if (st != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : OX_UNSUP(L, x, "the quantizer has more than %u levels or codes beyond 32 bits", QV_MAX_THRESHOLDS);
+    uniform = uniform && same_pieces(&par[c], &par[0]);
     for (uint32_t k = 0; k <= par[c].k; k++) out = qv_itv_hull(out, (qv_itv){par[c].v[k], par[c].v[k]});
   }
+  if (uniform) r = (qx_rule){1, 1};
+  QV_TRY(stored_rule(L, x, &in, &cl, &r));
   ox_shape stored = ox_stored_shape(&s, cl);
   QV_TRY(ox_add_tensor(L, y, "", qx_storage(out.lo, out.hi), &stored, &net));
   QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_THRESHOLD, .u.threshold = {.inner = r.inner, .n_par = r.n, .par = par}}, &in, 1, net));

@@ -26,11 +26,14 @@ typedef struct ox_real qx_real;
 struct ox_qonnx {
   qv_pwa **made;            /* functions to be freed at the end */
   size_t n_made, cap_made;
+  uint64_t pieces;          /* of all of them */
   uint32_t near;            /* thresholds within 2^-20 of an integer */
   uint32_t nodes;           /* accumulators and quantizers made */
 };
 
 #define QX_MAX_CHANNELS 65536u
+#define QX_MAX_PIECES (1u << 20) /* of functions held at once: each takes some 600 bytes                          */
+#define QX_MAX_LEVELS (1u << 22) /* thresholds of all channels of one quantizer: each takes a few exact operations */
 
 qv_status qx_init(ox *L);
 void qx_clear(ox *L);

@@ -158,6 +158,31 @@ void ob_attr_i(ob *b, Onnx__NodeProto *n, const char *name, int64_t v) {
   a->i = v;
 }
 
+void ob_attr_f(ob *b, Onnx__NodeProto *n, const char *name, float v) {
+  Onnx__AttributeProto *a = attr(b, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+  a->has_f = 1;
+  a->f = v;
+}
+
+void ob_attr_s(ob *b, Onnx__NodeProto *n, const char *name, const char *v) {
+  Onnx__AttributeProto *a = attr(b, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+  a->has_s = 1;
+  a->s.len = strlen(v);
+  a->s.data = (uint8_t *)text(b, v);
+}
+
+void ob_annotate(ob *b, const char *tensor_name, const char *finn_datatype) {
+  Onnx__TensorAnnotation *a = get(b, 1, sizeof *a);
+  Onnx__StringStringEntryProto *e = get(b, 1, sizeof *e);
+  onnx__tensor_annotation__init(a);
+  onnx__string_string_entry_proto__init(e);
+  a->tensor_name = text(b, tensor_name);
+  e->key = text(b, "finn_datatype");
+  e->value = text(b, finn_datatype);
+  PUSH(b, a->quant_parameter_tensor_names, a->n_quant_parameter_tensor_names, e);
+  PUSH(b, b->graph.quantization_annotation, b->graph.n_quantization_annotation, a);
+}
+
 void ob_attr_ints(ob *b, Onnx__NodeProto *n, const char *name, size_t k, const int64_t *v) {
   Onnx__AttributeProto *a = attr(b, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
   a->n_ints = k;

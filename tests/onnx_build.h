@@ -31,6 +31,9 @@ const char *ob_float(ob *b, float v);
 /* Node with inputs up to NULL; "" is an absent operand. Returns it for attributes. */
 Onnx__NodeProto *ob_node(ob *b, const char *domain, const char *op, const char *out, ...);
 void ob_attr_i(ob *b, Onnx__NodeProto *n, const char *name, int64_t v);
+void ob_attr_f(ob *b, Onnx__NodeProto *n, const char *name, float v);
+void ob_attr_s(ob *b, Onnx__NodeProto *n, const char *name, const char *v);
+void ob_annotate(ob *b, const char *tensor, const char *finn_datatype); /* FINN's quantization annotation */
 void ob_attr_ints(ob *b, Onnx__NodeProto *n, const char *name, size_t k, const int64_t *v);
 /* The file. */
 void ob_pack(ob *b, qv_buf *out);

@@ -23,7 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t profiles = 0;
   if (size == 0) return 0;
   while (qv_onnx_profile_at(profiles) != NULL) profiles++;
-  const qv_load_opts opts = {.profile = qv_onnx_profile_at(size % profiles)->name, .max_bytes = (size_t)64 << 20};
+  const qv_onnx_profile *p = qv_onnx_profile_at(size % profiles);
+  const char *name = p->reals == QV_REALS_WRAP ? "wrapnet:9@u4/3" : p->reals == QV_REALS_FIXED ? "ap_fixed:16,6,SAT" : p->name;
+  const qv_load_opts opts = {.profile = name, .max_bytes = (size_t)64 << 20};
   (void)qv_onnx_probe(data, size);
   qv_status st = qv_onnx_read(&net, data, size, "fuzz.onnx", &opts, &err);
   if (st == QV_OK) {

@@ -1,0 +1,599 @@
+/* QONNX and FINN graphs against tests/real_graph.h, which evaluates the graph itself over the real numbers: stored nets on MNIST, random
+ * graphs, FINN's and QONNX's own data; refusals; parameters of the profiles. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/range.h"
+#include "frontend/array.h"
+#include "frontend/load.h"
+#include "ir/base/json.h"
+#include "ir/base/rng.h"
+#include "ir/qir.h"
+#include "kernels/exec.h"
+#include "kernels/profile/onnx.h"
+#include "kernels/ref.h"
+#include "tests/onnx_build.h"
+#include "tests/range_net.h"
+#include "tests/real_graph.h"
+
+#define BREVITAS "onnx.brevitas"
+#define FINN "finn.custom_op.general"
+
+/* ---- running ------------------------------------------------------------------------------------------------------------- */
+
+static void slurp(qv_buf *b, const char *path) {
+  qv_err err = {0};
+  if (qv_file_read(b, path, (size_t)1 << 28, &err) != QV_OK) fail_msg("%s", err.msg);
+}
+
+static qv_status load(qv_net **net, const qv_buf *file, const char *profile, qv_err *err) {
+  const qv_load_opts opts = {.profile = profile};
+  *net = NULL;
+  return qv_load_bytes(net, file->p, file->n, "test.onnx", &opts, err);
+}
+
+static qv_net *must_load(const qv_buf *file, const char *profile) {
+  qv_err err = {0};
+  qv_net *net;
+  if (load(&net, file, profile, &err) != QV_OK) fail_msg("%s: %s", profile, err.msg);
+  return net;
+}
+
+/* Output 0 of the reference for float input x. */
+static int64_t *run(qv_values *v, const qv_net *net, const float *x) {
+  qv_err err = {0};
+  uint32_t t = net->in[0].tensor;
+  for (size_t e = 0; e < qv_elems(&net->tensor[t]); e++) assert_int_equal(qv_end_quantize(&v->v[t][e], net, 0, x[e], &err), QV_OK);
+  if (qv_ref_run(net, v, &err) != QV_OK) fail_msg("%s", err.msg);
+  return v->v[net->out[0].tensor];
+}
+
+/* q is x exactly, by the port's scale and zero point. */
+static bool is_real(const qv_net *net, int64_t q, const rg_num *x) {
+  const qv_tensor *t = &net->tensor[net->out[0].tensor];
+  assert_int_equal(net->out[0].end, QV_END_DEQUANT);
+  if (x->s != 0) return false;
+  mpq_t r, k;
+  mpq_inits(r, k, NULL);
+  mpq_set_d(r, (double)t->scale);
+  mpq_set_si(k, q - t->zp, 1);
+  mpq_mul(r, r, k);
+  bool ok = mpq_equal(r, x->a) != 0;
+  mpq_clears(r, k, NULL);
+  return ok;
+}
+
+/* ---- stored nets on MNIST ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  qv_array image, label;
+} mnist;
+
+static bool mnist_load(mnist *m) {
+  const char *p = rn_data("data/mnist/t10k-images-idx3-ubyte.gz");
+  qv_err err = {0};
+  *m = (mnist){0};
+  if (p == NULL) return false;
+  if (qv_array_read(&m->image, p, &err) != QV_OK) fail_msg("%s", err.msg);
+  if (qv_array_read(&m->label, rn_data("data/mnist/t10k-labels-idx1-ubyte.gz"), &err) != QV_OK) fail_msg("%s", err.msg);
+  assert_int_equal(m->image.count, 7840000);
+  return true;
+}
+
+static size_t argmax(const int64_t *x, size_t n) {
+  size_t k = 0;
+  for (size_t i = 1; i < n; i++)
+    if (x[i] > x[k]) k = i;
+  return k;
+}
+
+/* Sums in front of the float end, every logit's order, and the accuracy of the fast executor over all images. */
+static void tfc(const char *file, const char *profile, const char *sums, bool pixels) {
+  mnist m;
+  const char *path = rn_data(file);
+  if (path == NULL) skip();
+  qv_buf b = {0};
+  slurp(&b, path);
+  if (!mnist_load(&m)) skip();
+  qv_net *net = must_load(&b, profile);
+  rg *g = rg_load(b.p, b.n);
+  qv_values v;
+  qv_err err = {0};
+  assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
+  const unsigned char *px = m.image.data, *label = m.label.data;
+  size_t step = 40 / (rn_multiplier() < 40 ? rn_multiplier() : 40), seen = 0, right = 0;
+  for (size_t i = 0; i < 10000; i += step, seen++) {
+    float x[784];
+    for (int e = 0; e < 784; e++) x[e] = pixels ? (float)px[i * 784 + (size_t)e] : (float)px[i * 784 + (size_t)e] / 255.0f;
+    const int64_t *y = run(&v, net, x);
+    rg_input(g, 0, x);
+    rg_run(g);
+    const rg_value *acc = rg_get(g, sums), *out = rg_output(g, 0);
+    assert_int_equal(acc->n, 10);
+    for (size_t j = 0; j < 10; j++) {
+      assert_int_equal(rg_cmp_si(&acc->v[j], (long)y[j]), 0);
+      for (size_t k = 0; k < j; k++) assert_int_equal(rg_cmp(&out->v[j], &out->v[k]), (y[j] > y[k]) - (y[j] < y[k]));
+    }
+  }
+  void *packed = NULL;
+  size_t n = 0, bytes = qv_dtype_bytes(net->tensor[net->out[0].tensor].type);
+  assert_int_equal(qv_input_pack(&packed, &n, net, 0, &m.image, "images", &err), QV_OK);
+  unsigned char *y = calloc(n * 10, bytes);
+  assert_non_null(y);
+  const void *in[1] = {packed};
+  void *out[1] = {y};
+  qv_plan *plan;
+  assert_int_equal(qv_plan_new(&plan, net, QV_ISA_BEST, &err), QV_OK);
+  assert_int_equal(qv_plan_run(plan, n, in, out, 0, &err), QV_OK);
+  for (size_t i = 0; i < n; i++) {
+    int64_t row[10];
+    for (size_t j = 0; j < 10; j++) {
+      int64_t k = 0;
+      memcpy(&k, y + (i * 10 + j) * bytes, bytes);
+      row[j] = bytes == 4 ? (int32_t)k : k;
+    }
+    right += argmax(row, 10) == label[i];
+  }
+  print_message("%s: %zu images equal to real arithmetic; %zu of %zu right\n", file, seen, right, n);
+  assert_true(right > 9200 && right < 9700);
+  if (strstr(file, "2W2A") != NULL) assert_int_equal(right, 9660); /* the accuracy that its authors publish: 96.60 % */
+  free(packed);
+  free(y);
+  qv_plan_free(plan);
+  qv_values_clear(&v);
+  rg_free(g);
+  qv_net_free(net);
+  qv_buf_free(&b);
+  qv_array_free(&m.image);
+  qv_array_free(&m.label);
+}
+
+static void test_tfc_1w1a(void **state) {
+  (void)state;
+  tfc("onnx/qonnx/TFC_1W1A.onnx", "qonnx-exact", "66", false);
+}
+
+static void test_tfc_2w2a(void **state) {
+  (void)state;
+  tfc("onnx/qonnx/TFC_2W2A.onnx", "qonnx-exact", "82", false);
+}
+
+/* The same through an integer input: q/255. */
+static void test_tfc_grid(void **state) {
+  (void)state;
+  tfc("onnx/qonnx/TFC_2W2A.onnx", "finn@u8/255", "82", false);
+}
+
+static void test_finn(void **state) {
+  (void)state;
+  tfc("onnx/finn/build_dataflow_model.onnx", "finn", "MatMul_3_out0", true);
+  const char *path = rn_data("onnx/finn/build_dataflow_model.onnx");
+  if (path == NULL) skip();
+  qv_buf b = {0};
+  qv_err err = {0};
+  qv_array x = {0}, want = {0};
+  slurp(&b, path);
+  qv_net *net = must_load(&b, "finn");
+  assert_int_equal(qv_array_read(&x, rn_data("onnx/finn/build_dataflow_input.npy"), &err), QV_OK);
+  assert_int_equal(qv_array_read(&want, rn_data("onnx/finn/build_dataflow_expected_output.npy"), &err), QV_OK);
+  assert_true(x.count == 4 * 784 && x.type == QV_EL_F32 && want.count == 4 && want.type == QV_EL_I64);
+  qv_values v;
+  assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
+  for (size_t i = 0; i < 4; i++) assert_int_equal(argmax(run(&v, net, (const float *)x.data + i * 784), 10), ((const int64_t *)want.data)[i]);
+  /* widths as annotated: INT32 */
+  for (uint32_t k = 0; k < net->n_nodes; k++)
+    if (net->node[k].kind == QV_AFFINE) assert_true(net->node[k].u.affine.acc.mode == QV_ACC_WRAP && net->node[k].u.affine.acc.bits == 32);
+  assert_string_equal(net->out[0].tail, "ARGMAX");
+  qv_values_clear(&v);
+  qv_array_free(&x);
+  qv_array_free(&want);
+  qv_net_free(net);
+  qv_buf_free(&b);
+}
+
+/* Ranges of TFC_2W2A's sums: L1 norms of the stored weights, and three of QONNX's own tests. */
+static void test_ranges(void **state) {
+  (void)state;
+  const char *path = rn_data("onnx/qonnx/TFC_2W2A.onnx");
+  if (path == NULL) skip();
+  qv_buf b = {0}, text = {0};
+  qv_err err = {0};
+  slurp(&b, path);
+  slurp(&text, rn_data("overflow/tfc_2w2a_l1_oracle.json"));
+  cJSON *j;
+  assert_int_equal(qv_json_parse(&j, (const char *)text.p, text.n, &err), QV_OK);
+  const cJSON *layers = cJSON_GetObjectItem(j, "layers");
+  qv_net *net = must_load(&b, "qonnx-exact");
+  qv_range_result r;
+  assert_int_equal(qv_range_run(&r, net, NULL, &err), QV_OK);
+  assert_int_equal(r.n_acc, 4);
+  assert_int_equal(cJSON_GetArraySize(layers), 4);
+  for (int l = 0; l < 4; l++) {
+    const cJSON *l1 = cJSON_GetObjectItem(cJSON_GetArrayItem(layers, l), "l1_per_output");
+    assert_int_equal(cJSON_GetArraySize(l1), (int)r.acc[l].n);
+    for (uint32_t c = 0; c < r.acc[l].n; c++) {
+      int64_t want = (int64_t)cJSON_GetArrayItem(l1, (int)c)->valuedouble;
+      /* later layers may be tighter: a quantizer's output need not reach -1 and 1 */
+      if (l == 0) assert_true(r.acc[l].final[c].lo == -want && r.acc[l].final[c].hi == want && r.acc[l].attained);
+      else assert_true(r.acc[l].final[c].lo >= -want && r.acc[l].final[c].hi <= want);
+    }
+  }
+  assert_int_equal(r.acc[0].final[0].hi, 233);
+  assert_int_equal(r.acc[0].final[1].hi, 288);
+  assert_int_equal(r.acc[0].final[63].hi, 190);
+  cJSON_Delete(j);
+  qv_range_clear(&r);
+  qv_net_free(net);
+  qv_buf_free(&b);
+  qv_buf_free(&text);
+}
+
+/* ---- QONNX's own test of MultiThreshold ------------------------------------------------------------------------------------------ */
+
+static size_t flat(float *out, const cJSON *a, float times) {
+  size_t n = 0;
+  if (!cJSON_IsArray(a)) return *out = times == 1 ? (float)a->valuedouble : roundf((float)a->valuedouble * times), 1;
+  for (const cJSON *e = a->child; e != NULL; e = e->next) n += flat(out + n, e, times);
+  return n;
+}
+
+static void multithreshold(const cJSON *j, float times, float scale, float bias, bool nhwc) {
+  float x[72], t[21], want[72];
+  assert_int_equal(flat(x, cJSON_GetObjectItem(j, "inputs"), times), 72);
+  assert_int_equal(flat(t, cJSON_GetObjectItem(j, "thresholds"), times), 21);
+  assert_int_equal(flat(want, cJSON_GetObjectItem(j, "outputs"), 1), 72);
+  ob b;
+  qv_buf file = {0};
+  qv_values v;
+  qv_err err = {0};
+  ob_init(&b, 11);
+  ob_input(&b, "x", OB_FLOAT, 4, nhwc ? (const int64_t[]){6, 2, 2, 3} : (const int64_t[]){6, 3, 2, 2});
+  ob_output(&b, "y", OB_FLOAT);
+  const char *tn = ob_floats(&b, 2, (const int64_t[]){3, 7}, t);
+  Onnx__NodeProto *n = ob_node(&b, FINN, "MultiThreshold", "y", "x", tn, NULL);
+  ob_attr_f(&b, n, "out_scale", scale);
+  ob_attr_f(&b, n, "out_bias", bias);
+  ob_attr_s(&b, n, "out_dtype", "INT8");
+  if (nhwc) ob_attr_s(&b, n, "data_layout", "NHWC");
+  ob_pack(&b, &file);
+  qv_net *net = must_load(&file, "qonnx-exact");
+  assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
+  float in[72];
+  size_t at[72];
+  for (size_t e = 0; e < 72; e++) { /* element e of NCHW */
+    size_t i = e / 12, c = e / 4 % 3, p = e % 4;
+    at[e] = nhwc ? i * 12 + p * 3 + c : e;
+    in[at[e]] = x[e];
+  }
+  const int64_t *y = run(&v, net, in);
+  const qv_tensor *o = &net->tensor[net->out[0].tensor];
+  bool counts = net->out[0].end == QV_END_INT; /* the values are no integers times a scale: plain counts */
+  for (size_t e = 0; e < 72; e++)
+    assert_true(counts ? (double)y[at[e]] == (double)want[e] : (double)o->scale * (double)(y[at[e]] - o->zp) == (double)(scale * want[e] + bias));
+  assert_int_equal(counts, bias == 0.125f);
+  qv_values_clear(&v);
+  qv_net_free(net);
+  qv_buf_free(&file);
+  ob_clear(&b);
+}
+
+static void test_multithreshold(void **state) {
+  (void)state;
+  const char *path = rn_data("overflow/multithreshold_oracle.json");
+  if (path == NULL) skip();
+  qv_buf text = {0};
+  qv_err err = {0};
+  cJSON *j;
+  slurp(&text, path);
+  assert_int_equal(qv_json_parse(&j, (const char *)text.p, text.n, &err), QV_OK);
+  multithreshold(j, 1, 1, 0, false);
+  multithreshold(j, 10, 1, 0, false);
+  multithreshold(j, 10, 2, -1, false);
+  multithreshold(j, 10, 1, 0, true);
+  multithreshold(j, 1, 0.25f, -0.5f, true);
+  multithreshold(j, 1, 0.5f, 0.125f, false);
+  cJSON_Delete(j);
+  qv_buf_free(&text);
+}
+
+/* ---- random graphs ------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  ob b;
+  qv_rng r;
+  char name[64];
+  unsigned n;
+  int64_t dim[4];
+  size_t rank;
+} gen;
+
+static bool chance(gen *g, int percent) { return qv_rng_range(&g->r, 0, 99) < percent; }
+static int64_t pick(gen *g, int64_t lo, int64_t hi) { return qv_rng_range(&g->r, lo, hi); }
+
+/* Now and then dyadic, so that ties and exact hits happen. */
+static float real(gen *g, double lo, double hi) {
+  double x = lo + (hi - lo) * (double)pick(g, 0, 1 << 20) / (1 << 20);
+  return (float)(chance(g, 50) ? round(x * 8) / 8 : x);
+}
+
+static float scale(gen *g) {
+  float s = chance(g, 60) ? (float)ldexp(1, (int)pick(g, -3, 1)) : real(g, 0.05, 1.5);
+  return s == 0 ? 1 : s;
+}
+
+static const char *step(gen *g) {
+  (void)snprintf(g->name, sizeof g->name, "v%u", ++g->n);
+  return g->name;
+}
+
+/* Constant of one number, or of one per channel (dimension 1; the last one for rank 2). */
+static const char *per_channel(gen *g, bool many, float (*f)(gen *)) {
+  float v[16];
+  int64_t c = g->dim[1], dim[4] = {1, c, 1, 1};
+  if (!many) return ob_float(&g->b, f(g));
+  for (int64_t i = 0; i < c; i++) v[i] = f(g);
+  return ob_floats(&g->b, g->rank, dim, v);
+}
+
+static float offset(gen *g) { return real(g, -3, 3); }
+static float slope(gen *g) { return real(g, -0.5, 1); }
+static float factor(gen *g) {
+  float v = real(g, -2, 2);
+  return v == 0 ? 1 : v;
+}
+
+static void quantizer(gen *g, const char *x) {
+  static const char *const modes[] = {"ROUND", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "ROUND_TO_ZERO", "HALF_EVEN"};
+  char in[64];
+  (void)snprintf(in, sizeof in, "%s", x);
+  int64_t kind = pick(g, 0, 9);
+  if (kind == 0) {
+    const char *s = per_channel(g, chance(g, 30), scale);
+    ob_node(&g->b, BREVITAS, "BipolarQuant", step(g), in, s, NULL);
+  } else if (kind <= 2) {
+    float t[16 * 5];
+    int64_t c = chance(g, 60) ? g->dim[1] : 1, k = pick(g, 1, 5);
+    for (int64_t i = 0; i < c; i++)
+      for (int64_t n = 0; n < k; n++) t[i * k + n] = (n > 0 ? t[i * k + n - 1] : real(g, -6, 0)) + fabsf(real(g, 0, 3));
+    const char *tn = ob_floats(&g->b, 2, (const int64_t[]){c, k}, t);
+    Onnx__NodeProto *n = ob_node(&g->b, FINN, "MultiThreshold", step(g), in, tn, NULL);
+    static const float s[] = {1, 2, 0.5f, 0.1f}, o[] = {0, -1, 0.25f, -0.2f};
+    int64_t i = pick(g, 0, 3);
+    ob_attr_f(&g->b, n, "out_scale", s[i]);
+    ob_attr_f(&g->b, n, "out_bias", o[i]);
+    ob_attr_s(&g->b, n, "out_dtype", "UINT4");
+  } else {
+    const char *s = per_channel(g, chance(g, 20), scale), *z = ob_float(&g->b, chance(g, 60) ? 0 : (float)pick(g, -3, 3));
+    const char *bits = ob_float(&g->b, (float)pick(g, 1, 5));
+    Onnx__NodeProto *n = ob_node(&g->b, BREVITAS, "Quant", step(g), in, s, z, bits, NULL);
+    ob_attr_i(&g->b, n, "signed", pick(g, 0, 1));
+    ob_attr_i(&g->b, n, "narrow", pick(g, 0, 1));
+    ob_attr_s(&g->b, n, "rounding_mode", modes[pick(g, 0, 8)]);
+  }
+}
+
+static const char *weights(gen *g, size_t rank, const int64_t *dim, int64_t out_axis) {
+  int64_t n = 1;
+  float v[1024], s[16];
+  for (size_t d = 0; d < rank; d++) n *= dim[d];
+  assert_true(n <= 1024);
+  bool ints = chance(g, 30);
+  for (int64_t i = 0; i < n; i++) v[i] = ints ? (float)pick(g, -3, 3) : real(g, -2, 2);
+  const char *w = ob_floats(&g->b, rank, dim, v);
+  if (ints) return w;
+  int64_t sd[4] = {1, 1, 1, 1};
+  bool many = chance(g, 50);
+  if (many) sd[out_axis] = dim[out_axis];
+  for (int64_t i = 0; i < sd[out_axis]; i++) s[i] = scale(g);
+  const char *sn = many ? ob_floats(&g->b, rank, sd, s) : ob_float(&g->b, s[0]), *z = ob_float(&g->b, 0), *bits = ob_float(&g->b, (float)pick(g, 1, 4));
+  if (chance(g, 20)) {
+    ob_node(&g->b, BREVITAS, "BipolarQuant", step(g), w, sn, NULL);
+  } else {
+    Onnx__NodeProto *q = ob_node(&g->b, BREVITAS, "Quant", step(g), w, sn, z, bits, NULL);
+    ob_attr_i(&g->b, q, "signed", 1);
+    ob_attr_i(&g->b, q, "narrow", pick(g, 0, 1));
+    ob_attr_s(&g->b, q, "rounding_mode", "ROUND");
+  }
+  return qv_arena_str(&g->b.a, g->name, strlen(g->name));
+}
+
+static char *here(gen *g) { return qv_arena_str(&g->b.a, g->name, strlen(g->name)); }
+
+static void batchnorm(gen *g, const char *x) {
+  float v[4][16];
+  int64_t c = g->dim[1];
+  for (int64_t i = 0; i < c; i++) {
+    v[0][i] = factor(g);
+    v[1][i] = offset(g);
+    v[2][i] = offset(g);
+    v[3][i] = chance(g, 20) ? 4.0f : fabsf(real(g, 0.1, 9)) + 0.01f;
+  }
+  const char *p[4];
+  for (int k = 0; k < 4; k++) p[k] = ob_floats(&g->b, 1, &c, v[k]);
+  Onnx__NodeProto *n = ob_node(&g->b, "", "BatchNormalization", step(g), x, p[0], p[1], p[2], p[3], NULL);
+  ob_attr_f(&g->b, n, "epsilon", chance(g, 30) ? 0.0f : 1e-5f);
+}
+
+/* Scales, biases, activations in front of a quantizer. */
+static void between(gen *g) {
+  bool normalized = false;
+  for (int64_t k = pick(g, 0, 3); k > 0; k--) {
+    char *x = here(g);
+    switch (pick(g, 0, 8)) {
+    case 0: ob_node(&g->b, "", "Mul", step(g), x, per_channel(g, chance(g, 50), factor), NULL); break;
+    case 1: ob_node(&g->b, "", "Add", step(g), x, per_channel(g, chance(g, 50), offset), NULL); break;
+    case 2: ob_node(&g->b, "", "Sub", step(g), x, per_channel(g, chance(g, 50), offset), NULL); break;
+    case 3: ob_node(&g->b, "", "Div", step(g), x, per_channel(g, chance(g, 50), factor), NULL); break;
+    case 4: ob_node(&g->b, "", "Relu", step(g), x, NULL); break;
+    case 5: {
+      Onnx__NodeProto *n = ob_node(&g->b, "", "LeakyRelu", step(g), x, NULL);
+      ob_attr_f(&g->b, n, "alpha", slope(g));
+      break;
+    }
+    case 6: ob_node(&g->b, "", "PRelu", step(g), x, per_channel(g, true, slope), NULL); break;
+    case 7: {
+      float lo = real(g, -4, 0);
+      const char *a = ob_float(&g->b, lo), *c = ob_float(&g->b, lo + fabsf(real(g, 0, 5)));
+      ob_node(&g->b, "", "Clip", step(g), x, a, c, NULL);
+      break;
+    }
+    default:
+      if (!normalized) batchnorm(g, x);
+      normalized = true;
+    }
+  }
+}
+
+static void dense(gen *g) {
+  char *x = here(g);
+  int64_t k = g->dim[1], o = pick(g, 1, 6);
+  if (chance(g, 40)) {
+    const char *w = weights(g, 2, (const int64_t[]){o, k}, 0);
+    float b[16];
+    for (int64_t i = 0; i < o; i++) b[i] = offset(g);
+    g->dim[1] = o;
+    const char *bias = ob_floats(&g->b, 1, &o, b);
+    Onnx__NodeProto *n = ob_node(&g->b, "", "Gemm", step(g), x, w, bias, NULL);
+    ob_attr_i(&g->b, n, "transB", 1);
+    return;
+  }
+  if (chance(g, 40)) {
+    char *w = qv_arena_str(&g->b.a, "", 0);
+    const char *t = weights(g, 2, (const int64_t[]){o, k}, 0);
+    Onnx__NodeProto *n = ob_node(&g->b, "", "Transpose", step(g), t, NULL);
+    ob_attr_ints(&g->b, n, "perm", 2, (const int64_t[]){1, 0});
+    w = here(g);
+    ob_node(&g->b, "", "MatMul", step(g), x, w, NULL);
+  } else {
+    const char *w = weights(g, 2, (const int64_t[]){k, o}, 1);
+    ob_node(&g->b, "", "MatMul", step(g), x, w, NULL);
+  }
+  g->dim[1] = o;
+}
+
+static void conv(gen *g) {
+  char *x = here(g);
+  int64_t c = g->dim[1], groups = chance(g, 30) ? c : 1, o = groups * pick(g, 1, groups > 1 ? 2 : 4), k = pick(g, 1, 3), pad = pick(g, 0, 1), s = pick(g, 1, 2);
+  if (g->dim[2] + 2 * pad < k) k = 1;
+  const char *w = weights(g, 4, (const int64_t[]){o, c / groups, k, k}, 0);
+  float b[16];
+  for (int64_t i = 0; i < o; i++) b[i] = offset(g);
+  const char *bias = chance(g, 40) ? ob_floats(&g->b, 1, &o, b) : NULL;
+  Onnx__NodeProto *n = ob_node(&g->b, "", "Conv", step(g), x, w, bias, NULL);
+  ob_attr_i(&g->b, n, "group", groups);
+  ob_attr_ints(&g->b, n, "pads", 4, (const int64_t[]){pad, pad, pad, pad});
+  ob_attr_ints(&g->b, n, "strides", 2, (const int64_t[]){s, s});
+  ob_attr_ints(&g->b, n, "kernel_shape", 2, (const int64_t[]){k, k});
+  g->dim[1] = o;
+  g->dim[2] = g->dim[3] = (g->dim[2] + 2 * pad - k) / s + 1;
+}
+
+static void pool(gen *g, bool mean) {
+  char *x = here(g);
+  if (g->dim[2] < 2) return;
+  Onnx__NodeProto *n = ob_node(&g->b, "", mean ? "AveragePool" : "MaxPool", step(g), x, NULL);
+  ob_attr_ints(&g->b, n, "kernel_shape", 2, (const int64_t[]){2, 2});
+  ob_attr_ints(&g->b, n, "strides", 2, (const int64_t[]){1, 1});
+  g->dim[2] = --g->dim[3];
+}
+
+static void random_graph(gen *g, float *x, size_t *n) {
+  bool image = chance(g, 50);
+  ob_init(&g->b, 12);
+  g->rank = image ? 4 : 2;
+  g->dim[0] = 1;
+  g->dim[1] = pick(g, 1, image ? 3 : 6);
+  g->dim[2] = g->dim[3] = image ? pick(g, 1, 5) : 1;
+  *n = (size_t)(g->dim[1] * g->dim[2] * g->dim[3]);
+  for (size_t i = 0; i < *n; i++) x[i] = real(g, -4, 4);
+  ob_input(&g->b, "x", OB_FLOAT, g->rank, g->dim);
+  (void)snprintf(g->name, sizeof g->name, "x");
+  if (chance(g, 50)) between(g);
+  quantizer(g, here(g));
+  for (int64_t layers = pick(g, 1, 3); layers > 0; layers--) {
+    if (chance(g, 15)) { /* a branch that joins itself again: the same scale twice */
+      char *a = here(g);
+      ob_node(&g->b, "", chance(g, 50) ? "Add" : "Sub", step(g), a, a, NULL);
+    } else if (g->rank == 4 && chance(g, 70)) conv(g);
+    else if (g->rank == 4) {
+      char *a = here(g);
+      ob_node(&g->b, "", "Flatten", step(g), a, NULL);
+      g->dim[1] *= g->dim[2] * g->dim[3];
+      g->dim[2] = g->dim[3] = 1;
+      g->rank = 2;
+      if (g->dim[1] > 16) break; /* enough: constants below have 16 places */
+      dense(g);
+    } else dense(g);
+    between(g);
+    if (g->rank == 4 && chance(g, 20)) pool(g, false);
+    quantizer(g, here(g));
+    if (g->rank == 4 && chance(g, 20)) pool(g, false);
+    if (g->rank == 4 && chance(g, 15)) {
+      pool(g, true);
+      quantizer(g, here(g));
+    }
+  }
+  if (g->dim[1] <= 16) quantizer(g, here(g));
+  ob_output(&g->b, g->name, OB_FLOAT);
+}
+
+static void test_random(void **state) {
+  (void)state;
+  uint64_t seed = 4096;
+  size_t graphs = 600 * rn_multiplier(), same = 0, refused = 0, other = 0;
+  print_message("seeds %llu to %llu\n", (unsigned long long)seed, (unsigned long long)(seed + graphs - 1));
+  for (size_t i = 0; i < graphs; i++, seed++) {
+    gen g = {.r = {seed}};
+    float x[128];
+    size_t n;
+    qv_buf file = {0}, qir = {0};
+    qv_err err = {0};
+    qv_net *net;
+    random_graph(&g, x, &n);
+    ob_pack(&g.b, &file);
+    qv_status st = load(&net, &file, "qonnx-exact", &err);
+    if (st == QV_E_UNSUP) refused++;
+    else if (st != QV_OK) fail_msg("seed %llu: %s", (unsigned long long)seed, err.msg);
+    if (st == QV_OK && net->out[0].end != QV_END_DEQUANT) other++;
+    if (st == QV_OK && net->out[0].end == QV_END_DEQUANT) {
+      qv_values v;
+      assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
+      rg *real_net = rg_load(file.p, file.n);
+      for (int k = 0; k < 8; k++) {
+        const int64_t *y = run(&v, net, x);
+        rg_input(real_net, 0, x);
+        rg_run(real_net);
+        const rg_value *want = rg_output(real_net, 0);
+        assert_int_equal(want->n, qv_elems(&net->tensor[net->out[0].tensor]));
+        for (size_t e = 0; e < want->n; e++)
+          if (!is_real(net, y[e], &want->v[e])) fail_msg("seed %llu, element %zu: %lld", (unsigned long long)seed, e, (long long)y[e]);
+        for (size_t e = 0; e < n; e++) x[e] = real(&g, -4, 4);
+      }
+      assert_int_equal(qv_qir_write(&qir, net, &err), QV_OK);
+      same++;
+      rg_free(real_net);
+      qv_values_clear(&v);
+    }
+    qv_net_free(net);
+    qv_buf_free(&qir);
+    qv_buf_free(&file);
+    ob_clear(&g.b);
+  }
+  print_message("%zu graphs equal to real arithmetic on 8 inputs each, %zu refused, %zu without a scale\n", same, refused, other);
+  assert_true(same > graphs / 2);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_random), cmocka_unit_test(test_multithreshold), cmocka_unit_test(test_tfc_1w1a), cmocka_unit_test(test_tfc_2w2a),
+      cmocka_unit_test(test_tfc_grid), cmocka_unit_test(test_finn), cmocka_unit_test(test_ranges),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
