@@ -78,7 +78,8 @@ bool cli_profile_ok(const cli_cmd *cmd, const char *name) {
 int cli_load(cli_model *m, const cli_cmd *cmd, const char *path, const char *profile, bool opaque, qv_err *err) {
   qv_status st;
   qv_buf file = {0};
-  const qv_load_opts opts = {.profile = profile, .opaque = opaque};
+  qv_arena tmp = {0};
+  const qv_load_opts opts = {.profile = profile, .opaque = opaque, .dir = qv_model_dir(&tmp, path)};
   *m = (cli_model){.path = path};
   QV_TRY(qv_file_read(&file, path, ((size_t)1 << 31) - 1, err));
   m->bytes = file.n;
@@ -86,6 +87,7 @@ int cli_load(cli_model *m, const cli_cmd *cmd, const char *path, const char *pro
   QV_TRY(qv_load_bytes(&m->net, file.p, file.n, base_name(path), &opts, err));
 done:
   qv_buf_free(&file);
+  qv_arena_clear(&tmp);
   if (st == QV_OK) return 0;
   if (st == QV_E_ARG) return cli_usage(cmd, "%.200s: %s", path, strip_name(err->msg, base_name(path)));
   return cli_fail(st, path, err);

@@ -73,14 +73,24 @@ done:
   return st;
 }
 
+char *qv_model_dir(qv_arena *a, const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash == NULL ? qv_arena_str(a, ".", 1) : qv_arena_str(a, path, slash == path ? 1 : (size_t)(slash - path));
+}
+
 qv_status qv_load_model(qv_net **out, const char *path, const qv_load_opts *opts, qv_err *err) {
   qv_status st;
   qv_buf file = {0};
+  qv_arena tmp = {0};
   const char *slash = strrchr(path, '/');
-  size_t max = opts != NULL && opts->max_bytes != 0 ? opts->max_bytes : DEFAULT_MAX;
+  qv_load_opts own = opts != NULL ? *opts : (qv_load_opts){0};
+  size_t max = own.max_bytes != 0 ? own.max_bytes : DEFAULT_MAX;
+  own.dir = qv_model_dir(&tmp, path);
+  if (own.dir == NULL) return QV_FAIL(err, QV_E_NOMEM, "%s: out of memory", path);
   QV_TRY(qv_file_read(&file, path, max, err));
-  QV_TRY(qv_load_bytes(out, file.p, file.n, slash != NULL ? slash + 1 : path, opts, err));
+  QV_TRY(qv_load_bytes(out, file.p, file.n, slash != NULL ? slash + 1 : path, &own, err));
 done:
   qv_buf_free(&file);
+  qv_arena_clear(&tmp);
   return st;
 }

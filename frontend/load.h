@@ -8,6 +8,7 @@
 typedef struct {
   const char *profile;   /* NULL = the format's default (TFLite: tflite-double; ONNX has none) */
   bool opaque;           /* turn an unsupported operator into OPAQUE instead of refusing */
+  const char *dir;       /* folder that an ONNX model's external data may lie in; NULL: none. qv_load_model sets it */
   size_t max_bytes;      /* file and arena limit; 0 = 2 GiB - 1 */
 } qv_load_opts;
 
@@ -16,6 +17,9 @@ typedef struct {
  *   A .qir or .qtxt file fixes its own arithmetic: giving a profile with it is QV_E_ARG. An ONNX file does not fix it at all: no
  *   profile, or one for another format, is QV_E_ARG. */
 QV_NODISCARD qv_status qv_load_model(qv_net **out, const char *path, const qv_load_opts *opts, qv_err *err);
+
+/* The folder of a file, for qv_load_opts.dir; NULL when memory is short. */
+char *qv_model_dir(qv_arena *a, const char *path);
 
 /* Same from memory; `name` is used in messages and as the net's source name. */
 QV_NODISCARD qv_status qv_load_bytes(qv_net **out, const void *data, size_t n, const char *name, const qv_load_opts *opts, qv_err *err);

@@ -265,18 +265,35 @@ static qv_status read_int(onx_const *c, const Onnx__TensorProto *t, qv_arena *a,
   return QV_OK;
 }
 
-qv_status onx_const_read(onx_const *c, const Onnx__TensorProto *t, qv_arena *a, const char **why) {
+/* Bytes of the raw form of c. */
+static size_t raw_bytes(const onx_const *c) {
+  if (c->type == ONX_FLOAT) return 4 * c->n;
+  if (c->type == ONX_FLOAT16) return 2 * c->n;
+  if (c->type == ONX_INT64) return 8 * c->n;
+  unsigned bits = c->type == ONX_BOOL ? 8 : types[type_row(c->type)].bits;
+  return bits < 8 ? (c->n * bits + 7) / 8 : c->n * (bits / 8);
+}
+
+qv_status onx_const_read_in(onx_const *c, const onx_model *m, const Onnx__TensorProto *t, qv_arena *a, const char **why) {
   *c = (onx_const){.type = t->data_type};
-  *why = "external data is not supported; store the tensor inside the model file";
-  if (t->n_external_data > 0 || (t->has_data_location && t->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT)) return QV_E_UNSUP;
   *why = "segmented tensors are not supported";
   if (t->segment != NULL) return QV_E_UNSUP;
   *why = "the dimensions are negative, too many or too large";
   if (!dims(c, t)) return QV_E_PARSE;
-  qv_status st = QV_E_UNSUP;
-  if (c->type == ONX_FLOAT || c->type == ONX_FLOAT16) st = read_float(c, t, a, why);
-  else if (c->type == ONX_INT64) st = read_long(c, t, a, why);
-  else if (onx_is_int(c->type) || c->type == ONX_BOOL) st = read_int(c, t, a, why);
-  else *why = "constants of this element type are not supported";
+  *why = "constants of this element type are not supported";
+  bool is_float = c->type == ONX_FLOAT || c->type == ONX_FLOAT16, is_int = onx_is_int(c->type) || c->type == ONX_BOOL;
+  if (!is_float && !is_int && c->type != ONX_INT64) return QV_E_UNSUP;
+  qv_arena tmp = {.limit = m != NULL ? m->left : 0};
+  Onnx__TensorProto inside = *t;
+  qv_status st = QV_OK;
+  if (t->n_external_data > 0 || (t->has_data_location && t->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT)) {
+    inside.has_raw_data = true;
+    inside.raw_data.len = raw_bytes(c);
+    st = onx_external_read(&inside.raw_data.data, t, inside.raw_data.len, m != NULL ? m->dir : NULL, &tmp, why);
+  }
+  if (st == QV_OK) st = is_float ? read_float(c, &inside, a, why) : is_int ? read_int(c, &inside, a, why) : read_long(c, &inside, a, why);
+  qv_arena_clear(&tmp);
   return st;
 }
+
+qv_status onx_const_read(onx_const *c, const Onnx__TensorProto *t, qv_arena *a, const char **why) { return onx_const_read_in(c, NULL, t, a, why); }

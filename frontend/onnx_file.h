@@ -35,6 +35,7 @@ typedef struct {
   Onnx__ModelProto *proto;
   const Onnx__GraphProto *graph;
   int64_t opset;            /* of the default domain, >= 1 */
+  const char *dir;          /* folder for external data, the caller's to set after reading; NULL: there is none */
 } onx_model;
 
 /* Unpack within `limit` bytes. Errors: QV_E_PARSE (malformed), QV_E_UNSUP (too new, functions), QV_E_LIMIT, QV_E_NOMEM.
@@ -44,5 +45,11 @@ void onx_model_clear(onx_model *m);
 
 /* Decode t into arena memory. On failure *why is a static text. QV_E_PARSE, QV_E_UNSUP, QV_E_NOMEM. */
 QV_NODISCARD qv_status onx_const_read(onx_const *c, const Onnx__TensorProto *t, qv_arena *a, const char **why);
+/* The same, with external data from below m->dir. */
+QV_NODISCARD qv_status onx_const_read_in(onx_const *c, const onx_model *m, const Onnx__TensorProto *t, qv_arena *a, const char **why);
+
+/* The `bytes` bytes of a tensor with external data, from a file below `dir` (onnx_external.c). Errors as above. */
+QV_NODISCARD qv_status onx_external_read(unsigned char **data, const Onnx__TensorProto *t, size_t bytes, const char *dir, qv_arena *a,
+                                         const char **why);
 
 #endif

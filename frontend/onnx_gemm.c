@@ -264,8 +264,8 @@ qv_status ox_qlinear_conv(ox *L) {
   QV_TRY(conv_weights(L, w, &g, groups));
   if (qw.type != g.w_type) return OX_PARSE(L, w, "the zero point is %s", onx_type_name(qw.type));
   QV_TRY(conv_shape(L, &g, w));
-  if (b != NULL && g.x->shape.rank == 3 && L->prof->rq == QV_ORQ_REF)
-    return OX_UNSUP(L, b, "the reference evaluator gives the result of a one-dimensional convolution with bias another shape");
+  if ((b != NULL || qw.n > 1) && g.x->shape.rank == 3 && L->prof->rq == QV_ORQ_REF)
+    return OX_UNSUP(L, w, "the reference evaluator gives the result of a one-dimensional convolution with bias, or with a zero point per channel, another shape");
   QV_TRY(b != NULL ? int_bias(L, b, &g) : no_bias(L, &g));
   QV_TRY(qlinear(L, &g, w, 6, 1, &qx, &qw));
 done:

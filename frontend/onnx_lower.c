@@ -462,7 +462,7 @@ static qv_status initializers(ox *L) {
     QV_TRY(name_value(L, t->name, &v));
     if (L->val[v].state != OX_UNSET) return OX_PARSE(L, &L->val[v], "two initializers have this name");
     L->val[v].type = t->data_type;
-    if ((st = onx_const_read(&c, t, &L->net->arena, &why)) != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : ox_fail(L, st, &L->val[v], "%s", why);
+    if ((st = onx_const_read_in(&c, L->m, t, &L->net->arena, &why)) != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : ox_fail(L, st, &L->val[v], "%s", why);
     QV_TRY(ox_set_const(L, &L->val[v], &c));
   }
 done:
@@ -651,6 +651,7 @@ qv_status qv_onnx_read(qv_net **out, const void *data, size_t n, const char *nam
   if (L.prof == NULL) return QV_FAIL(err, QV_E_ARG, "%.60s: profile '%.60s' is not one for ONNX files", name, opts != NULL ? opts->profile : "");
   L.tmp.limit = limit;
   QV_TRY(onx_model_read(&m, data, n, limit, name, err));
+  m.dir = opts != NULL ? opts->dir : NULL;
   net = L.net = qv_net_new(limit);
   if (net == NULL) {
     st = ox_nomem(&L);

@@ -78,7 +78,8 @@ typedef struct ox_value {
   float s;
   int32_t z;
   bool as_u8;          /* OX_DQ: ONNX Runtime on x86 rewrites this int8 tensor to uint8 (x + 128)        */
-  bool direct;         /* OX_DQ, OX_DQ_CONST: result of a DequantizeLinear itself, not of data movement behind it */
+  bool direct;         /* OX_DQ, OX_DQ_CONST: result of a DequantizeLinear itself, or one that ONNX Runtime's optimizer puts behind
+                          the data movement it has gone through                                         */
   const onx_const *c;
   uint32_t n_q;        /* OX_DQ_CONST: 1, or the size of dimension `axis`                                */
   const float *qs;
@@ -169,6 +170,8 @@ QV_NODISCARD qv_status ox_net_of(ox *L, ox_value *v, bool cl, uint32_t *net);
 QV_NODISCARD qv_status ox_net_as_is(ox *L, ox_value *v, uint32_t *net, bool *cl);
 /* v becomes the integers of net tensor `net`. */
 void ox_set_int(ox_value *v, uint32_t net, int32_t type, const ox_shape *shape, bool cl);
+/* y is DequantizeLinear value x moved by an operator that ONNX Runtime's optimizer sees through, if x has no other reader. */
+void ox_stay_direct(const ox *L, ox_value *y, const ox_value *x);
 /* v becomes s * (net - z). */
 void ox_set_dq(ox_value *v, const ox_value *q, float s, int32_t z);
 void ox_tag(ox *L, uint32_t net, float s, int32_t z); /* record scale and zero point of a net tensor for reports */

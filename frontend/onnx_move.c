@@ -63,8 +63,22 @@ static bool moved_axis(const qv_index *ix, const ox_shape *x, const ox_shape *y,
   return false;
 }
 
+/* Operators that ONNX Runtime's optimizer sees through: it puts QuantizeLinear and DequantizeLinear behind them, with the same
+ * parameters. Measured; Flatten, Gather, Pad are none of them. */
+static bool seen_through(const Onnx__NodeProto *n) {
+  static const char *const names[] = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Identity"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (ox_is_op(n, names[i])) return true;
+  return false;
+}
+
+void ox_stay_direct(const ox *L, ox_value *y, const ox_value *x) {
+  y->direct = x->direct && x->uses == 1 && !x->is_output;
+  y->as_u8 = y->direct && x->type == ONX_INT8 && L->prof->qdq == QV_QDQ_ORT;
+}
+
 /* y is to net tensor `net` what x is to its own. */
-static void like(ox_value *y, const ox_value *x, uint32_t net, const ox_shape *s, bool cl) {
+static void like(const ox *L, ox_value *y, const ox_value *x, uint32_t net, const ox_shape *s, bool cl) {
   ox_value r = *x;
   r.name = y->name;
   r.uses = y->uses;
@@ -75,6 +89,7 @@ static void like(ox_value *y, const ox_value *x, uint32_t net, const ox_shape *s
   r.shape = *s;
   r.cl = cl && s->rank >= 3;
   r.as_u8 = r.direct = false;
+  if (seen_through(L->op)) ox_stay_direct(L, &r, x);
   *y = r;
 }
 
@@ -126,7 +141,7 @@ static qv_status move(ox *L, ox_value *x, const qv_index *ix, const ox_shape *s,
   QV_TRY(ox_add_tensor(L, y, "", L->net->tensor[in].type, &stored, &net));
   if (L->net->tensor[in].has_q) ox_tag(L, net, L->net->tensor[in].scale, L->net->tensor[in].zp);
   QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = own}, &in, 1, net));
-  like(y, x, net, s, cl);
+  like(L, y, x, net, s, cl);
 done:
   return st;
 }
@@ -285,7 +300,7 @@ qv_status ox_transpose(ox *L) {
   if (x->state != OX_CONST && x->state != OX_DQ_CONST) { /* storage may already have the order asked for */
     QV_TRY(ox_net_as_is(L, x, &net, &cl));
     if ((cl && to_last) || (!cl && to_first)) {
-      like(y, x, net, &s, !cl);
+      like(L, y, x, net, &s, !cl);
       goto done;
     }
   }
@@ -548,7 +563,7 @@ static qv_status concat_int(ox *L, ox_value *const *x, uint32_t n, uint32_t axis
   QV_TRY(ox_add_tensor(L, y, "", L->net->tensor[in[0]].type, &stored, &net));
   if (L->net->tensor[in[0]].has_q) ox_tag(L, net, L->net->tensor[in[0]].scale, L->net->tensor[in[0]].zp);
   QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_CONCAT, .axis = at}}, in, n, net));
-  like(y, x[0], net, s, cl);
+  like(L, y, x[0], net, s, cl);
 done:
   return st;
 }
@@ -685,7 +700,7 @@ qv_status ox_resize(ox *L) {
     QV_TRY(resize_axis(L, &cur, d, want, y->name, &next));
     cur = next;
   }
-  like(y, &cur, cur.net, &cur.shape, cur.cl);
+  like(L, y, &cur, cur.net, &cur.shape, cur.cl);
 done:
   return st;
 }
@@ -703,7 +718,7 @@ qv_status ox_identity(ox *L) {
     if (training != NULL && !(training->state == OX_CONST && training->c->i != NULL && training->c->n == 1 && training->c->i[0] == 0))
       return OX_UNSUP(L, training, "Dropout in training mode is not supported");
   }
-  like(y, x, x->net, &x->shape, x->cl);
+  like(L, y, x, x->net, &x->shape, x->cl);
 done:
   return st;
 }
@@ -717,7 +732,7 @@ qv_status ox_constant(ox *L) {
   QV_TRY(ox_res(L, 0, &y));
   if ((a = ox_attr(L, "value")) != NULL && a->t != NULL) {
     y->type = a->t->data_type;
-    if ((st = onx_const_read(&c, a->t, &L->net->arena, &why)) != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : ox_fail(L, st, y, "%s", why);
+    if ((st = onx_const_read_in(&c, L->m, a->t, &L->net->arena, &why)) != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : ox_fail(L, st, y, "%s", why);
     return ox_set_const(L, y, &c);
   }
   const bool f1 = (a = ox_attr(L, "value_float")) != NULL, i1 = !f1 && (a = ox_attr(L, "value_int")) != NULL;
@@ -753,7 +768,7 @@ qv_status ox_constant_of_shape(ox *L) {
   if (v == NULL) return OX_PARSE(L, y, "the shape is missing");
   const Onnx__AttributeProto *a = ox_attr(L, "value");
   one.f = &zero;
-  if (a != NULL && a->t != NULL && (st = onx_const_read(&one, a->t, &L->tmp, &why)) != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : ox_fail(L, st, y, "%s", why);
+  if (a != NULL && a->t != NULL && (st = onx_const_read_in(&one, L->m, a->t, &L->tmp, &why)) != QV_OK) return st == QV_E_NOMEM ? ox_nomem(L) : ox_fail(L, st, y, "%s", why);
   if (one.n != 1) return OX_PARSE(L, y, "the value must be one number");
   c = (onx_const){.type = one.type, .rank = n, .n = 1};
   for (uint32_t d = 0; d < n; d++) {
@@ -806,7 +821,7 @@ qv_status ox_cast(ox *L) {
   QV_TRY(ox_attr_i(L, "to", 0, &to));
   (void)ox_attr(L, "saturate"); /* float8 only */
   if (to == x->type && (x->state == OX_INT || x->state == OX_CONST)) {
-    like(y, x, x->net, &x->shape, x->cl);
+    like(L, y, x, x->net, &x->shape, x->cl);
     goto done;
   }
   if (x->state != OX_CONST || x->c->f != NULL || (to != ONX_INT32 && to != ONX_INT64) || x->c->type == ONX_BOOL)

@@ -67,6 +67,7 @@ qv_status ox_max_pool(ox *L) {
   p.y->shape = p.out;
   p.y->cl = true;
   p.y->as_u8 = p.y->direct = false;
+  if (ox_is_op(L->op, "MaxPool")) ox_stay_direct(L, p.y, &x); /* the optimizer sees through it */
 done:
   return st;
 }

@@ -560,4 +560,5 @@ def main():
     print(len(cases), "models,", sum((a != b).any() for a, b in zip(*out)), "with outputs that differ between the two CPUs")
 
 
-main()
+if __name__ == "__main__":
+    main()

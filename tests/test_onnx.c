@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "frontend/array.h"
@@ -933,9 +935,125 @@ static void test_zoo(void **state) {
   assert_true(files >= 30);
 }
 
+/* ---- external data ------------------------------------------------------------------------------------------------------------ */
+
+static char folder[64];
+
+static void put_file(const char *name, const void *data, size_t n) {
+  char path[256];
+  qv_err err = {0};
+  (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+  if (qv_file_write(path, data, n, &err) != QV_OK) fail_msg("%s", err.msg);
+}
+
+static char *words(ob *b, const char *s) {
+  char *p = qv_arena_str(&b->a, s, strlen(s));
+  assert_non_null(p);
+  return p;
+}
+
+/* y = MatMulInteger(x [1,2], w [2,2]); w lies outside: location, offset and length as given (NULL: absent). */
+static qv_status external(const char *location, const char *offset, const char *length, const char *dir, int64_t y[2], qv_err *err) {
+  ob b;
+  qv_buf f = {0};
+  qv_net *net = NULL;
+  const char *key[3] = {"location", "offset", "length"}, *val[3] = {location, offset, length};
+  ob_init(&b, 13);
+  ob_input(&b, "x", OB_U8, 2, (const int64_t[]){1, 2});
+  const char *w = ob_ints(&b, OB_I8, 2, (const int64_t[]){2, 2}, (const int64_t[]){0, 0, 0, 0});
+  Onnx__TensorProto *t = b.graph.initializer[b.graph.n_initializer - 1];
+  t->n_int32_data = 0;
+  t->has_data_location = 1;
+  t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+  t->external_data = QV_NEW(&b.a, 3, Onnx__StringStringEntryProto *);
+  for (int k = 0; k < 3; k++) {
+    if (val[k] == NULL) continue;
+    Onnx__StringStringEntryProto *e = QV_NEW(&b.a, 1, Onnx__StringStringEntryProto);
+    onnx__string_string_entry_proto__init(e);
+    e->key = words(&b, key[k]);
+    e->value = words(&b, val[k]);
+    t->external_data[t->n_external_data++] = e;
+  }
+  (void)ob_node(&b, "", "MatMulInteger", "y", "x", w, (const char *)NULL);
+  ob_output(&b, "y", OB_I32);
+  ob_pack(&b, &f);
+  ob_clear(&b);
+  qv_status st = qv_load_bytes(&net, f.p, f.n, "external.onnx", &(qv_load_opts){.profile = "onnx-spec", .dir = dir}, err);
+  if (st == QV_OK) {
+    qv_values v;
+    init_values(net, &v);
+    v.v[net->in[0].tensor][0] = 1;
+    v.v[net->in[0].tensor][1] = 10;
+    run_ref(net, &v);
+    for (int k = 0; k < 2; k++) y[k] = v.v[net->out[0].tensor][k];
+    qv_values_clear(&v);
+  }
+  qv_net_free(net);
+  qv_buf_free(&f);
+  return st;
+}
+
+static void test_external_data(void **state) {
+  (void)state;
+  char path[256], link[256];
+  int64_t y[2];
+  qv_err err = {0};
+  (void)snprintf(folder, sizeof folder, "/tmp/qverify-external-XXXXXX");
+  assert_non_null(mkdtemp(folder));
+  (void)snprintf(path, sizeof path, "%s/model", folder);
+  assert_int_equal(mkdir(path, 0700), 0);
+  (void)snprintf(path, sizeof path, "%s/model/sub", folder);
+  assert_int_equal(mkdir(path, 0700), 0);
+  static const signed char data[8] = {99, 99, 1, 2, 3, -4, 99, 99};
+  put_file("secret", data, 8);
+  put_file("model/w", data, 8);
+  put_file("model/sub/w", data, 8);
+  put_file("model/short", data, 5);
+  (void)snprintf(link, sizeof link, "%s/model/link", folder);
+  assert_int_equal(symlink("../secret", link), 0);
+  (void)snprintf(link, sizeof link, "%s/model/out", folder);
+  assert_int_equal(symlink("..", link), 0);
+  (void)snprintf(link, sizeof link, "%s/model/pipe", folder);
+  assert_int_equal(mkfifo(link, 0600), 0);
+  (void)snprintf(path, sizeof path, "%s/model", folder);
+  if (external("w", "2", "4", path, y, &err) != QV_OK) fail_msg("%s", err.msg);
+  assert_true(y[0] == 31 && y[1] == -38);
+  assert_int_equal(external("sub/w", "2", NULL, path, y, &err), QV_OK);
+  assert_true(y[0] == 31 && y[1] == -38);
+  assert_int_equal(external("w", NULL, NULL, path, y, &err), QV_OK);
+  assert_true(y[0] == 99 + 10 && y[1] == 99 + 20);
+  char absolute[256];
+  (void)snprintf(absolute, sizeof absolute, "%s/secret", folder);
+  const struct {
+    const char *location, *offset, *length, *says;
+  } bad[] = {
+      {"../secret", "2", "4", "must stay in the model's folder"}, {"sub/../../secret", "2", "4", "must stay"}, {absolute, "2", "4", "must stay"},
+      {"sub/../w", "2", "4", "must stay"}, {"./w", "2", "4", "must stay"}, {"sub//w", "2", "4", "must stay"}, {"", "2", "4", "must stay"},
+      {"sub/", "2", "4", "must stay"}, {"link", "2", "4", "symbolic link"}, {"out/secret", "2", "4", "symbolic link"},
+      {"none", "2", "4", "cannot be opened"}, {"w/x", "2", "4", "cannot be opened"}, {"sub", "0", "4", "no regular file"}, {"pipe", "0", "4", "no regular file"},
+      {"w", "2", "5", "does not fit the dimensions"}, {"w", "2", "3", "does not fit"}, {"w", "5", "4", "ends before"}, {"short", "2", "4", "ends before"},
+      {"w", "9", NULL, "ends before"}, {"w", "999999999999999999", NULL, "ends before"}, {"w", "-1", "4", "not described"},
+      {"w", "1e1", "4", "not described"}, {"w", "9999999999999999999", "4", "not described"}, {NULL, "2", "4", "not described"},
+  };
+  for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+    qv_err e = {0};
+    qv_status st = external(bad[k].location, bad[k].offset, bad[k].length, path, y, &e);
+    if (bad[k].location != NULL && strcmp(bad[k].location, "w/x") == 0) assert_int_equal(st, QV_E_PARSE); /* said in one of two ways */
+    else if (st != QV_E_PARSE || strstr(e.msg, bad[k].says) == NULL)
+      fail_msg("%s %s: %s", bad[k].location != NULL ? bad[k].location : "-", bad[k].offset, e.msg);
+  }
+  err = (qv_err){0};
+  assert_int_equal(external("w", "2", "4", NULL, y, &err), QV_E_UNSUP);
+  static const char *const made[] = {"model/pipe", "model/out", "model/link", "model/short", "model/sub/w", "model/w", "secret", "model/sub", "model", ""};
+  for (size_t k = 0; k < sizeof made / sizeof *made; k++) {
+    (void)snprintf(path, sizeof path, "%s/%s", folder, made[k]);
+    assert_int_equal(remove(path), 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_saturating_conv), cmocka_unit_test(test_runtime_outputs), cmocka_unit_test(test_node_tests),
+      cmocka_unit_test(test_saturating_conv), cmocka_unit_test(test_runtime_outputs), cmocka_unit_test(test_node_tests), cmocka_unit_test(test_external_data),
       cmocka_unit_test(test_movements),       cmocka_unit_test(test_stored_models),   cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_accumulators),    cmocka_unit_test(test_binary32_limit), cmocka_unit_test(test_conv_loops),      cmocka_unit_test(test_profiles),
       cmocka_unit_test(test_damage),          cmocka_unit_test(test_zoo),
