@@ -22,20 +22,25 @@ done:
   return st;
 }
 
-int cli_alloc_load(cli_alloc *a, const cli_cmd *cmd, const char *path, const char *metric, const cli_val *limits, qv_err *err) {
+int cli_alloc_load_text(cli_alloc *a, const cli_cmd *cmd, const char *path, const qv_buf *text, const char *metric, const cli_val *limits, qv_err *err) {
   qv_status st;
-  qv_buf file = {0};
   a->path = path;
-  QV_TRY(qv_file_read(&file, path, (size_t)1 << 30, err));
-  a->bytes = file.n;
-  qv_sha256_hex(a->sha256, file.p, file.n);
-  QV_TRY(qv_atable_read(&a->table, (const char *)file.p, file.n, metric, err));
+  a->bytes = text->n;
+  qv_sha256_hex(a->sha256, text->p, text->n);
+  QV_TRY(qv_atable_read(&a->table, (const char *)text->p, text->n, metric, err));
   for (uint32_t i = 0; i < limits->n; i++) QV_TRY(qv_atable_set_limit(&a->table, limits->v[i], err));
   QV_TRY(cli_alloc_rebuild(a, err));
 done:
-  qv_buf_free(&file);
   if (st == QV_OK) return 0;
   return st == QV_E_ARG ? cli_usage(cmd, "%s", err->msg) : cli_fail(st, path, err);
+}
+
+int cli_alloc_load(cli_alloc *a, const cli_cmd *cmd, const char *path, const char *metric, const cli_val *limits, qv_err *err) {
+  qv_buf file = {0};
+  qv_status st = qv_file_read(&file, path, (size_t)1 << 30, err);
+  int rc = st == QV_OK ? cli_alloc_load_text(a, cmd, path, &file, metric, limits, err) : cli_fail(st, path, err);
+  qv_buf_free(&file);
+  return rc;
 }
 
 void cli_alloc_free(cli_alloc *a) {

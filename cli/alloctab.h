@@ -19,6 +19,8 @@ typedef struct {
 
 /* Read the table, apply the limits, build the problem. Returns 0, or the exit code after its message. *a must be {0}. */
 int cli_alloc_load(cli_alloc *a, const cli_cmd *cmd, const char *path, const char *metric, const cli_val *limits, qv_err *err);
+/* The same from a table's text. */
+int cli_alloc_load_text(cli_alloc *a, const cli_cmd *cmd, const char *path, const qv_buf *text, const char *metric, const cli_val *limits, qv_err *err);
 /* The problem again, after qv_atable_set_limit. */
 QV_NODISCARD qv_status cli_alloc_rebuild(cli_alloc *a, qv_err *err);
 void cli_alloc_free(cli_alloc *a);

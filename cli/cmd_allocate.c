@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/alloc_report.h"
+#include "cli/allocnet.h"
 #include "ilp/greedy.h"
 
 #define MAX_HINTS 64u
@@ -13,6 +14,8 @@ typedef struct {
   const cli_cmd *cmd;
   const cli_val *val;
   cli_alloc a;
+  cli_allocnet net;      /* where the operand is a float network */
+  cli_quantized quantized; /* then: the chosen network */
   qv_alloc_result result;
   qv_alloc_front front;
   bool draw_front, greedy;
@@ -271,9 +274,42 @@ static const char *method_of(const cli_cmd *cmd, const char *name) {
   return NULL;
 }
 
+/* The table, or the network that it is measured on. */
+static int load(job *j, const char *path, qv_err *err) {
+  const char *metric = cli_get(j->cmd, j->val, "metric");
+  qv_buf file = {0};
+  qv_status st = qv_file_read(&file, path, (size_t)1 << 31, err);
+  int rc = st == QV_OK ? 0 : cli_fail(st, path, err);
+  if (rc == 0 && cli_is_network(&file)) {
+    rc = cli_allocnet_table(&j->net, j->cmd, j->val, path, metric, err);
+    if (rc == 0) rc = cli_alloc_load_text(&j->a, j->cmd, path, &j->net.made.json, NULL, cli_all(j->cmd, j->val, "limit"), err);
+  } else if (rc == 0) {
+    if (cli_get(j->cmd, j->val, "output") != NULL) rc = cli_usage(j->cmd, "--output needs a float network; a table says nothing about weights");
+    else rc = cli_alloc_load_text(&j->a, j->cmd, path, &file, metric, cli_all(j->cmd, j->val, "limit"), err);
+  }
+  qv_buf_free(&file);
+  return rc;
+}
+
+/* The chosen network: exported, read back, proved. */
+static qv_status realize(job *j, qv_buf *out, qv_err *err) {
+  const char *to = cli_get(j->cmd, j->val, "output");
+  qv_quantized q = {0};
+  qv_status st;
+  QV_TRY(cli_allocnet_apply(&j->quantized, &q, &j->net, j->a.p, j->result.choice, cli_get(j->cmd, j->val, "no-check") == NULL, err));
+  qv_buf_str(out, "\nThe chosen network\n\n");
+  cli_quantized_text(out, &j->quantized, &q, &j->net.f);
+  if (to != NULL) QV_TRY(cli_emit(to, &j->quantized.onnx, err));
+  qv_verdict v = qv_ovcheck_verdict(&j->quantized.ov);
+  qv_buf_printf(out, "%s: accumulator overflow of the exported network, %d bits, profile %s\n", qv_verdict_name(v), j->net.acc_bits, j->net.profile);
+done:
+  qv_quantized_clear(&q);
+  return st;
+}
+
 static int solve(job *j, const char *path, qv_err *err) {
   const char *front = cli_get(j->cmd, j->val, "front"), *cert = cli_get(j->cmd, j->val, "certificate");
-  int rc = cli_alloc_load(&j->a, j->cmd, path, cli_get(j->cmd, j->val, "metric"), cli_all(j->cmd, j->val, "limit"), err);
+  int rc = load(j, path, err);
   qv_status st;
   qv_buf out = {0};
   if (rc != 0) return rc;
@@ -299,6 +335,8 @@ static int solve(job *j, const char *path, qv_err *err) {
     j->report.cert_path = cert;
   }
   text(&out, j);
+  if (j->net.used && cli_get(j->cmd, j->val, "explain") != NULL) cli_allocnet_explain(&out, &j->net);
+  if (j->net.used && j->result.has_choice) QV_TRY(realize(j, &out, err));
   const char *json = j->report.path;
   if (json == NULL || strcmp(json, "-") != 0) QV_TRY(cli_emit("-", &out, err));
   j->report.complete = true;
@@ -306,8 +344,9 @@ done:
   qv_buf_free(&out);
   if (st != QV_OK) return cli_fail(st, st == QV_E_ARG || st == QV_E_UNSUP ? path : NULL, err);
   bool accepted = j->report.checked == CLI_CHECK_ACCEPTED;
-  const qv_tally tally = {.selected = 1,
-                          .verified = accepted && j->report.state == QV_ALLOC_OPTIMAL,
+  bool realized = j->net.used && j->result.has_choice;
+  const qv_tally tally = {.selected = 1 + (realized ? j->quantized.ov.selected : 0),
+                          .verified = (accepted && j->report.state == QV_ALLOC_OPTIMAL) + (realized ? j->quantized.ov.verified : 0),
                           .falsified = accepted && j->report.state == QV_ALLOC_INFEASIBLE};
   return qv_cli_exit(QV_OK, &tally);
 }
@@ -342,6 +381,8 @@ done:
   qv_alloc_result_clear(&j->result);
   qv_alloc_front_clear(&j->front);
   cli_alloc_free(&j->a);
+  cli_quantized_free(&j->quantized);
+  cli_allocnet_free(&j->net);
   qv_arena_clear(&j->arena);
   free(j);
   return rc;
@@ -359,17 +400,20 @@ static const cli_opt opts[] = {
     {"timeout", 't', "SECONDS", false, "give up after about so many seconds"},
     {"max-nodes", 0, "N", false, "give up after so many nodes of a search tree (default 200000)"},
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
+    CLI_ALLOCNET_OPTS,
     {.name = NULL},
 };
 
 const cli_cmd cli_allocate = {
     .name = "allocate",
-    .operands = "TABLE",
+    .operands = "TABLE|FLOAT",
     .n_operands = 1,
     .summary = "choose a bit width for every layer: the least loss under limits, proved optimal",
     .detail = "TABLE is a JSON table of groups with candidates, losses and costs (docs/allocation.md). The answer is exact: losses and costs are "
               "rational numbers, and the claim that nothing better exists counts only after the independent checker, a separate program, has "
-              "accepted its certificate. Exit codes: 0 optimal, 10 proved infeasible, 5 neither is proved.",
+              "accepted its certificate. FLOAT is a float ONNX or TFLite network: losses are measured on samples (--calib), each candidate is proved free of "
+              "accumulator overflow on its own integer weights, and the chosen network is quantized, exported and proved (docs/quantize.md). "
+              "Exit codes: 0 optimal, 10 proved infeasible, 5 neither is proved.",
     .example = "qverify allocate table.json --limit size=60% --limit bops=50% --certificate best.qva",
     .opt = opts,
     .run = run,

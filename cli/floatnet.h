@@ -21,10 +21,10 @@ typedef struct {
 /* For the commands' option lists. */
 #define CLI_FLOATNET_OPTS                                                                                                                    \
   {"calib", 'i', "FILE", false, "samples to calibrate on: .npy, .npz, .idx, .csv, images, or raw float32"},                                 \
-      {"labels", 'l', "FILE", false, "their classes"},                                                                                       \
-      {"test", 't', "FILE", false, "samples to count accuracy on (default: the calibration samples)"},                                        \
+      {"labels", 0, "FILE", false, "their classes"},                                                                                       \
+      {"test", 0, "FILE", false, "samples to count accuracy on (default: the calibration samples)"},                                        \
       {"test-labels", 0, "FILE", false, "their classes"},                                                                                    \
-      {"samples", 'n', "N", false, "use at most so many calibration samples (default 256)"},                                                  \
+      {"samples", 0, "N", false, "use at most so many calibration samples (default 256)"},                                                  \
       {"pixel-scale", 0, "X", false, "a pixel or integer v of a file means v * X + offset (default: pixels 1/255, other integers 1)"},          \
       {"pixel-offset", 0, "X", false, "see --pixel-scale (default 0)"},                                                                        \
       {"range", 0, "HOW", false, "ranges of activations: minmax (default), percentile, percentile:0.999, mse"},                               \

@@ -393,6 +393,14 @@ qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err) {
   return QV_OK;
 }
 
+static qv_status check_constants(const qv_fgraph *g, qv_err *err) {
+  for (uint32_t t = 0; t < g->n_tensors; t++)
+    for (size_t e = 0, n = g->tensor[t].data != NULL ? qv_felems(&g->tensor[t]) : 0; e < n; e++)
+      if (!(fabsf(g->tensor[t].data[e]) <= QF_MAX))
+        return QV_FAIL(err, QV_E_UNSUP, "constant \"%s\": element %zu is above 2^60 or not a number", g->tensor[t].name, e);
+  return QV_OK;
+}
+
 qv_status qv_fgraph_read(qv_fgraph **out, const void *data, size_t n, const char *name, qv_err *err) {
   qv_fgraph *g = calloc(1, sizeof *g);
   if (g == NULL) return QV_FAIL(err, QV_E_NOMEM, "float network");
@@ -400,6 +408,7 @@ qv_status qv_fgraph_read(qv_fgraph **out, const void *data, size_t n, const char
   qv_sha256_hex(g->sha256, data, n);
   qv_status st = tflite ? qv_fgraph_tflite(g, data, n, name, err) : qv_fgraph_onnx(g, data, n, name, err);
   if (st == QV_OK) st = qv_fgraph_simplify(g, err);
+  if (st == QV_OK) st = check_constants(g, err);
   if (st == QV_OK && g->n_nodes == 0) st = QV_FAIL(err, QV_E_UNSUP, "%s: a network without operators", name);
   if (st != QV_OK) {
     qv_fgraph_free(g);

@@ -35,6 +35,7 @@ typedef struct {
 } qv_ftensor;
 
 #define QF_MAX_IN 64
+#define QF_MAX 0x1p60f /* largest weight that is accepted */
 
 typedef struct {
   qv_fop op;

@@ -104,7 +104,7 @@ static uint32_t own_tensor(reader *r, const onx_const *c, const char *name, uint
 
 static const Onnx__AttributeProto *attr(const reader *r, const char *name) {
   for (size_t i = 0; i < r->op->n_attribute; i++)
-    if (strcmp(r->op->attribute[i]->name, name) == 0) return r->op->attribute[i];
+    if (r->op->attribute[i]->name != NULL && strcmp(r->op->attribute[i]->name, name) == 0) return r->op->attribute[i];
   return NULL;
 }
 static int64_t attr_i(const reader *r, const char *name, int64_t absent) {
@@ -570,7 +570,7 @@ static qv_status read_input(reader *r) {
   const Onnx__ValueInfoProto *in = NULL;
   uint32_t dim[QV_MAX_RANK], n = 0;
   for (size_t i = 0; i < r->m.graph->n_input; i++)
-    if (qv_names_get(&r->names, r->m.graph->input[i]->name) == UINT32_MAX) in = r->m.graph->input[i], n++;
+    if (r->m.graph->input[i]->name != NULL && qv_names_get(&r->names, r->m.graph->input[i]->name) == UINT32_MAX) in = r->m.graph->input[i], n++;
   if (n != 1 || r->m.graph->n_output != 1) return QV_FAIL(r->err, QV_E_UNSUP, "a network with %u inputs and %zu outputs: the quantizer takes one of each", n, r->m.graph->n_output);
   const Onnx__TypeProto__Tensor *t = in->type != NULL && in->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? in->type->tensor_type : NULL;
   if (t == NULL || t->elem_type != ONX_FLOAT || t->shape == NULL) return QV_FAIL(r->err, QV_E_UNSUP, "input \"%s\" is not a float tensor of known rank", in->name);
@@ -595,6 +595,7 @@ static qv_status read_all(reader *r) {
     const char *why;
     onx_const *c = QV_NEW(&r->tmp, 1, onx_const);
     if (c == NULL) return QV_FAIL(r->err, QV_E_NOMEM, "float network");
+    if (t->name == NULL) return QV_FAIL(r->err, QV_E_PARSE, "constant %zu has no name", i);
     qv_status st = onx_const_read(c, t, &r->tmp, &why);
     if (st != QV_OK) return QV_FAIL(r->err, st, "constant \"%s\": %s", t->name, why);
     if ((st = bind(r, t->name, (value){QV_NONE, c})) != QV_OK) return st;
@@ -602,11 +603,12 @@ static qv_status read_all(reader *r) {
   qv_status st = read_input(r);
   for (size_t k = 0; st == QV_OK && k < r->m.graph->n_node; k++) {
     r->op = r->m.graph->node[k];
-    st = one_node(r);
+    st = r->op->op_type != NULL ? one_node(r) : QV_FAIL(r->err, QV_E_PARSE, "node %zu has no operator", k);
   }
   if (st != QV_OK) return st;
-  uint32_t out = qv_names_get(&r->names, r->m.graph->output[0]->name);
-  if (out == QV_NONE || r->val[out].t == QV_NONE) return QV_FAIL(r->err, QV_E_PARSE, "output \"%s\" is not computed", r->m.graph->output[0]->name);
+  const char *last = r->m.graph->output[0]->name;
+  uint32_t out = last != NULL ? qv_names_get(&r->names, last) : QV_NONE;
+  if (out == QV_NONE || r->val[out].t == QV_NONE) return QV_FAIL(r->err, QV_E_PARSE, "output \"%s\" is not computed", last != NULL ? last : "");
   r->g->out = r->val[out].t;
   return QV_OK;
 }

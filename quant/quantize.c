@@ -6,6 +6,8 @@
 
 #include "quant/rounding.h"
 
+#define LEAST 0x1p-60f /* values and scales below count as 0; together with QF_MAX no product of two scales leaves binary32 */
+
 /* ---- where ----------------------------------------------------------------------------------------------------------------------- */
 
 static const qv_fnode *only_reader(const qv_fgraph *g, uint32_t t) {
@@ -43,7 +45,7 @@ static qv_status count_sample(qv_calib *c, const qv_fexec *x, bool bins, qv_err 
     double scale = QV_HIST / fmax((double)s->hi - (double)s->lo, 1e-30);
     for (size_t e = 0, n = qv_felems(&x->g->tensor[t]); e < n; e++) {
       float v = x->v[t][e];
-      if (!isfinite(v)) return QV_FAIL(err, QV_E_ARG, "calibration: tensor \"%s\" is not finite", x->g->tensor[t].name);
+      if (!(fabsf(v) <= QF_MAX)) return QV_FAIL(err, QV_E_ARG, "calibration: a value of tensor \"%s\" is above 2^60 or not a number", x->g->tensor[t].name);
       if (bins) {
         int b = (int)(((double)v - (double)s->lo) * scale);
         s->count[b < 0 ? 0 : b >= QV_HIST ? QV_HIST - 1 : b]++;
@@ -100,7 +102,7 @@ qv_fakeq qv_quant_params(float lo, float hi, int bits, bool symmetric, bool pow2
   } else {
     q.s = (float)(((double)hi - (double)lo) / (double)q.hi);
   }
-  if (!(q.s >= 0x1p-100f)) q.s = 1; /* a tensor that is always 0 */
+  if (!(q.s >= LEAST)) q.s = 1; /* a tensor that is always 0 */
   if (pow2) q.s = up_to_pow2(q.s);
   if (!symmetric) q.zp = (int32_t)fmin(q.hi, fmax(0, rint(-(double)lo / (double)q.s)));
   return q;
@@ -149,7 +151,7 @@ static int32_t code(float w, float s, int32_t top) { return (int32_t)fmin(top, f
 static float weight_scale(const float *w, size_t n, int32_t top, const qv_quant_opts *o) {
   float max = 0, best;
   for (size_t i = 0; i < n; i++) max = fmaxf(max, fabsf(w[i]));
-  if (!(max >= 0x1p-100f)) return 1;
+  if (!(max >= LEAST)) return 1;
   best = max / (float)top;
   if (o->range == QV_RANGE_MSE && !o->pow2) {
     double least = INFINITY;
