@@ -41,7 +41,7 @@ typedef struct {
   qv_rng rng;
   double start, deadline;
   int64_t *lo, *hi, *x; /* [graph n_in] */
-  int64_t *center;      /* [graph n] values of all variables at the given point, or NULL */
+  int64_t *center;      /* [graph n] values of all variables at the given point; NULL: it could not be executed */
   bool bounded;         /* every target has its goal */
   uint32_t row;         /* tensor in front of the tail that goals are about, or QV_NONE */
   int64_t gap;          /* of that tail, 0 = none */
@@ -199,10 +199,13 @@ static qv_status replay(query *k, const int64_t *x, qv_robust_engine by, bool *f
   }
   qv_robust_result *res = k->res;
   const int64_t **o = QV_NEW(&res->arena, net->n_out, const int64_t *);
-  if (o == NULL) {
+  if (by == QV_BY_REPLAY) k->center = QV_NEW(&res->arena, k->r->graph->n, int64_t);
+  if (o == NULL || (by == QV_BY_REPLAY && k->center == NULL)) {
     st = QV_FAIL(k->err, QV_E_NOMEM, "counterexample");
     goto done;
   }
+  for (uint32_t u = 0; by == QV_BY_REPLAY && u < k->r->graph->n; u++)
+    k->center[u] = v.v[k->r->graph->unit[u].tensor][k->r->graph->unit[u].el];
   for (uint32_t i = 0; i < net->n_out; i++) o[i] = v.v[net->out[i].tensor];
   uint32_t bad = qv_condition_violated(k->q->cond, net, o);
   if (bad == QV_NONE) goto done;
@@ -244,7 +247,8 @@ static bool late(const query *k) { return k->deadline > 0 && qv_clock() > k->dea
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------------- */
 
-/* Bounds in force at the root: the box, ranges of free units, and intervals along the rows (docs/certificate.md section 7.2). */
+/* Bounds in force at the root: the box, ranges of free units, and intervals along the rows (docs/certificate.md section 7.2). Hulls
+ * are not made yet: the attack does without. */
 static qv_status root_bounds(query *k) {
   const qv_graph *g = k->r->graph;
   qv_dual *d = k->r->dual[0];
@@ -261,7 +265,7 @@ static qv_status root_bounds(query *k) {
     d->hi[v] = y.hi;
   }
   d->deadline = k->deadline;
-  return qv_dual_refresh(d, 0, k->err);
+  return QV_OK;
 }
 
 static qv_status keep_bound(query *k, uint32_t v, int sign, int64_t bound, const int32_t *is, int scale) {
@@ -338,6 +342,7 @@ static qv_status deeper_bounds(query *k) {
     st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
     goto done;
   }
+  QV_TRY(qv_dual_refresh(d, 0, k->err));
   bool moved = false;
   d->work = 0;
   for (uint32_t v = g->n_in; v < g->n; v++) {
@@ -667,23 +672,6 @@ static void by_enumeration(query *k) {
     if (k->res->target[i].engine == QV_BY_NOTHING) k->res->target[i].engine = QV_BY_ENUMERATION;
 }
 
-/* The given point as values of all variables. Nets that cannot be executed, or not as rows say, have none. */
-static qv_status run_center(query *k) {
-  const qv_net *net = k->r->net;
-  const qv_graph *g = k->r->graph;
-  qv_values v = {0};
-  qv_err quiet = {0};
-  qv_status st = qv_values_init(&v, net, k->err);
-  for (uint32_t i = 0; st == QV_OK && i < net->n_in; i++)
-    for (size_t e = 0, n = qv_elems(&net->tensor[net->in[i].tensor]); e < n; e++) v.v[net->in[i].tensor][e] = k->x[g->in_first[i] + e];
-  if (st == QV_OK && qv_ref_run(net, &v, &quiet) == QV_OK) {
-    if ((k->center = QV_NEW(&k->res->arena, g->n, int64_t)) == NULL) st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
-    for (uint32_t u = 0; k->center != NULL && u < g->n; u++) k->center[u] = v.v[g->unit[u].tensor][g->unit[u].el];
-  }
-  qv_values_clear(&v);
-  return st;
-}
-
 /* All engines in order; stops as soon as the verdict is FALSIFIED or no target is open. */
 static qv_status engines(query *k) {
   qv_status st;
@@ -703,14 +691,13 @@ static qv_status engines(query *k) {
   res->logits = k->row != QV_NONE;
   for (uint32_t i = 0; i < res->n_target; i++)
     if (!k->o.no_interval && !k->r->may_trap && excluded_by_interval(k, res->target[i].target)) res->target[i].engine = QV_BY_INTERVAL;
-  if (!open_left(k)) return QV_OK;
+  if (!open_left(k) || late(k)) return QV_OK;
   QV_TRY(root_bounds(k));
   for (uint32_t i = 0; i < res->n_target; i++) QV_TRY(make_goal(k, res->target[i].target, &res->target[i].goal));
   k->bounded = true;
-  QV_TRY(run_center(k));
   bool attack = !k->o.no_attack && k->r->can_run;
   if (attack) QV_TRY(run_attack(k, 3));
-  if (res->verdict != QV_UNKNOWN) return QV_OK;
+  if (res->verdict != QV_UNKNOWN || late(k)) return QV_OK;
   uint64_t points = qv_box_points(k->lo, k->hi, k->r->graph->n_in);
   if (!k->o.no_enumeration && k->r->can_run && !k->unordered && points <= k->o.enumerate_max) {
     bool complete;
@@ -718,6 +705,7 @@ static qv_status engines(query *k) {
     if (complete) by_enumeration(k);
     if (complete || res->verdict != QV_UNKNOWN) return QV_OK;
   }
+  if (late(k)) return QV_OK;
   if (!k->r->may_trap && !(k->o.no_linear && k->o.no_branching)) QV_TRY(deeper_bounds(k));
   if (!k->r->may_trap && !k->o.no_linear) QV_TRY(run_linear(k));
   if (res->verdict != QV_UNKNOWN || !open_left(k)) return QV_OK;

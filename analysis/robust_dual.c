@@ -134,24 +134,37 @@ static bool add_point(qv_dual *d, size_t *n, int64_t x, int64_t y) {
   return true;
 }
 
-/* > 0: c lies to the left of a -> b. Differences fit 2^63, products 2^126. */
-static int turn(qv_point a, qv_point b, qv_point c) {
+/* > 0: c lies to the left of a -> b. Differences fit 2^63, products 2^126; 2^31 and 2^62 if `small`. */
+static int turn(qv_point a, qv_point b, qv_point c, bool small) {
+  if (small) {
+    int64_t p = (b.x - a.x) * (c.y - a.y), q = (b.y - a.y) * (c.x - a.x);
+    return (p > q) - (p < q);
+  }
   qv_i128 p = ((qv_i128)b.x - a.x) * ((qv_i128)c.y - a.y), q = ((qv_i128)b.y - a.y) * ((qv_i128)c.x - a.x);
   return (p > q) - (p < q);
 }
 
-/* Lower (sign 1) or upper (sign -1) chain of d->pt[0..n), ascending in x. */
-static uint32_t chain(qv_point *out, const qv_point *p, size_t n, int sign) {
+/* Lower (sign 1) or upper (sign -1) chain of p[0..n), ascending in x. */
+static uint32_t chain(qv_point *out, const qv_point *p, size_t n, int sign, bool small) {
   uint32_t k = 0;
   for (size_t i = 0; i < n; i++) {
     if (k > 0 && out[k - 1].x == p[i].x) {
       if (sign > 0 ? p[i].y >= out[k - 1].y : p[i].y <= out[k - 1].y) continue;
       k--;
     }
-    while (k >= 2 && sign * turn(out[k - 2], out[k - 1], p[i]) <= 0) k--;
+    while (k >= 2 && sign * turn(out[k - 2], out[k - 1], p[i], small) <= 0) k--;
     out[k++] = p[i];
   }
   return k;
+}
+
+static bool all_small(const qv_point *p, size_t n) {
+  int64_t lo = INT64_MAX, hi = INT64_MIN;
+  for (size_t i = 0; i < n; i++) {
+    lo = qv_min64(lo, qv_min64(p[i].x, p[i].y));
+    hi = qv_max64(hi, qv_max64(p[i].x, p[i].y));
+  }
+  return lo > INT32_MIN / 2 && hi < INT32_MAX / 2;
 }
 
 /* Slopes of a chain's edges; returns that of the edge over x. */
@@ -172,8 +185,9 @@ static bool make_hull(qv_dual *d, qv_hull *h, size_t n) {
     d->half = p;
     d->cap_half = 2 * n;
   }
-  h->n_lo = chain(d->half, d->pt, n, 1);
-  h->n_up = chain(d->half + h->n_lo, d->pt, n, -1);
+  bool small = all_small(d->pt, n);
+  h->n_lo = chain(d->half, d->pt, n, 1, small);
+  h->n_up = chain(d->half + h->n_lo, d->pt, n, -1, small);
   uint32_t need = h->n_lo + h->n_up;
   if (h->cap < need) {
     free(h->lo);

@@ -1,6 +1,8 @@
 /* Robustness of the fixed-point MNIST nets against published verdicts: counts and times per net and radius.
  *   robust DATA aaai21|refuted|NET[:RADIUS] [SECONDS [MAX_NODES]]
- *   robust DATA tflite/FILE.tflite:PROFILE:EPS[:COUNT] [SECONDS [MAX_NODES]]
+ *   robust DATA tflite/FILE.tflite:PROFILE:EPS[:COUNT[:WHERE]] [SECONDS [MAX_NODES]]
+ * The second form takes the net's own test data and perturbs WHERE: all (default), patch (4x4 pixels), frame (10 features of one
+ * instant), pixel (its channels); the place moves from sample to sample.
  * With CHECKER=PATH every verdict's certificate is written and checked; checking time is reported beside.
  * Environment: V=1 one line for each query that took long or stayed open; THREADS=N; EVERY=N only every N-th query. */
 #include <inttypes.h>
@@ -179,50 +181,132 @@ static void show(const char *name, size_t id, const qv_robust_result *res, const
   fflush(stdout);
 }
 
-/* Whole-image boxes around the first correctly classified images of an int8 TFLite net (MNIST test set, q = pixel - 128). */
-static int real_net(const char *data, const char *set, const qv_robust_opts *opts) {
-  char file[256], profile[64], path[4096];
-  int eps, most = 100;
-  if (sscanf(set, "%255[^:]:%63[^:]:%d:%d", file, profile, &eps, &most) < 3) die("FILE:PROFILE:EPS[:COUNT]");
+/* Samples as int8 inputs of a net, and their labels. */
+typedef struct {
+  size_t n, elements;
+  int8_t *x;
+  int *label;
+} samples;
+
+static void room(samples *s, size_t n, size_t elements) {
+  s->n = n;
+  s->elements = elements;
+  s->x = calloc(n * elements, 1);
+  s->label = calloc(n, sizeof *s->label);
+  if (s->x == NULL || s->label == NULL) die("no memory");
+}
+
+/* Lines of numbers: class, then pixels 0..255. */
+static void read_cifar(samples *s, const char *data) {
+  char path[4096], *line = NULL;
+  size_t cap = 0;
+  room(s, 100, 3072);
+  snprintf(path, sizeof path, "%s/data/eran/cifar10_test.csv", data);
+  FILE *f = fopen(path, "r");
+  if (f == NULL) die(path);
+  for (size_t i = 0; i < s->n && getline(&line, &cap, f) > 0; i++) {
+    char *p = line;
+    s->label[i] = (int)strtol(p, &p, 10);
+    for (size_t e = 0; e < s->elements; e++) s->x[i * s->elements + e] = (int8_t)(strtol(p + 1, &p, 10) - 128);
+  }
+  free(line);
+  fclose(f);
+}
+
+static void read_kws(samples *s, const char *data) {
+  char path[4096], line[256];
+  room(s, 1000, 490);
+  snprintf(path, sizeof path, "%s/data/mlperf_tiny/kws01_features_int8.bin", data);
+  FILE *f = fopen(path, "rb");
+  if (f == NULL || fread(s->x, 490, s->n, f) != s->n) die(path);
+  fclose(f);
+  snprintf(path, sizeof path, "%s/data/mlperf_tiny/kws01_labels.csv", data);
+  if ((f = fopen(path, "r")) == NULL) die(path);
+  for (size_t i = 0; i < s->n && fgets(line, sizeof line, f) != NULL; i++) { /* file, classes, class */
+    char *p = strrchr(line, ',');
+    s->label[i] = p != NULL ? atoi(p + 1) : -1;
+  }
+  fclose(f);
+}
+
+static void read_mnist(samples *s, const char *data) {
   qv_err err = {0};
   qv_array images = {0}, labels = {0};
-  qv_net *net;
-  qv_robust *rob;
+  char path[4096];
   snprintf(path, sizeof path, "%s/data/mnist/t10k-images-idx3-ubyte.gz", data);
   if (qv_array_read(&images, path, &err) != QV_OK) die(err.msg);
   snprintf(path, sizeof path, "%s/data/mnist/t10k-labels-idx1-ubyte.gz", data);
   if (qv_array_read(&labels, path, &err) != QV_OK) die(err.msg);
+  room(s, 10000, 784);
+  for (size_t i = 0; i < s->n; i++) s->label[i] = ((const unsigned char *)labels.data)[i];
+  for (size_t i = 0; i < s->n * 784; i++) s->x[i] = (int8_t)(((const unsigned char *)images.data)[i] - 128);
+  qv_array_free(&images);
+  qv_array_free(&labels);
+}
+
+/* Is element e of sample `id` perturbed? */
+static bool chosen(const char *where, size_t id, size_t e, size_t elements) {
+  if (strcmp(where, "patch") == 0) { /* of 28x28 */
+    size_t y = e / 28, x = e % 28, y0 = 6 + id * 7 % 12, x0 = 6 + id * 5 % 12;
+    return y >= y0 && y < y0 + 4 && x >= x0 && x < x0 + 4;
+  }
+  if (strcmp(where, "frame") == 0) return e / 10 == (id * 11 + 20) % 49;
+  if (strcmp(where, "pixel") == 0) return e / 3 == (id * 97 + 500) % (elements / 3);
+  return true;
+}
+
+/* Boxes around the first correctly classified samples of an int8 TFLite net. */
+static int real_net(const char *data, const char *set, const qv_robust_opts *opts) {
+  char file[256], profile[64], path[4096], where[16] = "all";
+  int eps, most = 100;
+  if (sscanf(set, "%255[^:]:%63[^:]:%d:%d:%15s", file, profile, &eps, &most, where) < 3) die("FILE:PROFILE:EPS[:COUNT[:WHERE]]");
+  qv_err err = {0};
+  qv_net *net;
+  qv_robust *rob;
+  samples s = {0};
+  if (strstr(file, "kws") != NULL) read_kws(&s, data);
+  else if (strstr(file, "Resnet") != NULL) read_cifar(&s, data);
+  else read_mnist(&s, data);
   snprintf(path, sizeof path, "%s/%s", data, file);
+  double start = qv_clock();
   if (qv_load_model(&net, path, &(qv_load_opts){.profile = profile}, &err) != QV_OK || qv_robust_new(&rob, net, &err) != QV_OK) die(err.msg);
+  double prepare = qv_clock() - start;
+  if (qv_elems(&net->tensor[net->in[0].tensor]) != s.elements) die("the samples are not this net's");
   tally all = {0};
-  for (size_t id = 0; all.n < most && (id + 1) * 784 <= images.count; id++) {
-    qv_itv box[784];
-    int64_t point[784];
-    for (int e = 0; e < 784; e++) {
-      point[e] = ((const unsigned char *)images.data)[id * 784 + (size_t)e] - 128;
+  qv_itv *box = calloc(s.elements, sizeof *box);
+  int64_t *point = calloc(s.elements, sizeof *point);
+  if (box == NULL || point == NULL) die("no memory");
+  for (size_t id = 0; all.n < most && id < s.n; id++) {
+    for (size_t e = 0; e < s.elements; e++) {
+      point[e] = s.x[id * s.elements + e];
       box[e] = (qv_itv){point[e], point[e]};
     }
     const qv_itv *boxes[1] = {box};
     const int64_t *points[1] = {point};
-    qv_condition cond = {.kind = QV_KEEP_FIRST, .cls = ((const unsigned char *)labels.data)[id]};
-    qv_robust_query q = {.box = boxes, .point = points, .cond = &cond};
+    qv_condition cond = {.kind = QV_KEEP_FIRST, .cls = (uint32_t)s.label[id]};
+    qv_robust_query q = {.n_points = 1, .points = points, .cond = &cond};
     qv_robust_result res;
     if (qv_robust_run(&res, rob, &q, opts, &err) != QV_OK) die(err.msg);
     bool right = res.verdict == QV_VERIFIED;
     qv_robust_clear(&res);
     if (!right) continue;
-    for (int e = 0; e < 784; e++) box[e] = (qv_itv){qv_max64(-128, point[e] - eps), qv_min64(127, point[e] + eps)};
+    for (size_t e = 0; e < s.elements; e++)
+      if (chosen(where, id, e, s.elements)) box[e] = (qv_itv){qv_max64(-128, point[e] - eps), qv_min64(127, point[e] + eps)};
+    q = (qv_robust_query){.box = boxes, .point = points, .cond = &cond};
     if (qv_robust_run(&res, rob, &q, opts, &err) != QV_OK) die(err.msg);
-    certify(rob, &q, &res, 784);
+    certify(rob, &q, &res, s.elements);
     count(&all, &res, "");
-    show(set, id, &res, "");
+    show(strrchr(set, '/') + 1, id, &res, "");
     qv_robust_clear(&res);
   }
-  print(set, &all);
+  print(strrchr(set, '/') + 1, &all);
+  if (prepare > 0.5) printf("  prepared in %.2f s\n", prepare);
   qv_robust_free(rob);
   qv_net_free(net);
-  qv_array_free(&images);
-  qv_array_free(&labels);
+  free(s.x);
+  free(s.label);
+  free(box);
+  free(point);
   return 0;
 }
 
