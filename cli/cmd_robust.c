@@ -119,7 +119,7 @@ static int solve(const cli_cmd *cmd, const cli_val *val, cli_report *r, rb_job *
   state->smtlib = cli_get(cmd, val, "smtlib");
   state->quiet = r->path != NULL && strcmp(r->path, "-") == 0;
   state->list = cJSON_CreateArray();
-  const rb_jobs jobs = {ask, done, state};
+  const rb_jobs jobs = {ask, done, state, NULL};
   qv_status st = rb_session_open(&s, j->net, o, err);
   if (st == QV_OK) st = rb_pool_run(s, j->n_items, threads, &jobs, err);
   rb_session_close(s);

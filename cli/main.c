@@ -8,6 +8,7 @@
 #include "cli/qverify.h"
 
 static const cli_cmd *const commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
+                                          &cli_radius, &cli_verify, &cli_supports,
                                           &cli_allocate, &cli_check, &cli_lower, &cli_profiles, &cli_quantize};
 int cli_argc;
 char *const *cli_argv;
@@ -72,6 +73,10 @@ int main(int argc, char **argv) {
   }
   if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
     version(&out);
+    return show(&out);
+  }
+  if (strcmp(word, "--name") == 0) { /* the VNN-LIB standard's */
+    qv_buf_str(&out, "qverify\n");
     return show(&out);
   }
   bool help = strcmp(word, "help") == 0;

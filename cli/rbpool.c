@@ -20,6 +20,7 @@ typedef struct {
   pthread_mutex_t lock;
   pthread_cond_t change;
   size_t workers; /* that still run */
+  bool stopped;
 } pool;
 
 static void fail(pool *p, qv_status st, const qv_err *err) {
@@ -36,7 +37,7 @@ static void *work(void *arg) {
   qv_status st = rb_worker_open(&w, p->s, &err);
   (void)pthread_mutex_lock(&p->lock);
   if (st != QV_OK) fail(p, st, &err);
-  while (p->st == QV_OK && p->next < p->n) {
+  while (p->st == QV_OK && !p->stopped && p->next < p->n) {
     size_t i = p->next++;
     (void)pthread_mutex_unlock(&p->lock);
     err = (qv_err){0};
@@ -59,7 +60,7 @@ static void *work(void *arg) {
 static void collect(pool *p, cli_progress *bar) {
   size_t i = 0;
   double margin = 0;
-  while (p->st == QV_OK && i < p->n) {
+  while (p->st == QV_OK && !p->stopped && i < p->n) {
     if (!p->ready[i]) {
       char what[96];
       struct timespec t;
@@ -79,6 +80,7 @@ static void collect(pool *p, cli_progress *bar) {
     (void)pthread_mutex_lock(&p->lock);
     rb_answer_clear(&p->answer[i]);
     if (st != QV_OK) fail(p, st, &err);
+    if (p->jobs->stop != NULL && *p->jobs->stop) p->stopped = true;
     i++;
   }
 }

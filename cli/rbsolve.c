@@ -184,7 +184,7 @@ static qv_status boxes(const qv_itv ***box, const qv_property *p, const qv_net *
 }
 
 static qv_robust_opts engine_opts(const rb_opts *o, double seconds) {
-  qv_robust_opts e = {.seed = o->seed, .max_nodes = o->steps, .seconds = seconds, .evidence = true};
+  qv_robust_opts e = {.seed = o->seed, .max_nodes = o->steps, .seconds = seconds, .threads = o->inner, .evidence = true};
   if (o->engine == RB_ALL) return e;
   e.no_interval = o->engine != RB_INTERVAL;
   e.no_attack = o->engine != RB_ATTACK;
@@ -249,6 +249,13 @@ static qv_status copy_input(rb_answer *a, const qv_net *net, int64_t *const *x, 
   return QV_OK;
 }
 
+/* Seconds for a question that begins now; 0 = no limit. */
+static double time_left(const rb_opts *o, double now) {
+  double left = o->deadline > 0 ? o->deadline - now : 0;
+  if (o->deadline > 0 && left < 0.01) left = 0.01;
+  return o->deadline <= 0 ? o->timeout : o->timeout > 0 && o->timeout < left ? o->timeout : left;
+}
+
 /* ---- solvers: a second opinion, or the only one ---------------------------------------------------------------------------------- */
 
 static qv_status ask_solver(qv_smt_result *res, const qv_net *net, const qv_property *p, rb_engine e, double seconds, qv_err *err) {
@@ -299,7 +306,7 @@ static qv_status disagreement(rb_worker *w, const qv_property *p, const qv_buf *
 static qv_status second_opinion(rb_answer *a, rb_worker *w, const qv_property *p, const qv_buf *property, const char *name, qv_err *err) {
   qv_smt_result res = {0};
   qv_err why = {0};
-  qv_status st = ask_solver(&res, w->s->net, p, RB_SMT, w->s->opts.timeout, &why);
+  qv_status st = ask_solver(&res, w->s->net, p, RB_SMT, time_left(&w->s->opts, cli_now()), &why);
   if (st == QV_E_ARG || st == QV_E_UNSUP) {
     a->second = "not asked";
     st = QV_OK;
@@ -366,7 +373,7 @@ static void make_key(char key[QV_SHA256_HEX], const rb_session *s, const char *p
 
 qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err) {
   qv_status st;
-  double start = cli_now(), limit = w->s->opts.timeout;
+  double start = cli_now(), limit = time_left(&w->s->opts, start);
   qv_buf property = {0}, cert = {0};
   char key[QV_SHA256_HEX];
   uint32_t cls = out->cls;

@@ -109,6 +109,8 @@ typedef enum { RB_ALL, RB_INTERVAL, RB_ATTACK, RB_ENUMERATE, RB_LINEAR, RB_BNB, 
 typedef struct {
   rb_engine engine;
   double timeout;       /* seconds a question, 0 = none */
+  double deadline;      /* of all questions together, on the clock of cli_now; 0 = none */
+  unsigned inner;       /* threads that one question may use, 0 = 1 */
   uint32_t steps;       /* nodes of branch and bound, 0 = default */
   uint64_t seed;
   bool no_check, cross_check;
@@ -171,6 +173,7 @@ typedef struct {
   qv_status (*ask)(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *err);
   qv_status (*done)(void *ctx, size_t i, rb_answer *a, qv_err *err);
   void *ctx;
+  const bool *stop; /* or NULL: set by `done` to ask no more; the rest is not handed on */
 } rb_jobs;
 QV_NODISCARD qv_status rb_pool_run(rb_session *s, size_t n, unsigned threads, const rb_jobs *jobs, qv_err *err);
 

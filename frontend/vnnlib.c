@@ -787,7 +787,7 @@ static qv_status disjuncts(lowering *l, const dnf *d) {
   frame fr = {.n = l->v->n_el[0]};
   size_t all;
   if (!qv_mulz(&all, d->n, fr.n) || all > MAX_BOX) return QV_FAIL(l->err, QV_E_LIMIT, "%zu boxes of %zu elements", d->n, fr.n);
-  q->item = QV_NEW(&q->arena, d->n, qv_vnn_case);
+  q->item = QV_NEW(&q->arena, 2 * d->n, qv_vnn_case); /* (see `classes`) */
   if (q->item == NULL || (fr.b = calloc(fr.n, sizeof *fr.b)) == NULL) return NOMEM(l);
   for (size_t e = 0; e < fr.n; e++) mpq_inits(fr.b[e].lo, fr.b[e].hi, NULL);
   for (size_t k = 0; st == QV_OK && k < d->n; k++) {
@@ -804,6 +804,72 @@ static qv_status disjuncts(lowering *l, const dnf *d) {
   for (size_t e = 0; e < fr.n; e++) mpq_clears(fr.b[e].lo, fr.b[e].hi, NULL);
   free(fr.b);
   return st;
+}
+
+/* ---- behind a tail, classes instead of inequalities ------------------------------------------------------------------------------------ */
+
+/* Are the violations "o_j >= o_C" for every j but C, of one output that a tail node writes? */
+static bool every_tie(const qv_condition *c, const qv_net *net, uint32_t *out, uint32_t *cls) {
+  const qv_ineq *e = &c->bad[0].ineq[0];
+  if (e->n != 2) return false;
+  *out = e->term[0].out;
+  const uint32_t t = net->out[*out].tensor;
+  size_t n = qv_elems(&net->tensor[t]);
+  bool tail = false;
+  for (uint32_t k = 0; k < net->n_nodes; k++) tail |= net->node[k].out == t && net->node[k].kind == QV_TAIL;
+  *cls = e->term[e->term[0].c > 0].el;
+  if (!tail || c->n != n - 1) return false;
+  bool seen[64] = {false}; /* (longer outputs stay as they are) */
+  for (uint32_t k = 0; k < c->n && n <= 64; k++) {
+    e = &c->bad[k].ineq[0];
+    if (c->bad[k].n != 1 || e->n != 2 || e->d != 0 || e->term[0].out != *out || e->term[1].out != *out || e->term[0].c + e->term[1].c != 0) return false;
+    int up = e->term[1].c > 0;
+    if (e->term[up].c != 1 || e->term[!up].el != *cls || seen[e->term[up].el]) return false;
+    seen[e->term[up].el] = true;
+  }
+  return n <= 64;
+}
+
+static qv_status copy_case(qv_vnn_case *to, const qv_vnn_case *from, lowering *l) {
+  const qv_net *net = l->net;
+  qv_arena *a = &to->property.arena;
+  qv_status st = qv_property_whole(&to->property, net, 0, l->err);
+  if (st != QV_OK) return st;
+  to->property.claim = QV_CLAIM_ROBUST;
+  to->lo = QV_NEW(a, net->n_in, float *);
+  to->hi = QV_NEW(a, net->n_in, float *);
+  for (uint32_t i = 0; to->lo != NULL && to->hi != NULL && i < net->n_in; i++) {
+    const qv_prop_input *in = &from->property.in[i];
+    qv_prop_input *mine = &to->property.in[i];
+    mine->n = in->n;
+    if ((mine->itv = QV_NEW(a, in->n, qv_itv)) == NULL) return NOMEM(l);
+    memcpy(mine->itv, in->itv, in->n * sizeof *in->itv);
+    if (from->lo[i] == NULL) continue;
+    to->lo[i] = QV_NEW(a, in->n, float);
+    to->hi[i] = QV_NEW(a, in->n, float);
+    if (to->lo[i] == NULL || to->hi[i] == NULL) return NOMEM(l);
+    memcpy(to->lo[i], from->lo[i], in->n * sizeof(float));
+    memcpy(to->hi[i], from->hi[i], in->n * sizeof(float));
+  }
+  return to->lo != NULL && to->hi != NULL ? QV_OK : NOMEM(l);
+}
+
+/* No o_j reaches o_C: C is the first largest element and the last. Engines know what a tail does to classes, not to inequalities. */
+static qv_status classes(qv_vnn_query *q, lowering *l) {
+  size_t n = q->n;
+  for (size_t k = 0; k < n; k++) {
+    qv_condition *c = &q->item[k].property.cond;
+    uint32_t out, cls;
+    if (!every_tie(c, l->net, &out, &cls)) continue;
+    bool first = cls > 0, last = cls + 1 < qv_elems(&l->net->tensor[l->net->out[out].tensor]);
+    *c = (qv_condition){.kind = first ? QV_KEEP_FIRST : QV_KEEP_LAST, .out = out, .cls = cls};
+    if (!first || !last) continue;
+    qv_vnn_case *more = &q->item[q->n++];
+    qv_status st = copy_case(more, &q->item[k], l);
+    if (st != QV_OK) return st;
+    more->property.cond = (qv_condition){.kind = QV_KEEP_LAST, .out = out, .cls = cls};
+  }
+  return QV_OK;
 }
 
 qv_status qv_vnnlib_lower(qv_vnn_query *q, const qv_vnnlib *v, const qv_net *net, qv_err *err) {
@@ -823,6 +889,7 @@ qv_status qv_vnnlib_lower(qv_vnn_query *q, const qv_vnnlib *v, const qv_net *net
   QV_TRY(v->version == 1 ? bind_v1(&l) : bind_v2(&l));
   for (uint32_t i = 0; i < v->n_assert; i++) QV_TRY(conjoin(&d, &l, v->assertion[i]));
   QV_TRY(disjuncts(&l, &d));
+  QV_TRY(classes(q, &l));
   for (size_t k = 0; k < q->n; k++) QV_TRY(qv_condition_check(&q->item[k].property.cond, net, err));
 done:
   for (size_t i = 0; i < l.n_atom; i++) form_clear(&l.atom[i].f);

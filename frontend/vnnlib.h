@@ -39,7 +39,7 @@ const char *qv_vnnlib_network(const qv_vnnlib *v); /* declared name, "" in versi
 
 /* One input box and the violations that go with it. */
 typedef struct {
-  qv_property property;  /* claim robust, AVOID */
+  qv_property property;  /* claim robust, AVOID; behind a tail KEEP where that says the same */
   float **lo, **hi;      /* [net->n_in]; at float inputs [elements]: the binary32 interval behind the integer one, else NULL */
 } qv_vnn_case;
 

@@ -298,6 +298,46 @@ static void test_shapes(void **state) {
   qv_net_free(net);
 }
 
+/* An order of all outputs behind a softmax: kept classes say the same, and engines know what to do with them. */
+static void test_tail(void **state) {
+  (void)state;
+  qv_net *net = NULL;
+  qv_err err = {0};
+  qv_buf b = {0};
+  qv_buf_str(&b, "qir 1\nsource \"\"\nsha256 \"\"\nprofile \"\"\nformat \"qir\"\nnotes 0\ntensors 2\ntensor 0 name \"x\" type i8 dims 2 1 4 scale none const no\n"
+                 "tensor 1 name \"y\" type i8 dims 2 1 4 scale none const no\ninputs 1\ninput 0 tensor 0 lo -128 hi 127 end int name \"x\"\nnodes 1\n"
+                 "node 0 tail op \"SOFTMAX\" layer 0 in 1 0 out 1\ntail softmax_q out_zp -128 lo -128 hi 127 mult 1073741824 ls 23 diff_min -31 out_bits 8\n"
+                 "outputs 1\noutput 0 tensor 1 end int name \"y\" tail none\nend\n");
+  if (qv_qir_read(&net, (const char *)b.p, b.n, &err) != QV_OK) fail_msg("line %" PRId64 ": %s", err.line, err.msg);
+  qv_buf_free(&b);
+  for (uint32_t cls = 0; cls < 4; cls++)
+    for (int spoil = 0; spoil < 3; spoil++) { /* 1: one comparison is strict; 2: one class is left out */
+      for (int i = 0; i < 4; i++) qv_buf_printf(&b, "(declare-const X_%d Real)(declare-const Y_%d Real)\n", i, i);
+      qv_buf_str(&b, "(assert (or");
+      for (uint32_t j = 0, seen = 0; j < 4; j++)
+        if (j != cls && !(spoil == 2 && seen++ == 0)) qv_buf_printf(&b, " (and (%s Y_%" PRIu32 " Y_%" PRIu32 "))", spoil == 1 && seen++ == 0 ? ">" : ">=", j, cls);
+      qv_buf_put(&b, "))", 3);
+      qv_vnnlib *v = parse((const char *)b.p);
+      qv_vnn_query q;
+      assert_int_equal(qv_vnnlib_lower(&q, v, net, &err), QV_OK);
+      assert_int_equal(q.n, spoil == 0 && cls > 0 && cls < 3 ? 2 : 1);
+      for (size_t k = 0; k < q.n; k++) assert_int_equal(q.item[k].property.cond.kind == QV_AVOID, spoil != 0);
+      for (int w = 0; w < 81; w++) {
+        const int64_t y[4] = {w % 3, w / 3 % 3, w / 9 % 3, w / 27};
+        const int64_t *const o[1] = {y};
+        bool want = false, got = false;
+        for (uint32_t j = 0, seen = 0; j < 4; j++)
+          if (j != cls && !(spoil == 2 && seen++ == 0)) want |= spoil == 1 && seen++ == 0 ? y[j] > y[cls] : y[j] >= y[cls];
+        for (size_t k = 0; k < q.n; k++) got |= qv_condition_violated(&q.item[k].property.cond, net, o) != QV_NONE;
+        assert_int_equal(got, want);
+      }
+      qv_vnn_query_clear(&q);
+      qv_vnnlib_free(v);
+      qv_buf_free(&b);
+    }
+  qv_net_free(net);
+}
+
 /* ---- mistakes ------------------------------------------------------------------------------------------------------------------------------ */
 
 #define V1 "(declare-const X_0 Real)\n(declare-const X_1 Real)\n(declare-const Y_0 Real)\n(declare-const Y_1 Real)\n"
@@ -505,7 +545,7 @@ static void test_files(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_integer_ends), cmocka_unit_test(test_float_ends), cmocka_unit_test(test_shapes),   cmocka_unit_test(test_mistakes),
+      cmocka_unit_test(test_integer_ends), cmocka_unit_test(test_float_ends), cmocka_unit_test(test_shapes), cmocka_unit_test(test_tail),  cmocka_unit_test(test_mistakes),
       cmocka_unit_test(test_limits),       cmocka_unit_test(test_decimals),   cmocka_unit_test(test_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
