@@ -55,7 +55,7 @@ extern char *const *cli_argv;
 
 extern const cli_cmd cli_info, cli_run, cli_overflow, cli_audit, cli_diff, cli_check, cli_lower, cli_profiles, cli_quantize;
 extern const cli_cmd cli_oaq;
-extern const cli_cmd cli_allocate;
+extern const cli_cmd cli_allocate, cli_compare;
 extern const cli_cmd cli_robust, cli_radius, cli_verify, cli_supports;
 
 /* Value of option `name`: the only one, or NULL if it was not given. The name must be in cmd->opt. */
