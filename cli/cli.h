@@ -82,6 +82,10 @@ typedef struct {
 
 /* Read a model. Returns 0, or the exit code after its message. err keeps the failure for a report. */
 int cli_load(cli_model *m, const cli_cmd *cmd, const char *path, const char *profile, bool opaque, qv_err *err);
+/* The same without a message; the failure is in err. `data` (or NULL) gets the file's bytes, also after an error. */
+QV_NODISCARD qv_status cli_try_load(cli_model *m, qv_buf *data, const char *path, const char *profile, bool opaque, qv_err *err);
+/* What cli_load says about a failure of it, and the exit code. */
+int cli_load_failed(const cli_cmd *cmd, qv_status st, const char *path, const qv_err *err);
 void cli_model_free(cli_model *m);
 
 /* False after a usage message if `name` is not NULL and no profile. */

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "kernels/exec.h"
+#include "quant/fgraph.h"
 
 /* "1x16x16x1", or "scalar". */
 static const char *shape(qv_arena *a, const qv_tensor *t) {
@@ -125,17 +126,83 @@ static void describe(qv_buf *out, const cli_model *m, const qv_plan *plan) {
   qv_arena_clear(&a);
 }
 
+/* ---- float networks: described, no claim ------------------------------------------------------------------------------------ */
+
+static const char *float_shape(qv_arena *a, const qv_ftensor *t) {
+  qv_tensor x = {.rank = t->rank};
+  for (uint32_t d = 0; d < t->rank; d++) x.dim[d] = t->dim[d];
+  return shape(a, &x);
+}
+
+/* Multiply-adds of one execution, padded taps counted. */
+static uint64_t float_mul_adds(const qv_fgraph *g, const qv_fnode *n) {
+  if (n->op != QF_CONV && n->op != QF_GEMM) return 0;
+  const qv_ftensor *w = &g->tensor[n->in[1]];
+  return (uint64_t)qv_felems(&g->tensor[n->out]) * (qv_felems(w) / w->dim[0]);
+}
+
+static void describe_float(qv_buf *out, const cli_model *m, const qv_fgraph *g) {
+  qv_arena a = {0};
+  cli_table t = {0};
+  uint64_t all_w = 0, all_m = 0;
+  qv_buf_printf(out, "%s: floating-point network, %zu bytes\n", cli_safe(&a, m->path), m->bytes);
+  qv_buf_printf(out, "  sha256   %s\n", m->sha256);
+  qv_buf_printf(out, "  input    %s, %s\n", cli_safe(&a, g->tensor[g->in].name), float_shape(&a, &g->tensor[g->in]));
+  qv_buf_printf(out, "  output   %s, %s\n\n", cli_safe(&a, g->tensor[g->out].name), float_shape(&a, &g->tensor[g->out]));
+  cli_col(&t, "node", true);
+  cli_col(&t, "operator", false);
+  cli_col(&t, "output", false);
+  cli_col(&t, "weights", true);
+  cli_col(&t, "multiply-adds", true);
+  for (uint32_t k = 0; k < g->n_nodes; k++) {
+    const qv_fnode *n = &g->node[k];
+    uint64_t w = 0, mul = float_mul_adds(g, n);
+    for (uint32_t i = 0; i < n->n_in; i++)
+      if (g->tensor[n->in[i]].data != NULL) w += qv_felems(&g->tensor[n->in[i]]);
+    cli_cell(&t, "%" PRIu32, k);
+    cli_cell(&t, "%s", qv_fop_name(n->op));
+    cli_cell(&t, "%s", float_shape(&a, &g->tensor[n->out]));
+    if (w > 0) cli_cell(&t, "%" PRIu64, w);
+    else cli_cell(&t, "-");
+    if (mul > 0) cli_cell(&t, "%" PRIu64, mul);
+    else cli_cell(&t, "-");
+    all_w += w;
+    all_m += mul;
+  }
+  cli_table_print(out, &t);
+  qv_buf_printf(out, "\n  %" PRIu32 " nodes, %" PRIu64 " weights and biases, %" PRIu64 " multiply-adds per sample\n", g->n_nodes, all_w, all_m);
+  qv_buf_str(out, "  No integer claim is made about floating-point arithmetic; 'qverify quantize' makes an integer network of it.\n");
+  qv_arena_clear(&a);
+}
+
+/* What the integer reader refuses may be a float network. True: described in out. */
+static bool try_float(qv_buf *out, const cli_model *m, const qv_buf *file) {
+  qv_fgraph *g = NULL;
+  qv_err ignored = {0};
+  bool ok = qv_fgraph_read(&g, file->p, file->n, m->path, &ignored) == QV_OK;
+  if (ok) describe_float(out, m, g);
+  qv_fgraph_free(g);
+  return ok;
+}
+
 static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *val) {
   const char *profile = cli_get(cmd, val, "profile");
   if (!cli_profile_ok(cmd, profile)) return QV_EXIT_USAGE;
   cli_model m;
   qv_err err = {0};
-  qv_buf out = {0};
+  qv_buf out = {0}, file = {0};
   qv_plan *plan = NULL;
-  qv_status st = QV_OK;
   const char *failed = operand[0];
-  int rc = cli_load(&m, cmd, operand[0], profile, cli_get(cmd, val, "opaque") != NULL, &err);
-  if (rc != 0) return rc;
+  qv_status st = cli_try_load(&m, &file, operand[0], profile, cli_get(cmd, val, "opaque") != NULL, &err);
+  bool described = st == QV_E_UNSUP && try_float(&out, &m, &file);
+  qv_buf_free(&file);
+  if (st != QV_OK && !described) return cli_load_failed(cmd, st, operand[0], &err);
+  if (described) {
+    err = (qv_err){0};
+    failed = NULL;
+    QV_TRY(cli_emit("-", &out, &err));
+    goto done;
+  }
   if (cli_get(cmd, val, "verbose") != NULL) QV_TRY(qv_plan_new(&plan, m.net, QV_ISA_BEST, &err));
   describe(&out, &m, plan);
   failed = NULL;
@@ -159,7 +226,8 @@ const cli_cmd cli_info = {
     .operands = "MODEL",
     .n_operands = 1,
     .summary = "show inputs, outputs and layers of a model as qverify understands them",
-    .detail = "MODEL is a quantized .tflite file, exact integer text (.qir) or a fixed-point text net (.qtxt), told apart by content.",
+    .detail = "MODEL is a quantized .tflite or .onnx file, exact integer text (.qir) or a fixed-point text net (.qtxt), told apart by "
+              "content. A floating-point network is described, too: it is read, but no integer claim is made about it (exit code 0).",
     .example = "qverify info model.tflite",
     .opt = opts,
     .run = run,

@@ -75,22 +75,30 @@ bool cli_profile_ok(const cli_cmd *cmd, const char *name) {
   return false;
 }
 
-int cli_load(cli_model *m, const cli_cmd *cmd, const char *path, const char *profile, bool opaque, qv_err *err) {
+qv_status cli_try_load(cli_model *m, qv_buf *data, const char *path, const char *profile, bool opaque, qv_err *err) {
   qv_status st;
-  qv_buf file = {0};
+  qv_buf own = {0}, *file = data != NULL ? data : &own;
   qv_arena tmp = {0};
   const qv_load_opts opts = {.profile = profile, .opaque = opaque, .dir = qv_model_dir(&tmp, path)};
   *m = (cli_model){.path = path};
-  QV_TRY(qv_file_read(&file, path, ((size_t)1 << 31) - 1, err));
-  m->bytes = file.n;
-  qv_sha256_hex(m->sha256, file.p, file.n);
-  QV_TRY(qv_load_bytes(&m->net, file.p, file.n, base_name(path), &opts, err));
+  QV_TRY(qv_file_read(file, path, ((size_t)1 << 31) - 1, err));
+  m->bytes = file->n;
+  qv_sha256_hex(m->sha256, file->p, file->n);
+  QV_TRY(qv_load_bytes(&m->net, file->p, file->n, base_name(path), &opts, err));
 done:
-  qv_buf_free(&file);
+  qv_buf_free(&own);
   qv_arena_clear(&tmp);
-  if (st == QV_OK) return 0;
+  return st;
+}
+
+int cli_load_failed(const cli_cmd *cmd, qv_status st, const char *path, const qv_err *err) {
   if (st == QV_E_ARG) return cli_usage(cmd, "%.200s: %s", path, strip_name(err->msg, base_name(path)));
   return cli_fail(st, path, err);
+}
+
+int cli_load(cli_model *m, const cli_cmd *cmd, const char *path, const char *profile, bool opaque, qv_err *err) {
+  qv_status st = cli_try_load(m, NULL, path, profile, opaque, err);
+  return st == QV_OK ? 0 : cli_load_failed(cmd, st, path, err);
 }
 
 void cli_model_free(cli_model *m) {
