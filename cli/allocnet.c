@@ -51,6 +51,7 @@ int cli_allocnet_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, 
   x->profile = cli_get(cmd, val, "profile") != NULL ? cli_get(cmd, val, "profile") : "ort-vnni";
   if (!cli_profile_ok(cmd, x->profile) || !cli_get_int(&bits, cmd, val, "acc-bits", 2, 32, 32)) return QV_EXIT_USAGE;
   if ((rc = metric_of(&m, cmd, metric)) != 0 || (rc = read_candidates(x, cmd, cands != NULL ? cands : "8/8,6/8,4/8,3/8,2/8,8/4,4/4")) != 0) return rc;
+  if (m == QV_METRIC_ACCURACY && cli_get(cmd, val, "labels") == NULL) return cli_usage(cmd, "the metric 'accuracy' needs --labels");
   if (ends != NULL && sscanf(ends, "%2d/%2d", &w, &a) != 2) return cli_usage(cmd, "--keep-ends '%.20s': W/A", ends);
   if (ends != NULL) qv_bits_name(fixed, (qv_bits){w, a}, true);
   x->acc_bits = (int)bits;

@@ -1,0 +1,67 @@
+# qverify quantize, and allocate on float networks.
+. "$(dirname "$0")/lib.sh"
+F=tests/corpus/float
+# 40 samples of a small generator, values in [-1,1); the same with a class each (the sign of the first value)
+samples() { awk -v n="$1" 'BEGIN { s = 12345; for (i = 0; i < 40; i++) { for (k = 0; k < n; k++) { s = (s * 1103515245 + 12345) % 2147483648; printf "%s%.4f", k ? "," : "", s / 1073741824 - 1 } print "" } }'; }
+samples 4 >"$T/dense.csv"
+samples 50 >"$T/image.csv"
+for i in $(seq 40); do echo $((i % 3)); done >"$T/labels.txt"
+
+t 'dense' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --labels "$T/labels.txt" -o "$T/dense8.onnx"
+has out 'accuracy is counted' '^The integers, executed: same class as in float on [34][0-9] of 40 samples; accuracy [0-9.]+ % \(float [0-9.]+ %\)\.$'
+has out 'the exported network is proved' '^VERIFIED: no accumulator of the exported network can overflow, profile ort-vnni; 4 of 4 obligations proved$'
+t 'the exported file is a model' 0 overflow "$T/dense8.onnx" --profile ort-vnni
+t 'and runs' 0 run "$T/dense8.onnx" --profile ort-vnni --input "$T/dense.csv" --output "$T/y.npy"
+t 'four bits' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 4/4 -o "$T/dense4.onnx"
+has out 'four bits: weights' '^ +-> h +4 +6 scales +0 +24$'
+t 'the same bytes again' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 4/4 -o "$T/again.onnx"
+check 'the same bytes again: equal' cmp "$T/dense4.onnx" "$T/again.onnx"
+t 'one layer' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --layer x=3/5
+has out 'one layer: its weights' '^ +-> h +3 '
+has out 'one layer: the others' '^ +-> (m|y|MatMul).* 8 '
+t 'every option' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 6/7 --range mse --per-tensor --pow2 --correct-bias --round-to-output --samples 20
+t 'percentile, symmetric' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --range percentile:0.95 --symmetric --profile onnx-spec
+t 'image with a softmax' 0 quantize $F/image.onnx --calib "$T/image.csv" -o "$T/image8.onnx"
+t '12-bit accumulators do not suffice' 10 quantize $F/image.onnx --calib "$T/image.csv" --acc-bits 12
+t '16-bit activations run in binary32' 3 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 8/16
+has err 'and the message says so' 'binary32, which is exact only with powers of two as scales'
+t 'in exact arithmetic they are fine' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 8/16 --profile onnx-spec
+
+t 'no samples' 1 quantize $F/dense.onnx
+t 'bits out of range' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 1/8
+t 'no such layer' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --layer nobody=4/8
+t 'unknown profile' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --profile nobody
+t 'samples of another shape' 2 quantize $F/dense.onnx --calib "$T/labels.txt.npy"
+t 'not a whole number of samples' 2 quantize $F/image.onnx --calib "$T/dense.csv"
+printf '1,2,x,4\n' >"$T/bad.csv"
+t 'a word among the numbers' 2 quantize $F/dense.onnx --calib "$T/bad.csv"
+has err 'a word among the numbers: where' "line 1: 'x' is not a finite number"
+printf '1,2,3,4\n1,2,3\n' >"$T/bad.csv"
+t 'a short line' 2 quantize $F/dense.onnx --calib "$T/bad.csv"
+t 'a quantized model' 3 quantize "$T/dense8.onnx" --calib "$T/dense.csv"
+t 'labels missing' 2 quantize $F/dense.onnx --calib "$T/dense.csv" --labels "$T/bad.csv"
+t 'output into nowhere' 6 quantize $F/dense.onnx --calib "$T/dense.csv" -o "$T/no/such/dir.onnx"
+
+t 'allocate' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% -o "$T/best.onnx" --table "$T/table.json" --certificate "$T/best.qva" --explain
+has out 'allocate: the optimum' '^OPTIMAL: no allocation within the limits has less loss.*\(certificate accepted by qverify-check\)$'
+has out 'allocate: the network' '^VERIFIED: accumulator overflow of the exported network, 32 bits, profile ort-vnni$'
+t 'allocate: the file' 0 overflow "$T/best.onnx" --profile ort-vnni
+cp "$T/out" "$T/o1"
+t 'the table that was measured gives the same choice' 0 allocate "$T/table.json" --limit size=85% --certificate "$T/second.qva"
+check 'the same certificate' cmp "$T/best.qva" "$T/second.qva"
+t 'narrow accumulators leave candidates out' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=90% --acc-bits 14 --explain
+has out 'and says which' '^  left out: W8A8 of group .*: the accumulator of .* ranges over \[-?[0-9]+,[0-9]+\]'
+t 'no candidate is safe' 3 allocate $F/image.onnx --calib "$T/image.csv" --limit size=90% --acc-bits 4
+has err 'no candidate is safe: says what' 'no candidate is proved safe for a 4-bit accumulator'
+t 'nothing is small enough' 10 allocate $F/image.onnx --calib "$T/image.csv" --limit size=1% --explain
+has out 'nothing is small enough: where to' 'size: enough if its limit moves from'
+for m in noise kl fisher hessian eagl orm; do
+  t "metric $m" 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% --metric $m
+  has out "metric $m: named" "loss '$m'"
+done
+t 'accuracy needs labels' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% --metric accuracy
+t 'a metric that does not exist' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% --metric nois
+t 'ends kept' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=95% --keep-ends 8/8
+t 'candidates twice' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=80% --candidates 8/8,8/8
+t 'output of a table' 1 allocate "$T/table.json" --limit size=85% -o "$T/x.onnx"
+finish
