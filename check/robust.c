@@ -239,7 +239,7 @@ static void proof(Proof *s) {
     tree(s);
   }
   word(s->t, "verdict");
-  if (choice(s->t, verdicts, 2) == 1) number(s->t, s->trusted, s->trusted);
+  if (choice(s->t, verdicts, 2) == 1) number(s->t, s->trusted > 0 ? s->trusted : 1, s->trusted);
   else if (s->trusted > 0) bad(s->t, "leaves are trusted");
   newline(s->t);
 }

@@ -255,6 +255,63 @@ class Model:
                 if rnd.random() < 0.5: m[n['out'], p] = rnd.choice([0, 1, -1, 2**scale, -2**scale, rnd.randint(-3 * 2**scale, 3 * 2**scale)])
         return m
 
+def ordered(n):
+    if n['fn'] != 'softmax_q': return True
+    E = [exp_q(srdhm(-d * 2**n['ls'], n['mult'])) for d in range(min(255, -n['diff_min']) + 1)]
+    return all(a >= b for a, b in zip(E, E[1:])) and E[-1] >= 0
+
+def gap_of(n, row):
+    """Lemma S7."""
+    if n['fn'] == 'softmax_16' or row == 1 or not ordered(n): return None
+    D = min(255, -n.get('diff_min', -255))
+    for g in range(1, 256):
+        if n['fn'] == 'softmax_q':
+            E0, Eg = 2**31 - 1, 0 if g > D else exp_q(srdhm(-g * 2**n['ls'], n['mult']))
+            ok = n['lo'] <= n['out_zp'] and n['out_zp'] + 2**(n['out_bits'] - 1) < n['hi']
+            for h in range(12, lz(row * 2**19) - 1, -1):
+                S = min(row * 2**19, 2**(32 - h) - 1)
+                ok = ok and (2**62 - 7 * S * 2**h) * (E0 - Eg) >= 2**(74 - n['out_bits']) * S
+        else:
+            e, s = n['exp'], 0.0
+            for _ in range(row): s = f32(s + e[255])
+            inv = Q(f32(1 / f32(s * n['out_scale'])))
+            ok = 2**-32 <= e[255] and 2**-12 <= n['out_scale'] <= 1 and n['lo'] <= n['out_zp'] and 1 <= 2 * Q(n['out_scale']) * (n['hi'] - n['out_zp'] - 1) and \
+                inv * (Q(e[255]) - Q(e[255 - g]) - (Q(e[255]) + Q(e[255 - g])) / 2**22) >= 1 + Q(1, 1024)
+        if ok: return g
+    return None
+
+def logits(R, seed, rnd):
+    net = Net()
+    row = rnd.randint(2, 7)
+    net.inputs = [(net.tensor([1, row]), -127, 128)]
+    f = tail(rnd)
+    f.pop('kind')
+    if f['fn'] == 'softmax_q' and rnd.random() < 0.7: f.update(lo=-128, hi=127, out_zp=rnd.choice([-128, -5]))
+    if f['fn'] != 'softmax_16' and rnd.random() < 0.6:
+        f['hi'] = rnd.choice([127, 128, 200, 300])
+        f['text'] = f['text'].replace('hi 127', 'hi %d' % f['hi'])
+    f['text'] = f['text'].replace('out_zp %d' % (0 if 'out_zp 0' in f['text'] else -128), 'out_zp %d' % f['out_zp']) if f['fn'] != 'softmax_16' else f['text']
+    net.node('tail', [0], [1, row], **f)
+    text, g = qir(net), gap_of(f, row)
+    first, C = rnd.random() < 0.5, rnd.randrange(row)
+    for off in (0, 1):
+        base = rnd.randint(0, 100)
+        gg = g if g is not None and g < 120 else 10
+        box = []
+        for j in range(row):
+            need = 0 if j == C else (gg - off if (j < C) == first else -off)  # 0 where a tie keeps the class: d' = 1
+            low = max(-127, base - max(need, 0) - rnd.choice([0, 0, 5, 60]))
+            box.append((base, base) if j == C else (min(low, base - need), base - need))
+        order = '%s %d' % ('first' if first else 'last', C)
+        body = 'goals logits\n' + ''.join('target %d\ndual sum 1 1 0 0\n' % j for j in range(row) if j != C) + 'verdict verified\n'
+        want = ordered(f) and off == 0 and (g is not None and g < 120 or C == (0 if first else row - 1))
+        R.run('%d-l%d' % (seed, off), text, prop_text([box], 'keep %s output 0\n' % order, rnd), body, want)
+        for _ in range(30 if want else 0):
+            x = [rnd.choice([a, b, rnd.randint(a, b)]) for a, b in box]
+            y = execute(net, [x])[1]
+            w = y.index(max(y)) if first else row - 1 - y[::-1].index(max(y))
+            if w != C: R.unsound('%d-l' % seed)
+
 def max_taps(n, e):  # one per (ky,kx): (input element or None, -)
     c = e % n['oc']
     r = list(taps(dict(n, groups=n['ic']), e))
@@ -336,8 +393,11 @@ def violated(ts, v): return any(all(sum(c * v[e] for c, e in q) >= d for q, d in
 
 class Runner:
     def __init__(self, checker, folder):
-        self.checker, self.folder, self.bad, self.count, self.accepted = checker, folder, 0, 0, 0
+        self.checker, self.folder, self.bad, self.count, self.accepted, self.executed = checker, folder, 0, 0, 0, 0
         self.dir = tempfile.mkdtemp()
+    def unsound(self, name):
+        self.bad += 1
+        print('UNSOUND %s: the document proves what an execution refutes' % name)
     def run(self, name, net_text, prop, body, want, keep=True):
         cert = 'qvc 1\nclaim robust\nnet %s\nproperty %s\n' % (sha(net_text), sha(prop)) + body
         cert += 'sha256 %s\n' % sha(cert)
@@ -391,6 +451,7 @@ def proofs(R, seed, net, rnd, text):
     if len(pts) > 400: pts = [[[rnd.randint(*q) for q in b] for b in box] for _ in range(100)]
     try: vs = [execute(net, p)[net.nodes[-1]['out']] for p in pts]
     except Undefined: vs = [[0] * net.size(net.nodes[-1]['out'])]
+    else: R.executed += 1
     cond, ts, keep = condition(net, rnd, vs)
     y = net.nodes[-1]['out']
     prop = prop_text(box, cond, rnd)
@@ -462,6 +523,7 @@ def proofs(R, seed, net, rnd, text):
         body += 'target %d\n' % j + s
         ok, trusted = ok and b, trusted + n
     end = 'verdict trusted %d\n' % trusted if trusted else 'verdict verified\n'
+    if ok and not trusted and any(violated(ts, v) for v in vs) and R.executed: R.unsound('%d-t' % seed)
     R.run('%d-t' % seed, text, prop, head + body + end, ok)
     if ok: R.run('%d-c' % seed, text, prop, head + body + 'verdict trusted %d\n' % (trusted + 1), False)
     ls = (head + body).split('\n')  # without one line
@@ -515,6 +577,7 @@ def main():
     seed = first
     while seed < first + count:
         seed += 1
+        logits(R, seed, random.Random(seed))
         net, rnd = small_net(seed + 10**6)
         if net is None: continue
         box = [[(lo, hi)] * net.size(t) for t, lo, hi in net.inputs]

@@ -161,6 +161,9 @@ row 'harmless, but not at its own width, unknown' 0 net20 's/^verdict .*/verdict
 row 'harmless, but not at its own width, verified' 1 net20 's/^verdict .*/verdict verified/'
 if grep -q 'node 0: verified, but not harmless at its own width' "$dir/out" "$dir/err"; then result 0 'for that reason'; else result 1 'for that reason'; fi
 
+# ---- robustness, allocation -----------------------------------------------------------------------------------------------------------
+. tests/check/robust.sh
+
 # ---- the contract ---------------------------------------------------------------------------------------------------------------------
 a=(tests/check/cases/net00.qir - tests/check/cases/net00.qvc)
 if [ -f tests/check/cases/net00.qvp ]; then a[1]=tests/check/cases/net00.qvp; fi

@@ -1,0 +1,277 @@
+# Part of run.sh: hand-made certificates of claim robust, docs/certificate.md section 7.
+
+# The lines of a certificate on standard input, between the header and the own hash, become $dir/r.qvc for $dir/t.qir and $dir/r.qvp.
+rcert() {
+  {
+    printf 'qvc 1\nclaim robust\nnet %s\nproperty %s\n' "$(hash_of "$dir/t.qir")" "$(hash_of "$dir/r.qvp")"
+    cat
+  } >"$dir/r.qvc"
+  printf 'sha256 %s\n' "$(hash_of "$dir/r.qvc")" >>"$dir/r.qvc"
+}
+box() { # condition, then LO HI of each element of input 0
+  local condition=$1
+  shift
+  {
+    printf 'qvp 1\nclaim robust\ninput 0 elements %d\n' $(($# / 2))
+    printf '%d %d\n' "$@"
+    printf '%bend\n' "$condition"
+  } >"$dir/r.qvp"
+}
+robust() { # name, expected exit code, lines of the certificate (printf format)
+  printf "$3" | rcert
+  if [ "$2" = 0 ]; then expect "$1" 0 's CHECKED' "$dir/t.qir" "$dir/r.qvp" "$dir/r.qvc"; else
+    expect "$1" "$2" 's REJECTED' "$dir/t.qir" "$dir/r.qvp" "$dir/r.qvc"
+  fi
+}
+both() { # accumulator, weights of both rows; bias 0, two inputs, two outputs
+  printf 'node 0 affine op "" layer 0 in 1 0 out 1\nwindow n 1 ih 1 iw 1 ic 2 oh 1 ow 1 oc 2 kh 1 kw 1 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups 1\n'
+  printf 'acc %s\nx_zp 0\nw_zp 1 0\nb 0 0\nw\n%d %d\n%d %d\n' "$1" "$2" "$3" "$4" "$5"
+}
+plain='wrap bits 16 order kernel bias last form corrected'
+keep0='keep first 0 output 0\n'
+goals='goals outputs\n'
+end='verdict verified\n'
+
+# y = x, and x1 may not exceed x0: for x0 in [5,6], x1 in [0,5] that is so, and just so.
+both "$plain" 1 0 0 1 | net '1 2' 0 10 2 1
+box "$keep0" 5 6 0 5
+robust 'sum' 0 "${goals}target 1\ndual sum 1 1 0 0\n$end"
+if grep -qx 'c verdict verified' "$dir/out"; then result 0 'verdict verified'; else result 1 'verdict verified'; fi
+robust 'sum, twice the multiplier, another scale' 0 "${goals}target 1\ndual sum 1 2 7 0\n$end"
+robust 'sum without its number' 1 "${goals}target 1\ndual sum 1 0 0\n$end"
+robust 'sum with multiplier 0' 1 "${goals}target 1\ndual sum 1 0 0 0\n$end"
+robust 'sum with a negative multiplier' 1 "${goals}target 1\ndual sum 1 -1 0 0\n$end"
+robust 'sum, S as it would be' 0 "${goals}target 1\ndual sum 1 1 0 2 1 0 1 1 1 -1\n$end"
+robust 'sum, S = 0 leaves the output interval' 0 "${goals}target 1\ndual sum 1 1 0 2 1 0 0 1 1 0\n$end"
+robust 'sum, a multiplier with which the bound fails' 1 "${goals}target 1\ndual sum 1 1 0 1 1 0 2\n$end"
+robust 'multipliers out of order' 1 "${goals}target 1\ndual sum 1 1 0 2 1 1 -1 1 0 1\n$end"
+robust 'a multiplier twice' 1 "${goals}target 1\ndual sum 1 1 0 2 1 0 1 1 0 1\n$end"
+robust 'a multiplier of an input' 1 "${goals}target 1\ndual sum 1 1 0 1 0 0 0\n$end"
+robust 'a multiplier of no element' 1 "${goals}target 1\ndual sum 1 1 0 1 1 2 0\n$end"
+robust 'a multiplier of 2^31' 1 "${goals}target 1\ndual sum 1 1 0 1 1 0 2147483648\n$end"
+robust 'scale 31' 1 "${goals}target 1\ndual sum 1 1 31 0\n$end"
+robust 'pair of sums' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'pair of zeros' 1 "${goals}target 1\ndual pair 0 0 0 0\n$end"
+robust 'empty: the outputs exclude it' 0 "${goals}target 1\nempty\n$end"
+robust 'points' 0 "${goals}target 1\npoints\n$end"
+robust 'enumerated' 0 "points\n$end"
+robust 'enumerated, falsified' 1 'points\nverdict falsified\n'
+robust 'trusted' 0 "${goals}target 1\ntrusted z3\nverdict trusted 1\n"
+if grep -qx 'c verdict trusted 1' "$dir/out"; then result 0 'verdict trusted 1'; else result 1 'verdict trusted 1'; fi
+robust 'trusted, called verified' 1 "${goals}target 1\ntrusted z3\n$end"
+robust 'trusted, one too few' 1 "${goals}target 1\nsplit 0 0 5\ntrusted a\ntrusted b\nverdict trusted 1\n"
+robust 'trusted, one too many' 1 "${goals}target 1\ntrusted a\nverdict trusted 2\n"
+robust 'trusted 0' 1 "${goals}target 1\nempty\nverdict trusted 0\n"
+robust 'trusted by nobody' 1 "${goals}target 1\ntrusted\nverdict trusted 1\n"
+robust 'trusted by two words' 1 "${goals}target 1\ntrusted a b\nverdict trusted 1\n"
+robust 'no target' 1 "$goals$end"
+robust 'the wrong target' 1 "${goals}target 0\nempty\n$end"
+robust 'a target twice' 1 "${goals}target 1\nempty\ntarget 1\nempty\n$end"
+robust 'no goals' 1 "target 1\nempty\n$end"
+robust 'logits without a tail' 1 "goals logits\ntarget 1\nempty\n$end"
+robust 'falsified with a proof' 1 "${goals}target 1\nempty\nverdict falsified\n"
+robust 'unknown' 1 "${goals}target 1\nempty\nverdict unknown\n"
+robust 'a witness that violates nothing' 1 'witness\ninput 0 5 5\nverdict falsified\n'
+robust 'a witness outside the box' 1 'witness\ninput 0 5 6\nverdict falsified\n'
+
+# x1 up to 6: x = (5,6) violates.
+box "$keep0" 5 6 0 6
+robust 'false: sum' 1 "${goals}target 1\ndual sum 1 1 0 0\n$end"
+robust 'false: pair' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'false: empty' 1 "${goals}target 1\nempty\n$end"
+robust 'false: points' 1 "${goals}target 1\npoints\n$end"
+robust 'false: enumerated' 1 "points\n$end"
+robust 'false: the other target' 1 "${goals}target 0\nempty\n$end"
+robust 'witness' 0 'witness\ninput 0 5 6\nverdict falsified\n'
+if grep -qx 'c verdict falsified' "$dir/out"; then result 0 'verdict falsified'; else result 1 'verdict falsified'; fi
+robust 'witness, called verified' 1 "witness\ninput 0 5 6\n$end"
+robust 'witness with an element too few' 1 'witness\ninput 0 5\nverdict falsified\n'
+robust 'witness with an element too many' 1 'witness\ninput 0 5 6 6\nverdict falsified\n'
+robust 'witness for another input' 1 'witness\ninput 1 5 6\nverdict falsified\n'
+robust 'witness, not violating' 1 'witness\ninput 0 6 6\nverdict falsified\n'
+robust 'split: one half is false' 1 "${goals}target 1\nsplit 0 1 5\ndual sum 1 1 0 0\ndual sum 1 1 0 0\n$end"
+robust 'split: the false half left out' 1 "${goals}target 1\nsplit 0 1 5\ndual sum 1 1 0 0\n$end"
+robust 'split: the false half called empty' 1 "${goals}target 1\nsplit 0 1 5\ndual sum 1 1 0 0\nempty\n$end"
+robust 'split: trusted for the false half' 0 "${goals}target 1\nsplit 0 1 5\ndual sum 1 1 0 0\ntrusted x\nverdict trusted 1\n"
+robust 'split of the output: one half is false' 1 "${goals}target 1\nsplit 1 1 5\ndual sum 1 1 0 0\nempty\n$end"
+robust 'split at the end: the first half is all' 1 "${goals}target 1\nsplit 0 1 6\nempty\nempty\n$end"
+robust 'split at the end: the second half is empty' 1 "${goals}target 1\nsplit 0 1 6\ndual sum 1 1 0 0\nempty\n$end"
+robust 'one leaf too many' 1 "${goals}target 1\ntrusted x\ntrusted x\nverdict trusted 2\n"
+for at in -9223372036854775808 -1; do
+  robust "split at $at: the first half is empty, and closed by anything" 0 \
+    "${goals}target 1\nsplit 0 1 $at\nsplit 0 0 3\ndual pair 1 1 0 0\npoints\ntrusted z\nverdict trusted 1\n"
+done
+robust 'split at 2^63-1' 0 "${goals}target 1\nsplit 0 1 9223372036854775807\ntrusted x\nempty\nverdict trusted 1\n"
+robust 'empty subtrees count what is trusted' 1 "${goals}target 1\nsplit 0 1 -1\ntrusted z\ntrusted z\nverdict trusted 1\n"
+robust 'an empty half does not close the node above' 1 "${goals}target 1\nsplit 0 1 -1\nsplit 0 0 3\nempty\nempty\nempty\n$end"
+
+# Restrictions hold in their part of the tree only, and never backwards.
+box "$keep0" 5 6 0 6
+robust 'a split of the output does not shrink the points' 1 "${goals}target 1\nsplit 1 1 5\npoints\nempty\n$end"
+robust 'a split of the output shrinks it' 1 "${goals}target 1\nsplit 1 1 5\nempty\nempty\n$end"
+robust 'a split of both' 0 "${goals}target 1\nsplit 1 1 5\nempty\nsplit 1 0 5\ntrusted q\nempty\nverdict trusted 1\n"
+robust 'what was split is whole again afterwards' 1 "${goals}target 1\nsplit 1 1 5\nempty\nsplit 1 0 5\nempty\nempty\n$end"
+
+# Bounds.
+box "$keep0" 5 6 0 5
+robust 'bound' 0 "${goals}bound 1 0 lo 5 0 0\nbound 1 1 hi 5 3 0\ntarget 1\nempty\n$end"
+robust 'bound of an input' 0 "${goals}bound 0 0 lo 5 0 0\ntarget 1\nempty\n$end"
+robust 'a lower bound too good' 1 "${goals}bound 1 0 lo 6 0 0\ntarget 1\nempty\n$end"
+robust 'an upper bound too good' 1 "${goals}bound 1 1 hi 4 0 0\ntarget 1\nempty\n$end"
+robust 'a bound of an input too good' 1 "${goals}bound 0 0 lo 6 0 0\ntarget 1\nempty\n$end"
+robust 'a bound of no element' 1 "${goals}bound 1 2 lo 0 0 0\ntarget 1\nempty\n$end"
+robust 'a bound of no tensor' 1 "${goals}bound 2 0 lo 0 0 0\ntarget 1\nempty\n$end"
+robust 'a bound behind the targets' 1 "${goals}target 1\nempty\nbound 1 0 lo 5 0 0\n$end"
+
+# Conditions. y1 - 2 y0 <= -5 = 5 - 10 here.
+box 'violations 2\nviolation 1\nge -4 2 -2 0 0 1 0 1\nviolation 2\nge 5 1 1 0 1\nge 6 1 1 0 0\n' 5 6 0 5
+robust 'violations' 1 "${goals}target 0\nempty\ntarget 1\nempty\n$end"
+robust 'violations: a true and a trusted one' 0 "${goals}target 0\nempty\ntarget 1\ntrusted x\nverdict trusted 1\n"
+robust 'violations: witness' 0 'witness\ninput 0 6 5\nverdict falsified\n'
+robust 'violations: one inequality alone is no witness' 1 'witness\ninput 0 6 4\nverdict falsified\n'
+robust 'violations: pair is not for these' 1 "${goals}target 0\ndual pair 1 1 0 0\ntarget 1\ntrusted x\nverdict trusted 1\n"
+robust 'violations: one number too few' 1 "${goals}target 0\ndual sum 1 1 0 0\ntarget 1\ndual sum 1 1 0 0\n$end"
+robust 'violations: in the wrong order' 1 "${goals}target 1\ntrusted x\ntarget 0\nempty\nverdict trusted 1\n"
+box 'keep last 0 output 0\n' 5 6 0 5
+robust 'last: a tie loses' 1 "${goals}target 1\nempty\n$end"
+robust 'last: the tie is a witness' 0 'witness\ninput 0 5 5\nverdict falsified\n'
+box 'keep last 1 output 0\n' 0 5 5 6
+robust 'last: a tie keeps the last' 0 "${goals}target 0\nempty\n$end"
+box 'keep first 1 output 0\n' 0 5 5 6
+robust 'first: a tie loses the last' 1 "${goals}target 0\nempty\n$end"
+robust 'first: points say the same' 1 "points\n$end"
+
+# Listed points.
+printf 'qvp 1\nclaim robust\ninput 0 points 2\n5 5\n6 0\nkeep first 0 output 0\nend\n' >"$dir/r.qvp"
+robust 'listed points' 0 "points\n$end"
+robust 'listed points: no proof' 1 "${goals}target 1\ntrusted x\nverdict trusted 1\n"
+printf 'qvp 1\nclaim robust\ninput 0 points 2\n5 5\n5 6\nkeep first 0 output 0\nend\n' >"$dir/r.qvp"
+robust 'listed points: one violates' 1 "points\n$end"
+robust 'listed points: witness' 0 'witness\ninput 0 5 6\nverdict falsified\n'
+printf 'qvp 1\nclaim robust\ninput 0 points 2\n5 5\n4 6\nkeep first 0 output 0\nend\n' >"$dir/r.qvp"
+robust 'listed points: a witness between them' 1 'witness\ninput 0 5 6\nverdict falsified\n'
+
+# Properties that are none. The certificate does not matter.
+for p in 'input 0 all\nkeep first 2 output 0' 'input 0 all\nkeep first 0 output 1' 'input 0 all\nkeep any 0 output 0' 'input 0 all' \
+  'input 0 all\nviolations 0' 'input 0 all\nviolations 1\nviolation 0' 'input 0 all\nviolations 1\nviolation 1\nge 0 1 0 0 0' \
+  'input 0 all\nviolations 1\nviolation 1\nge 0 2 1 0 1 1 0 0' 'input 0 all\nviolations 1\nviolation 1\nge 0 2 1 0 1 1 0 1' \
+  'input 0 all\nviolations 1\nviolation 1\nge 0 1 4611686018427387905 0 0' 'input 0 all\nviolations 1\nviolation 1\nge 0 1 1 0 2' \
+  'input 0 points 0\nkeep first 0 output 0' 'input 0 points 1\n5 11\nkeep first 0 output 0' 'input 0 points 1\n5\nkeep first 0 output 0' \
+  'acc-bits 0\ninput 0 all\nkeep first 0 output 0' 'keep first 0 output 0\ninput 0 all' 'input 0 all\nkeep first 0 output 0\nkeep first 0 output 0'; do
+  printf "qvp 1\nclaim robust\n$p\nend\n" >"$dir/bad.qvp"
+  expect "no property: $p" 2 '' "$dir/t.qir" "$dir/bad.qvp" "$dir/r.qvc"
+done
+
+# One claim is not the other.
+box "$keep0" 5 6 0 5
+robust 'sum, once more' 0 "${goals}target 1\nempty\n$end"
+printf 'tensor 0 1 1\n0 10\ntensor 1 1 1\n0 10\nacc 0 16 harmless position\nverdict verified\n' | cert "$dir/r.qvp"
+expect 'a certificate of overflow for a property of robustness' 1 's REJECTED' "$dir/t.qir" "$dir/r.qvp" "$dir/t.qvc"
+printf 'qvp 1\nclaim overflow\nacc-bits 0\ninput 0 all\nend\n' >"$dir/t.qvp"
+sed -e '/^sha256/d' -e "s/^property .*/property $(hash_of "$dir/t.qvp")/" "$dir/r.qvc" >"$dir/x.qvc"
+printf 'sha256 %s\n' "$(hash_of "$dir/x.qvc")" >>"$dir/x.qvc"
+expect 'a certificate of robustness for a property of overflow' 1 's REJECTED' "$dir/t.qir" "$dir/t.qvp" "$dir/x.qvc"
+expect 'robustness without a property' 1 's REJECTED' "$dir/t.qir" - "$dir/x.qvc"
+
+# Several pairs: all have to be accepted.
+cp "$dir/r.qvp" "$dir/a.qvp" && cp "$dir/r.qvc" "$dir/a.qvc"
+expect 'two pairs' 0 's CHECKED' "$dir/t.qir" "$dir/a.qvp" "$dir/a.qvc" "$dir/a.qvp" "$dir/a.qvc"
+if [ "$(grep -cx 's CHECKED' "$dir/out")" = 2 ]; then result 0 'two pairs, two answers'; else result 1 'two pairs, two answers'; fi
+"$check" "$dir/t.qir" "$dir/a.qvp" "$dir/x.qvc" "$dir/a.qvp" "$dir/a.qvc" >"$dir/out" 2>/dev/null
+if [ $? = 1 ] && [ "$(grep '^s' "$dir/out" | tr '\n' ' ')" = 's REJECTED s CHECKED ' ]; then result 0 'two pairs, one rejected'; else result 1 'two pairs, one rejected'; fi
+"$check" "$dir/t.qir" "$dir/bad.qvp" "$dir/x.qvc" "$dir/a.qvp" "$dir/a.qvc" >"$dir/out" 2>/dev/null
+if [ $? = 2 ]; then result 0 'two pairs, one unusable'; else result 1 'two pairs, one unusable'; fi
+
+# A deep tree: 100000 splits whose second halves are empty.
+{
+  printf "${goals}target 1\n"
+  yes 'split 0 0 10' | head -n 100000
+  echo 'dual sum 1 1 0 0'
+  yes empty | head -n 100000
+  printf "$end"
+} | rcert
+expect 'a tree of depth 100000' 0 's CHECKED' "$dir/t.qir" "$dir/r.qvp" "$dir/r.qvc"
+
+# y1 = x0 - x1: in the outputs' intervals there is a violation, in their difference there is none.
+both "$plain" 1 0 1 -1 | net '1 2' 0 10 2 1
+box "$keep0" 0 10 0 5
+robust 'pair of sums, together' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'pair of sums, twice' 0 "${goals}target 1\ndual pair 4 4 2 0\n$end"
+robust 'pair of sums, unequal numbers' 1 "${goals}target 1\ndual pair 1 2 0 0\n$end"
+robust 'pair of sums, cut' 1 "${goals}target 1\ndual pair 1 1 0 1 1 0 0\n$end"
+robust 'not empty' 1 "${goals}target 1\nempty\n$end"
+
+# Steps: 2 y = x, rounded up. In outputs a tie, so no bound on them can be positive; pair looks at what is behind.
+{
+  both "$plain" 1 0 0 1
+  printf 'node 1 step op "" layer 0 in 1 1 out 2\nstep in_zp 0 lshift 0 out_zp 0 lo -100 hi 100 inner 1\nidx none\npar 1\nRQ_S 1 30\n'
+} | net '1 2' 0 10 3 2
+box "$keep0" 5 6 0 5
+robust 'pair of steps' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+box "$keep0" 5 6 0 7
+robust 'pair of steps: false' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'pair of steps: the witness' 0 'witness\ninput 0 5 7\nverdict falsified\n'
+box "$keep0" 5 6 0 6
+robust 'steps: a tie in the outputs' 0 "${goals}target 1\nempty\n$end"
+robust 'steps: a multiplier' 0 "${goals}target 1\ndual sum 1 2 0 2 2 0 0 2 1 0\n$end"
+robust 'steps: a multiplier that costs the rounding' 1 "${goals}target 1\ndual sum 1 2 0 2 2 0 1 2 1 -1\n$end"
+cp "$dir/t.qir" "$dir/s.qir"
+sed 's/^0 1$/1 -1/' -i "$dir/t.qir"
+box "$keep0" 0 10 0 5
+robust 'pair of steps of sums' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'pair of steps of sums, unequal numbers' 1 "${goals}target 1\ndual pair 3 1 0 0\n$end"
+robust 'pair of steps of sums, only the outputs' 1 "${goals}target 1\ndual sum 1 1 0 0\n$end"
+box 'keep last 0 output 0\n' 0 10 1 5
+robust 'pair of steps of sums, a tie loses' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+box 'keep last 0 output 0\n' 0 10 2 5
+robust 'pair of steps of sums, a tie loses, but a whole step apart' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+cp "$dir/s.qir" "$dir/t.qir"
+sed 's/RQ_S 1 30/RQ_D -2147483648 -1/' -i "$dir/t.qir"
+box "$keep0" 0 0 5 6
+robust 'pair of falling steps' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'falling steps: empty' 0 "${goals}target 1\nempty\n$end"
+box "$keep0" 5 6 0 0
+robust 'falling steps: false' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'falling steps: the witness' 0 'witness\ninput 0 5 0\nverdict falsified\n'
+
+# Accumulators that are not exact: the result wraps, saturates, traps, or depends on the order.
+both 'wrap bits 4 order kernel bias last form corrected' 1 0 0 1 | net '1 2' 0 10 2 1
+box "$keep0" 7 8 0 0
+robust 'wraps: sum' 1 "${goals}target 1\ndual sum 1 1 0 0\n$end"
+robust 'wraps: points' 1 "points\n$end"
+robust 'wraps: witness' 0 'witness\ninput 0 8 0\nverdict falsified\n'
+box "$keep0" 6 7 0 6
+robust 'does not wrap in this box' 0 "${goals}target 1\ndual sum 1 1 0 0\n$end"
+box "$keep0" 7 8 0 0
+robust 'wraps: its output cannot be split' 1 "${goals}target 1\nsplit 1 0 0\ntrusted x\ntrusted x\nverdict trusted 2\n"
+robust 'wraps: it has no bounds' 1 "${goals}bound 1 0 lo -8 0 0\ntarget 1\ntrusted x\nverdict trusted 1\n"
+robust 'wraps: it has no multipliers' 1 "${goals}target 1\ndual sum 1 1 0 1 1 0 0\n$end"
+both 'trap bits 4 order kernel bias last form corrected' 1 0 0 1 | net '1 2' 0 10 2 1
+box "$keep0" 7 8 0 0
+robust 'traps: empty' 1 "${goals}target 1\nempty\n$end"
+robust 'traps: trusted' 1 "${goals}target 1\ntrusted x\nverdict trusted 1\n"
+robust 'traps: points' 1 "${goals}target 1\npoints\n$end"
+robust 'traps: a bound' 1 "${goals}bound 0 0 lo 7 0 0\ntarget 1\npoints\n$end"
+robust 'traps: no witness there' 1 'witness\ninput 0 8 0\nverdict falsified\n'
+both 'sat bits 4 order any bias last form corrected' 7 -7 0 1 | net '1 2' 0 10 2 1
+box "$keep0" 1 1 0 0
+robust 'any order: a point that no order changes' 0 "points\n$end"
+box "$keep0" 2 2 2 2
+robust 'any order: a point whose result depends on it' 1 "points\n$end"
+robust 'any order: nor can it be a witness' 1 'witness\ninput 0 2 2\nverdict falsified\n'
+sed -i 's/order any/order kernel/' "$dir/t.qir"
+robust 'kernel order: sat(sat(14) - 14) = -7: a witness' 0 'witness\ninput 0 2 2\nverdict falsified\n'
+printf 'node 0 opaque op "" layer 0 in 1 0 out 1\nopaque lo 3 hi 4\n' | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge 5 1 1 0 0\n' 0 0 0 0
+robust 'opaque: nothing is proved' 1 "${goals}target 0\nempty\n$end"
+robust 'opaque: nothing is trusted' 1 "${goals}target 0\ntrusted x\nverdict trusted 1\n"
+robust 'opaque: nothing is executed' 1 "points\n$end"
+
+# Values beyond what a bound may use, and boxes too large to enumerate.
+both 'wrap bits 64 order kernel bias last form corrected' 1 0 0 1 | net '1 2' 0 1000000000000 2 1
+box 'violations 1\nviolation 1\nge 4611686018427387904 1 4611686018427387904 0 0\n' 0 1000000000000 0 0
+robust 'a coefficient that leaves int64' 1 "${goals}target 0\ndual sum 1 4611686018427387904 0 0\n$end"
+robust 'a box of too many points' 1 "points\n$end"
+robust 'the outputs exclude it in 128 bits' 1 "${goals}target 0\nempty\n$end"
+box 'violations 1\nviolation 1\nge 4611686018427387904 1 4611686018427387904 0 0\n' 0 0 0 0
+robust 'the outputs exclude it in 128 bits, really' 0 "${goals}target 0\nempty\n$end"
