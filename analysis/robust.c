@@ -7,6 +7,7 @@
 #include "analysis/attack.h"
 #include "analysis/enumerate.h"
 #include "analysis/overflow.h"
+#include "analysis/subnet.h"
 #include "analysis/tail_gap.h"
 #include "kernels/ref.h"
 
@@ -537,11 +538,67 @@ static qv_status run_points(query *k, bool *complete) {
   return QV_OK;
 }
 
+/* The box through `b`, whose inputs are those of the net numbered place[0..n) (NULL: all). */
+static qv_status enumerate_with(query *k, qv_batch *b, const uint32_t *place, size_t n, bool *found, qv_err *quiet) {
+  qv_arena a = {0};
+  int64_t *lo = QV_NEW(&a, n, int64_t), *hi = QV_NEW(&a, n, int64_t), *x = QV_NEW(&a, n, int64_t);
+  if (lo == NULL || hi == NULL || x == NULL) return QV_FAIL(quiet, QV_E_NOMEM, "enumeration");
+  for (size_t i = 0; i < n; i++) {
+    lo[i] = k->lo[place != NULL ? place[i] : i];
+    hi[i] = k->hi[place != NULL ? place[i] : i];
+  }
+  b->q = k->q;
+  b->n = 0;
+  b->threads = k->o.threads;
+  qv_status st = qv_enumerate(found, x, b, lo, hi, n, k->deadline, quiet);
+  memcpy(k->x, k->lo, k->r->graph->n_in * sizeof *k->x);
+  for (size_t i = 0; i < n; i++) k->x[place != NULL ? place[i] : i] = x[i];
+  qv_arena_clear(&a);
+  return st;
+}
+
+/* The part of the net that the box can change, executed alone. *done: it was. */
+static qv_status enumerate_part(query *k, bool *done, bool *found, qv_err *quiet) {
+  const qv_net *net = k->r->net;
+  qv_values v = {0};
+  qv_subnet part = {0};
+  qv_batch b = {0};
+  bool *varies = calloc(k->r->graph->n_in + 1, sizeof *varies), ok = false;
+  qv_status st = qv_values_init(&v, net, quiet);
+  *done = false;
+  if (st != QV_OK) goto done;
+  if (varies == NULL) {
+    st = QV_FAIL(quiet, QV_E_NOMEM, "enumeration");
+    goto done;
+  }
+  for (uint32_t i = 0; i < net->n_in; i++)
+    for (size_t e = 0, n = qv_elems(&net->tensor[net->in[i].tensor]); e < n; e++) {
+      size_t at = k->r->graph->in_first[i] + e;
+      v.v[net->in[i].tensor][e] = k->lo[at];
+      varies[at] = k->lo[at] < k->hi[at];
+    }
+  QV_TRY(qv_ref_run(net, &v, quiet));
+  QV_TRY(qv_subnet_make(&part, &ok, net, (const int64_t *const *)v.v, varies, quiet));
+  if (!ok) goto done;
+  QV_TRY(qv_batch_init(&b, part.net, quiet));
+  *done = true;
+  st = enumerate_with(k, &b, part.place, part.n, found, quiet);
+done:
+  qv_batch_clear(&b);
+  qv_subnet_clear(&part);
+  qv_values_clear(&v);
+  free(varies);
+  return st;
+}
+
+#define PART_POINTS 64 /* so few points are not worth the preparation */
+
 static qv_status run_enumeration(query *k, uint64_t points, bool *complete) {
-  bool found = false;
+  bool found = false, part = false;
   qv_err quiet = {0};
-  k->r->batch.n = 0;
-  qv_status st = qv_enumerate(&found, k->x, &k->r->batch, k->lo, k->hi, k->r->graph->n_in, k->deadline, &quiet);
+  qv_status st = QV_OK;
+  if (points > PART_POINTS) st = enumerate_part(k, &part, &found, &quiet);
+  if (!part && st == QV_OK) st = enumerate_with(k, &k->r->batch, NULL, k->r->graph->n_in, &found, &quiet);
   *complete = st == QV_OK && !found;
   k->res->points = points;
   return judge(k, st, &quiet, found, QV_BY_ENUMERATION);

@@ -15,6 +15,7 @@ typedef struct {
   unsigned char **in, **out;
   int64_t **o; /* [net->n_out] one sample's values */
   uint32_t n; /* samples put in */
+  uint32_t threads; /* 0 = 1 */
   qv_arena arena;
 } qv_batch;
 
