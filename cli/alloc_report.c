@@ -113,6 +113,7 @@ static cJSON *hints(const cli_alloc_report *r, qv_arena *a) {
     bool fine = qv_json_add_str(o, "name", r->a->p->row[h->row].name);
     fine = add_mpq(o, "limit", r->a->p->row[h->row].asked, a) && fine;
     fine = add_mpq(o, "needed", h->possible ? h->least : NULL, a) && fine;
+    fine = add_mpq(o, "together", h->joint ? h->together : NULL, a) && fine;
     fine = qv_json_add_bool(o, "independently_checked", h->checked == CLI_CHECK_ACCEPTED) && fine;
     ok = qv_json_push(list, keep(o, fine)) && ok;
   }

@@ -18,6 +18,8 @@ typedef struct {
   uint32_t row;
   bool possible;  /* moving this limit alone is enough */
   mpq_t least;    /* then: to this value */
+  bool joint;     /* no limit alone is enough: all together are, if this one is `together` (its old value where that is enough) */
+  mpq_t together;
   cli_check_result checked;
 } cli_alloc_hint;
 

@@ -124,10 +124,15 @@ static void explanation(qv_buf *out, job *j) {
   for (uint32_t i = 0; i < j->n_hints; i++) {
     const cli_alloc_hint *h = &j->hint[i];
     const char *name = cli_safe(&j->arena, p->row[h->row].name), *note = h->checked == CLI_CHECK_ACCEPTED ? "checked" : "not checked";
+    const char *asked = cli_alloc_num(&j->arena, p->row[h->row].asked);
     if (h->possible)
-      qv_buf_printf(out, "  %s: enough if its limit moves from %s to %s, the others unchanged (%s)\n", name,
-                    cli_alloc_num(&j->arena, p->row[h->row].asked), cli_alloc_num(&j->arena, h->least), note);
-    else qv_buf_printf(out, "  %s: no value of this limit alone is enough (%s)\n", name, note);
+      qv_buf_printf(out, "  %s: enough if its limit moves from %s to %s, the others unchanged (%s)\n", name, asked, cli_alloc_num(&j->arena, h->least), note);
+    else if (!h->joint) qv_buf_printf(out, "  %s: no value of this limit alone is known to be enough (%s)\n", name, note);
+    else if (mpq_equal(h->together, p->row[h->row].asked))
+      qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it may stay at %s (%s)\n", name, asked, note);
+    else
+      qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it has to move from %s to %s (%s)\n", name, asked,
+                    cli_alloc_num(&j->arena, h->together), note);
   }
 }
 
@@ -196,37 +201,86 @@ done:
   return st;
 }
 
+/* Least cost of a row in the relaxed problem x, solved and checked. *found false: nothing is feasible whatever that row's limit is. */
+static qv_status least_cost(job *j, const qv_alloc *x, mpq_t least, bool *known, bool *found, cli_check_result *checked, qv_err *err) {
+  qv_alloc_result r = {0};
+  qv_buf qap = {0};
+  qv_status st;
+  QV_TRY(qv_alloc_solve(&r, x, &j->opts, err));
+  *known = r.state != QV_ALLOC_UNKNOWN;
+  *found = r.state == QV_ALLOC_OPTIMAL;
+  if (*found) qv_alloc_real(least, x, r.choice, 0);
+  if (*known && cli_get(j->cmd, j->val, "no-check") == NULL) {
+    QV_TRY(qv_alloc_text(&qap, x, err));
+    QV_TRY(cli_alloc_check(checked, &qap, &r.cert, cli_alloc_line(&j->arena, x, &r), err));
+  }
+done:
+  qv_buf_free(&qap);
+  qv_alloc_result_clear(&r);
+  return st;
+}
+
+/* x: the rows after `row` are free, the rows before it have the limits that were found for them. */
+static void limit_jointly(const job *j, qv_alloc *x, uint32_t i) {
+  mpq_t v;
+  mpq_init(v);
+  for (uint32_t k = 0; k < j->n_hints; k++) {
+    qv_alloc_row *r = &x->row[j->hint[k].row];
+    r->limited = k < i;
+    mpq_div(v, j->hint[k].together, r->unit);
+    mpz_fdiv_q(r->limit, mpq_numref(v), mpq_denref(v));
+  }
+  mpq_clear(v);
+}
+
+/* No limit alone is enough: move the first as little as possible, then the second, .. until all are enough together. */
+static qv_status explain_jointly(job *j, qv_err *err) {
+  const qv_alloc *p = j->a.p;
+  qv_status st = QV_OK;
+  qv_alloc *x = NULL;
+  for (uint32_t i = 0; i < j->n_hints; i++) {
+    cli_alloc_hint *h = &j->hint[i];
+    bool known, found;
+    cli_check_result checked = CLI_CHECK_NOT_RUN;
+    QV_TRY(qv_alloc_relax(&x, p, h->row, err));
+    limit_jointly(j, x, i);
+    QV_TRY(least_cost(j, x, h->together, &known, &found, &checked, err));
+    if (!known || !found) { /* (couplings alone may forbid everything) */
+      for (uint32_t k = 0; k < j->n_hints; k++) j->hint[k].joint = false;
+      goto done;
+    }
+    if (mpq_cmp(h->together, p->row[h->row].asked) < 0) mpq_set(h->together, p->row[h->row].asked);
+    if (checked != CLI_CHECK_ACCEPTED) h->checked = CLI_CHECK_NOT_RUN;
+    h->joint = true;
+    qv_alloc_free(x);
+    x = NULL;
+  }
+done:
+  qv_alloc_free(x);
+  return st;
+}
+
 /* How far would each limit alone have to move? */
 static qv_status explain(job *j, qv_err *err) {
   const qv_alloc *p = j->a.p;
   qv_status st = QV_OK;
   qv_alloc *x = NULL;
-  qv_alloc_result r = {0};
-  qv_buf qap = {0};
+  bool alone = false, all_known = true;
   for (uint32_t m = 0; m < p->n_rows && j->n_hints < MAX_HINTS; m++) {
+    bool known;
     if (!p->row[m].limited) continue;
-    cli_alloc_hint *h = &j->hint[j->n_hints];
+    cli_alloc_hint *h = &j->hint[j->n_hints++];
+    mpq_inits(h->least, h->together, (mpq_ptr)NULL);
+    h->row = m;
     QV_TRY(qv_alloc_relax(&x, p, m, err));
-    QV_TRY(qv_alloc_solve(&r, x, &j->opts, err));
-    if (r.state != QV_ALLOC_UNKNOWN) {
-      mpq_init(h->least);
-      h->row = m;
-      h->possible = r.state == QV_ALLOC_OPTIMAL;
-      if (h->possible) qv_alloc_real(h->least, x, r.choice, 0);
-      j->n_hints++;
-      QV_TRY(qv_alloc_text(&qap, x, err));
-      if (cli_get(j->cmd, j->val, "no-check") == NULL)
-        QV_TRY(cli_alloc_check(&h->checked, &qap, &r.cert, cli_alloc_line(&j->arena, x, &r), err));
-    }
-    qv_buf_free(&qap);
-    qap = (qv_buf){0};
-    qv_alloc_result_clear(&r);
+    QV_TRY(least_cost(j, x, h->least, &known, &h->possible, &h->checked, err));
+    alone = alone || h->possible;
+    all_known = all_known && known;
     qv_alloc_free(x);
     x = NULL;
   }
+  if (!alone && all_known) QV_TRY(explain_jointly(j, err));
 done:
-  qv_buf_free(&qap);
-  qv_alloc_result_clear(&r);
   qv_alloc_free(x);
   return st;
 }
@@ -377,7 +431,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   st = cli_alloc_report_write(&j->report, &report_err);
   if (st != QV_OK) rc = cli_fail(st, j->report.path, &report_err);
 done:
-  for (uint32_t i = 0; i < j->n_hints; i++) mpq_clear(j->hint[i].least);
+  for (uint32_t i = 0; i < j->n_hints; i++) mpq_clears(j->hint[i].least, j->hint[i].together, (mpq_ptr)NULL);
   qv_alloc_result_clear(&j->result);
   qv_alloc_front_clear(&j->front);
   cli_alloc_free(&j->a);

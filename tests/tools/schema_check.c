@@ -75,10 +75,14 @@ static int keyword(const cJSON *v, const cJSON *schema, const cJSON *k, const ch
     return rc;
   }
   if (strcmp(name, "additionalProperties") == 0) {
-    if (!cJSON_IsFalse(k)) return bad(path, "additionalProperties other than false is not supported");
+    if (!cJSON_IsFalse(k) && !cJSON_IsObject(k)) return bad(path, "additionalProperties other than false or a schema is not supported");
     const cJSON *known = cJSON_GetObjectItemCaseSensitive(schema, "properties");
-    for (const cJSON *m = cJSON_IsObject(v) ? v->child : NULL; m != NULL; m = m->next)
-      if (cJSON_GetObjectItemCaseSensitive(known, m->string) == NULL) rc |= bad(path, m->string), rc |= bad(path, "is not allowed");
+    for (const cJSON *m = cJSON_IsObject(v) ? v->child : NULL; m != NULL; m = m->next) {
+      if (cJSON_GetObjectItemCaseSensitive(known, m->string) != NULL) continue;
+      (void)snprintf(sub, sizeof sub, "%s.%s", path, m->string);
+      if (cJSON_IsObject(k)) rc |= check(m, k, sub);
+      else rc |= bad(path, m->string), rc |= bad(path, "is not allowed");
+    }
     return rc;
   }
   if (strcmp(name, "items") == 0) {
