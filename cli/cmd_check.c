@@ -17,6 +17,17 @@ static char *beside(const char *cert, const char *ext) {
   return s;
 }
 
+/* The file `name` in the folder of `path`. NULL: no memory. */
+static char *with_name(const char *path, const char *name) {
+  const char *slash = strrchr(path, '/');
+  size_t n = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+  char *s = malloc(n + strlen(name) + 1);
+  if (s == NULL) return NULL;
+  memcpy(s, path, n);
+  memcpy(s + n, name, strlen(name) + 1);
+  return s;
+}
+
 static bool exists(const char *path) {
   FILE *f = fopen(path, "rb");
   if (f != NULL) (void)fclose(f);
@@ -29,11 +40,12 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   qv_buf text = {0};
   qv_err err = {0};
   int code = -1, rc;
+  char *shared = with_name(operand[0], "net.qir");
   if (qir_own == NULL || qvp_own == NULL) {
     rc = cli_fail(QV_FAIL(&err, QV_E_NOMEM, "out of memory"), NULL, &err);
     goto done;
   }
-  if (qir == NULL) qir = qir_own;
+  if (qir == NULL) qir = !exists(qir_own) && shared != NULL && exists(shared) ? shared : qir_own;
   if (qvp == NULL) qvp = exists(qvp_own) ? qvp_own : "-";
   qv_status st = cli_run_checker(&code, &text, qir, qvp, operand[0], &err);
   if (st == QV_OK) st = cli_emit("-", &text, &err);
@@ -43,7 +55,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   }
   /* accepted: did it claim a proof? 2: unusable input; anything else: not accepted */
   bool proof = code == 0 && text.n > 0 && memmem(text.p, text.n, "c verdict verified\n", 19) != NULL;
-  const qv_tally tally = {.selected = 1, .verified = proof};
+  bool refuted = code == 0 && text.n > 0 && memmem(text.p, text.n, "c verdict falsified\n", 20) != NULL;
+  const qv_tally tally = {.selected = 1, .verified = proof && !refuted, .falsified = refuted};
   if (code != 0) {
     qv_arena a = {0};
     fprintf(stderr, "qverify: %s: not accepted by qverify-check (exit %d)\n", cli_safe(&a, operand[0]), code);
@@ -52,13 +65,14 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   rc = code == 0 ? qv_cli_exit(QV_OK, &tally) : qv_cli_exit(code == 2 ? QV_E_PARSE : QV_E_INTERNAL, NULL);
 done:
   qv_buf_free(&text);
+  free(shared);
   free(qir_own);
   free(qvp_own);
   return rc;
 }
 
 static const cli_opt opts[] = {
-    {"net", 'n', "FILE", false, "the .qir; default: CERTIFICATE with .qir in place of .qvc"},
+    {"net", 'n', "FILE", false, "the .qir; default: CERTIFICATE with .qir in place of .qvc, else net.qir beside it"},
     {"property", 'P', "FILE", false, "the .qvp, or '-' for the default property; default: CERTIFICATE with .qvp if that exists, else '-'"},
     {.name = NULL},
 };
@@ -69,7 +83,8 @@ const cli_cmd cli_check = {
     .n_operands = 1,
     .summary = "let the independent checker re-check a certificate",
     .detail = "Runs qverify-check, a separate program that shares no code with the prover, and prints what it says. Exit codes: 0 accepted "
-              "and the claim is a proof, 5 accepted but the claim is only 'unknown', 2 unusable input, 6 rejected.",
+              "and the claim is a proof, 10 accepted and the claim is a counterexample, 5 accepted but the claim is only 'unknown' or trusts a solver, "
+              "2 unusable input, 6 rejected.",
     .example = "qverify overflow model.tflite --certificate model.qvc && qverify check model.qvc",
     .opt = opts,
     .run = run,

@@ -26,11 +26,10 @@ static qv_status ask_one(rb_answer *a, const run_state *r, const rb_case *c, rb_
   rb_job j = *r->job; /* shares all arrays */
   qv_property p = {0};
   qv_arena arena = {0};
-  const int64_t **x = QV_NEW(&arena, j.net->n_in, const int64_t *);
+  const int64_t *const *x = rb_sample(&j, c->sample, &arena);
   j.steps = eps;
   qv_status st = x != NULL ? rb_property(&p, &a->cls, &j, c, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory");
   if (st == QV_OK) {
-    for (uint32_t k = 0; k < j.net->n_in; k++) x[k] = j.x[k] + c->sample * qv_elems(&j.net->tensor[j.net->in[k].tensor]);
     const char *name = qv_arena_printf(&arena, "%s-eps%" PRId64, rb_name(&arena, &j, c), eps);
     st = name != NULL ? rb_solve(a, w, &p, x, name, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory");
   }

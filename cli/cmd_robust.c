@@ -44,8 +44,6 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
   qv_status st;
   bool real;
   qv_arena arena = {0};
-  const int64_t **x = QV_NEW(&arena, j->net->n_in, const int64_t *);
-  if (x == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   st = rb_property(&p, &a->cls, j, c, err);
   if (st == QV_E_ARG) { /* vacuous: no answer, and no failure of the run */
     a->reason = qv_arena_str(&a->arena, err->msg, strlen(err->msg));
@@ -56,10 +54,14 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
     goto done;
   }
   QV_TRY(st);
-  for (uint32_t k = 0; j->family != RB_PROPERTY && k < j->net->n_in; k++) x[k] = j->x[k] + c->sample * qv_elems(&j->net->tensor[j->net->in[k].tensor]);
   if (r->smtlib != NULL) QV_TRY(export(r, i, &p, err));
   const bool inside = j->family == RB_STEPS || j->family == RB_REAL; /* (a family lists the sample itself) */
-  QV_TRY(rb_solve(a, w, &p, inside ? x : NULL, rb_name(&arena, j, c), err));
+  const int64_t *const *x = inside ? rb_sample(j, c->sample, &arena) : NULL;
+  if (inside && x == NULL) {
+    st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
+    goto done;
+  }
+  QV_TRY(rb_solve(a, w, &p, x, rb_name(&arena, j, c), err));
   if (a->verdict != QV_FALSIFIED) goto done;
   QV_TRY(rb_realize(&real, a, j, c, err));
   if (!real && j->family == RB_REAL) {

@@ -189,7 +189,9 @@ qv_status rb_witness_files(const char *dir, const char *name, const rb_job *j, c
     st = path != NULL ? npy(path, input(j->net, i), a->input[i], f, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory");
   }
   if (j->h > 0 && j->family != RB_PROPERTY) {
-    const int64_t *was = j->x[0] + c->sample * qv_elems(input(j->net, 0)), *now = a->input[0];
+    const int64_t *const *x = rb_sample(j, c->sample, &arena);
+    const int64_t *was = x != NULL ? x[0] : NULL, *now = a->input[0];
+    if (was == NULL && st == QV_OK) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     for (int k = 0; st == QV_OK && k < 3; k++) {
       const char *path = qv_arena_printf(&arena, "%s/%s_%s.png", dir, name, kind[k]);
       st = path != NULL ? picture(path, j, k == 0 ? was : now, k == 2 ? was : NULL, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory");

@@ -352,7 +352,9 @@ static qv_status fresh(rb_answer *a, qv_buf *cert, rb_worker *w, const qv_proper
   a->reason = res.reason;
   a->nodes = res.nodes;
   a->margin = isfinite(res.margin) ? res.margin : NAN;
-  a->rounding = a->kinks = NAN;
+  double lost = res.loss.input + res.loss.noise + res.loss.kink;
+  a->rounding = res.verdict == QV_UNKNOWN && lost > 0 ? res.loss.noise / lost : NAN;
+  a->kinks = res.verdict == QV_UNKNOWN && lost > 0 ? res.loss.kink / lost : NAN;
   if (res.verdict == QV_FALSIFIED) QV_TRY(copy_input(a, net, res.input, err));
   if (res.verdict != QV_UNKNOWN) QV_TRY(qv_robust_certificate(cert, w->rob, &q, &res, w->s->net_sha256, a->property_sha256, err));
 done:
@@ -420,6 +422,8 @@ const char *rb_advice(const rb_answer *a) {
   if (a->reason == NULL) return "";
   if (strstr(a->reason, "time") != NULL) return "try a longer --timeout";
   if (strstr(a->reason, "node limit") != NULL) return "try more --steps";
+  if (a->rounding > 0.5) return "most is lost to rounding: try --engine smt for a counterexample, or a mask";
+  if (a->kinks > 0.5) return "most is lost at clamps: try more --steps or a longer --timeout";
   return "";
 }
 

@@ -45,28 +45,34 @@ static void picture(rb_job *j, const qv_array *a) {
 static qv_status read_samples(rb_job *j, uint32_t i, const char *path, qv_err *err) {
   qv_status st;
   qv_array a = {0};
-  void *raw = NULL;
-  size_t n = 0, k = qv_elems(input(j->net, i));
+  size_t n = 0;
   j->failed = path;
   QV_TRY(qv_array_read(&a, path, err));
-  QV_TRY(qv_input_pack(&raw, &n, j->net, i, &a, path, err));
+  QV_TRY(qv_input_pack(&j->raw[i], &n, j->net, i, &a, path, err));
   if (n == 0 || (i > 0 && n != j->n)) {
     st = QV_FAIL(err, QV_E_PARSE, "%zu samples, but the input before it has %zu", n, j->n);
     goto done;
   }
   j->n = n;
   QV_TRY(qv_input_reals(&j->real[i], j->net, i, &a, path, err));
-  if ((j->x[i] = calloc(n * k, sizeof(int64_t))) == NULL) {
-    st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
-    goto done;
-  }
-  for (size_t e = 0; e < n * k; e++) j->x[i][e] = qv_fetch(raw, input(j->net, i)->type, e);
   if (i == 0) picture(j, &a);
   j->failed = NULL;
 done:
-  free(raw);
   qv_array_free(&a);
   return cli_data_error(st);
+}
+
+const int64_t *const *rb_sample(const rb_job *j, size_t sample, qv_arena *a) {
+  const int64_t **x = QV_NEW(a, j->net->n_in, const int64_t *);
+  for (uint32_t i = 0; x != NULL && i < j->net->n_in; i++) {
+    const qv_tensor *t = input(j->net, i);
+    size_t n = qv_elems(t);
+    int64_t *v = QV_NEW(a, n, int64_t);
+    if (v == NULL) return NULL;
+    for (size_t e = 0; e < n; e++) v[e] = qv_fetch(j->raw[i], t->type, sample * n + e);
+    x[i] = v;
+  }
+  return x;
 }
 
 /* Whole numbers >= 0, one per element, in any shape. */
@@ -281,7 +287,7 @@ int rb_read(rb_job *j, const cli_cmd *cmd, const cli_val *val, const qv_net *net
 
 void rb_free(rb_job *j) {
   for (uint32_t i = 0; i < QV_MAX_INPUTS; i++) {
-    free(j->x[i]);
+    free(j->raw[i]);
     free(j->real[i]);
     free(j->mask[i]);
   }
@@ -336,7 +342,7 @@ qv_status rb_realize(bool *real, rb_answer *a, const rb_job *j, const rb_case *c
   const qv_net *net = j->net;
   bool exact = j->family == RB_REAL; /* otherwise the question was about integers, and any value that gives them will do */
   qv_arena arena = {0};
-  const int64_t **x = QV_NEW(&arena, net->n_in, const int64_t *), **mult = QV_NEW(&arena, net->n_in, const int64_t *);
+  const int64_t *const *x = rb_sample(j, c->sample, &arena), **mult = QV_NEW(&arena, net->n_in, const int64_t *);
   const float **r = QV_NEW(&arena, net->n_in, const float *);
   *real = true;
   qv_status st = QV_OK;
@@ -345,9 +351,7 @@ qv_status rb_realize(bool *real, rb_answer *a, const rb_job *j, const rb_case *c
     goto done;
   }
   for (uint32_t i = 0; exact && i < net->n_in; i++) {
-    size_t at = c->sample * qv_elems(input(net, i));
-    x[i] = j->x[i] + at;
-    r[i] = j->real[i] != NULL ? j->real[i] + at : NULL;
+    r[i] = j->real[i] != NULL ? j->real[i] + c->sample * qv_elems(input(net, i)) : NULL;
   }
   QV_TRY(factors(mult, j, c, &arena, err));
   const qv_sample s = {x, r};
@@ -377,16 +381,14 @@ qv_status rb_property(qv_property *p, uint32_t *cls, const rb_job *j, const rb_c
   if (j->family == RB_PROPERTY) return qv_property_read(p, (const char *)j->property.p, j->property.n, j->net, err);
   QV_TRY(qv_property_whole(p, j->net, 0, err));
   uint32_t n = j->net->n_in;
-  const int64_t **x = QV_NEW(&a, n, const int64_t *), **mult = QV_NEW(&a, n, const int64_t *);
+  const int64_t *const *x = rb_sample(j, c->sample, &a), **mult = QV_NEW(&a, n, const int64_t *);
   const float **real = QV_NEW(&a, n, const float *);
   if (x == NULL || mult == NULL || real == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
   }
   for (uint32_t i = 0; i < n; i++) {
-    size_t at = c->sample * qv_elems(input(j->net, i));
-    x[i] = j->x[i] + at;
-    real[i] = j->real[i] != NULL ? j->real[i] + at : NULL;
+    real[i] = j->real[i] != NULL ? j->real[i] + c->sample * qv_elems(input(j->net, i)) : NULL;
   }
   QV_TRY(factors(mult, j, c, &a, err));
   const qv_sample s = {x, real};

@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
   const qv_net *net;
   size_t n;                       /* samples in the files */
-  int64_t *x[QV_MAX_INPUTS];      /* n * elements each */
+  void *raw[QV_MAX_INPUTS];       /* n samples each, in the tensor's storage type */
   float *real[QV_MAX_INPUTS];     /* n * elements, or NULL: given as integers */
   int64_t *label;                 /* [n] or NULL: the class is the net's own */
   uint32_t h, w, c;               /* input 0 as a picture; h = 0: it is none */
@@ -93,6 +93,9 @@ typedef struct {
  * radius: no --eps and the like is read. */
 int rb_read(rb_job *j, const cli_cmd *cmd, const cli_val *val, const qv_net *net, bool radius, qv_err *err);
 void rb_free(rb_job *j);
+
+/* Integers of one sample: x[net->n_in][elements] in the arena. NULL when memory is short. */
+const int64_t *const *rb_sample(const rb_job *j, size_t sample, qv_arena *a);
 
 /* The property of one case, and the class that is kept (QV_NONE: a condition without one). Errors: QV_E_ARG "vacuous ..". */
 QV_NODISCARD qv_status rb_property(qv_property *p, uint32_t *cls, const rb_job *j, const rb_case *c, qv_err *err);

@@ -76,6 +76,9 @@ json() { sed -nE "s/^  \"$2\": \"?([^\",]*)\"?,?\$/\1/p" "$1"; }
 
 finish() { exit $bad; }
 
+# Every pair of bytes: all inputs of a model with two of them.
+all_pairs() { for a in $(seq 0 255); do for b in $(seq 0 255); do printf '\\%03o\\%03o' "$a" "$b"; done; done | while IFS= read -r -n 4096 s; do printf '%b' "$s"; done; }
+
 # ---- models with answers that are known by hand ------------------------------------------------------------------------------
 
 # u8 x[2] -> acc0 = -10 + x0 - 2 x1 in [-520,245], acc1 = 20 + 30 x0 + 127 x1 in [20,40055] (17 bits) -> y0 = ... int8 pair.
