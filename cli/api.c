@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/robust_evidence.h"
 #include "cli/ovcheck.h"
 #include "cli/storage.h"
 #include "frontend/load.h"
+#include "ir/qir.h"
 #include "kernels/exec.h"
 #include "kernels/profile/onnx.h"
 
@@ -169,4 +171,114 @@ void qverify_overflow_free(qverify_overflow *o) {
   free(o->input);
   qv_ovcheck_clear(&o->check);
   free(o);
+}
+
+/* ---- robustness ---------------------------------------------------------------------------------------------------------------- */
+
+struct qverify_robust {
+  const qv_net *net;
+  qv_verdict verdict;
+  const char *reason;
+  qv_buf qir, property, cert;
+  void **input; /* [net->n_in] the counterexample in storage type; NULL unless refuted */
+};
+
+/* The question as a property. */
+static qv_status box_property(qv_property *p, const qv_net *net, const qverify_robust_question *q, qv_err *e) {
+  qv_status st = qv_property_whole(p, net, 0, e);
+  if (st != QV_OK) return st;
+  p->claim = QV_CLAIM_ROBUST;
+  if (q->output > UINT32_MAX || q->label > UINT32_MAX) return QV_FAIL(e, QV_E_ARG, "no such output or label");
+  p->cond = (qv_condition){.kind = QV_KEEP_FIRST, .out = (uint32_t)q->output, .cls = (uint32_t)q->label};
+  if ((st = qv_condition_check(&p->cond, net, e)) != QV_OK) return st;
+  for (uint32_t i = 0; i < net->n_in; i++) {
+    const qv_tensor *t = &net->tensor[net->in[i].tensor];
+    size_t n = qv_elems(t);
+    p->in[i].n = n;
+    if ((p->in[i].itv = QV_NEW(&p->arena, n, qv_itv)) == NULL) return QV_FAIL(e, QV_E_NOMEM, "out of memory");
+    for (size_t k = 0; k < n; k++) {
+      qv_itv v = {q->lo[i][k], q->hi[i][k]};
+      if (v.lo > v.hi || v.lo < t->lo || v.hi > t->hi)
+        return QV_FAIL(e, QV_E_ARG, "input '%s', element %zu: [%lld,%lld] is empty or leaves [%lld,%lld]", net->in[i].name, k, (long long)v.lo,
+                       (long long)v.hi, (long long)t->lo, (long long)t->hi);
+      p->in[i].itv[k] = v;
+    }
+  }
+  return qv_condition_targets(&p->cond, net) > 0 ? QV_OK : QV_FAIL(e, QV_E_ARG, "the output has one element: nothing could change");
+}
+
+static qv_status keep_robust(qverify_robust *r, const qv_robust *rob, const qv_robust_query *q, const qv_robust_result *res, qv_err *e) {
+  char net_sha[QV_SHA256_HEX], prop_sha[QV_SHA256_HEX];
+  r->verdict = res->verdict;
+  r->reason = res->reason;
+  if (res->verdict == QV_UNKNOWN) return QV_OK;
+  qv_sha256_hex(net_sha, r->qir.p, r->qir.n);
+  qv_sha256_hex(prop_sha, r->property.p, r->property.n);
+  qv_status st = qv_robust_certificate(&r->cert, rob, q, res, net_sha, prop_sha, e);
+  if (st != QV_OK || res->verdict == QV_VERIFIED) return st;
+  if ((r->input = calloc(r->net->n_in, sizeof *r->input)) == NULL) return QV_FAIL(e, QV_E_NOMEM, "out of memory");
+  for (uint32_t i = 0; i < r->net->n_in; i++) {
+    const qv_tensor *t = &r->net->tensor[r->net->in[i].tensor];
+    if ((r->input[i] = malloc(qv_elems(t) * qv_dtype_bytes(t->type))) == NULL) return QV_FAIL(e, QV_E_NOMEM, "out of memory");
+    qv_store(r->input[i], t->type, res->input[i], qv_elems(t));
+  }
+  return QV_OK;
+}
+
+qverify_status qverify_check_robust(qverify_robust **out, const qverify_model *m, const qverify_robust_question *q, qverify_error *err) {
+  qv_status st;
+  qv_err e = {0};
+  qv_property p = {0};
+  qv_robust *rob = NULL;
+  qv_robust_result res = {0};
+  qv_arena a = {0};
+  *out = NULL;
+  qverify_robust *r = calloc(1, sizeof *r);
+  const qv_itv **box = QV_NEW(&a, m->net->n_in, const qv_itv *);
+  if (r == NULL || box == NULL) {
+    st = QV_FAIL(&e, QV_E_NOMEM, "out of memory");
+    goto done;
+  }
+  r->net = m->net;
+  QV_TRY(box_property(&p, m->net, q, &e));
+  QV_TRY(qv_qir_write(&r->qir, m->net, &e));
+  QV_TRY(qv_property_write(&r->property, &p, &e));
+  for (uint32_t i = 0; i < m->net->n_in; i++) box[i] = p.in[i].itv;
+  QV_TRY(qv_robust_new(&rob, m->net, &e));
+  const qv_robust_query query = {.box = box, .cond = &p.cond};
+  const qv_robust_opts o = {.seconds = q->seconds, .max_nodes = q->steps, .seed = q->seed, .threads = q->threads, .evidence = true};
+  QV_TRY(qv_robust_run(&res, rob, &query, &o, &e));
+  QV_TRY(keep_robust(r, rob, &query, &res, &e));
+  *out = r;
+  r = NULL;
+done:
+  qv_robust_clear(&res);
+  qv_robust_free(rob);
+  qv_property_clear(&p);
+  qv_arena_clear(&a);
+  qverify_robust_free(r);
+  return report(st, &e, err);
+}
+
+qverify_verdict qverify_robust_verdict(const qverify_robust *r) { return public_verdict(r->verdict); }
+const char *qverify_robust_reason(const qverify_robust *r) { return r->verdict == QV_UNKNOWN && r->reason != NULL ? r->reason : ""; }
+const void *qverify_robust_input(const qverify_robust *r, size_t i) { return r->input != NULL && i < r->net->n_in ? r->input[i] : NULL; }
+
+static const char *text_of(const qv_buf *b, size_t *bytes) {
+  *bytes = b->n;
+  return b->n > 0 ? (const char *)b->p : "";
+}
+
+const char *qverify_robust_net(const qverify_robust *r, size_t *bytes) { return text_of(&r->qir, bytes); }
+const char *qverify_robust_property(const qverify_robust *r, size_t *bytes) { return text_of(&r->property, bytes); }
+const char *qverify_robust_certificate(const qverify_robust *r, size_t *bytes) { return text_of(&r->cert, bytes); }
+
+void qverify_robust_free(qverify_robust *r) {
+  if (r == NULL) return;
+  for (uint32_t i = 0; r->input != NULL && i < r->net->n_in; i++) free(r->input[i]);
+  free(r->input);
+  qv_buf_free(&r->qir);
+  qv_buf_free(&r->property);
+  qv_buf_free(&r->cert);
+  free(r);
 }

@@ -105,6 +105,34 @@ QVERIFY_API qverify_overflow_item qverify_overflow_get(const qverify_overflow *o
 QVERIFY_API const void *qverify_overflow_input(const qverify_overflow *o, size_t i);
 QVERIFY_API void qverify_overflow_free(qverify_overflow *o); /* NULL is fine */
 
+/* ---- robustness ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct qverify_robust qverify_robust;
+
+/* lo[i], hi[i]: for every element of input i the smallest and largest integer it may take, within the input's range. */
+typedef struct {
+  const int64_t *const *lo, *const *hi;
+  size_t output;    /* number of the output that holds the classes                    */
+  size_t label;     /* element that must stay the largest of it: the first, where several are equal */
+  double seconds;   /* time limit, 0 = none                                           */
+  uint32_t steps;   /* nodes of branch and bound, 0 = default; without a time limit the answer depends on nothing else */
+  uint64_t seed;    /* of the search for counterexamples                              */
+  unsigned threads; /* 0 = 1                                                          */
+} qverify_robust_question;
+
+/* Can an input of the box make another element the largest? VERIFIED: none can, by exact arithmetic of this library; the texts below
+ * let the program `qverify-check` confirm it. FALSIFIED: an input that does was executed. UNKNOWN: everything else. *out is to be freed. */
+QVERIFY_API qverify_status qverify_check_robust(qverify_robust **out, const qverify_model *m, const qverify_robust_question *q, qverify_error *err);
+QVERIFY_API qverify_verdict qverify_robust_verdict(const qverify_robust *r);
+QVERIFY_API const char *qverify_robust_reason(const qverify_robust *r); /* why UNKNOWN, else ""; a sentence without newline */
+/* Input i of the counterexample as one sample in storage type, or NULL unless the verdict is FALSIFIED. */
+QVERIFY_API const void *qverify_robust_input(const qverify_robust *r, size_t i);
+/* Texts for `qverify-check NET PROPERTY CERTIFICATE`; *bytes is their length. The certificate is empty for UNKNOWN. */
+QVERIFY_API const char *qverify_robust_net(const qverify_robust *r, size_t *bytes);
+QVERIFY_API const char *qverify_robust_property(const qverify_robust *r, size_t *bytes);
+QVERIFY_API const char *qverify_robust_certificate(const qverify_robust *r, size_t *bytes);
+QVERIFY_API void qverify_robust_free(qverify_robust *r); /* NULL is fine */
+
 #ifdef __cplusplus
 }
 #endif

@@ -25,11 +25,14 @@ check 'a program against the shared library' gcc $cflags tests/cli/client.c -o "
 libs=$(sed -n 's/^Libs.private: //p' "$D$P/lib/pkgconfig/qverify.pc")
 check 'a program against the static library' gcc $cflags tests/cli/client.c -o "$T/static" "$D$P/lib/libqverify.a" $libs
 for k in shared static; do
-  if "$T/$k" "$model" >"$T/out" 2>"$T/err"; then
+  if "$T/$k" "$model" "$T" >"$T/out" 2>"$T/err"; then
     ok "client, $k"
     has out "client, $k: proved at its own width" '^width 0: verdict 2,'
     has out "client, $k: refuted at 16 bits" '^width 16: verdict 1,'
     has out "client, $k: counterexample" '^counterexample: yes'
+    has out "client, $k: one input alone" "^box 0: verdict 2, counterexample no, texts yes, reason ''"
+    has out "client, $k: every input" "^box 1: verdict 1, counterexample yes, texts yes, reason ''"
+    check "client, $k: the checker accepts its texts" "$D$P/bin/qverify-check" "$T/client.qir" "$T/client.qvp" "$T/client.qvc"
   else not_ok "client, $k: $(cat "$T/err")"; fi
 done
 if command -v pkg-config >/dev/null; then
