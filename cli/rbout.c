@@ -170,7 +170,8 @@ static qv_status picture(const char *path, const rb_job *j, const int64_t *x, co
   for (size_t at = 0; at < n; at++)
     for (uint32_t k = 0; k < ch; k++) {
       size_t e = j->chw ? k * n + at : at * j->c + k;
-      p[at * ch + k] = was == NULL ? shade(x[e], t->lo, t->hi) : (unsigned char)(128 + ((qv_i128)x[e] - was[e]) * 127 / most);
+      int64_t d = was != NULL ? (int64_t)(((qv_i128)x[e] - was[e]) * 127 / most) : 0;
+      p[at * ch + k] = was == NULL ? shade(x[e], t->lo, t->hi) : (unsigned char)((128 + d) & 255);
     }
   cli_png(&b, p, j->w, j->h, ch);
   qv_status st = cli_emit(path, &b, err);
