@@ -143,27 +143,36 @@ qv_status qv_stage_prove(qv_buf *out, qv_question *q, const qv_budget *b, mpz_sr
   return st;
 }
 
-/* Count the optima and take the first. */
+/* One pass over the assignments with the least key, below key + 1. */
+static qv_status over_optima(qv_tree *t, qv_alloc_result *r, const qv_question *q, const qv_budget *b, qv_tree_mode mode, mpz_srcptr key, uint32_t *first) {
+  qv_err ignored = {0};
+  qv_tree_init(t);
+  qv_budget_set(t, b, mode);
+  if (t->max_nodes > 20000) t->max_nodes = 20000;
+  t->max_count = MAX_OPTIMA;
+  t->finite = true;
+  mpz_add_ui(t->target, key, 1);
+  qv_status st = qv_tree_run(t, q, first, &ignored);
+  r->nodes += t->nodes;
+  return st;
+}
+
+/* Count the optima and take the first. A count that was not finished needs a second pass, in order, for the first. */
 static void count_optima(qv_alloc_result *r, qv_question *q, const qv_budget *b, mpz_srcptr key) {
   qv_tree t;
-  qv_err ignored = {0};
-  qv_tree_init(&t);
-  qv_budget_set(&t, b, QV_TREE_COUNT);
-  if (t.max_nodes > 20000) t.max_nodes = 20000;
-  t.max_count = MAX_OPTIMA;
-  t.finite = true;
-  mpz_add_ui(t.target, key, 1);
   uint32_t *first = calloc(q->p->n_groups, sizeof *first);
-  qv_status st = first == NULL ? QV_E_NOMEM : qv_tree_run(&t, q, first, &ignored);
-  r->nodes += t.nodes;
-  if (t.found) {
-    memcpy(r->choice, first, q->p->n_groups * sizeof *first);
-    r->first = true;
-    r->optima = t.count;
-    r->optima_all = st == QV_OK && !t.stopped;
-  }
-  free(first);
+  if (first == NULL) return;
+  qv_status st = over_optima(&t, r, q, b, QV_TREE_COUNT, key, first);
+  r->optima = t.count;
+  r->optima_all = r->first = t.found && st == QV_OK && !t.stopped;
   qv_tree_clear(&t);
+  if (!r->optima_all) {
+    (void)over_optima(&t, r, q, b, QV_TREE_FIRST, key, first);
+    r->first = t.found;
+    qv_tree_clear(&t);
+  }
+  if (r->first) memcpy(r->choice, first, q->p->n_groups * sizeof *first);
+  free(first);
 }
 
 /* ---- one solution --------------------------------------------------------------------------------------------------------------- */

@@ -236,16 +236,22 @@ static bool closes(search *s, qv_vector *v, const unsigned char *alive) {
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------------------------- */
 
+static bool before(const uint32_t *x, const uint32_t *y, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++)
+    if (x[i] != y[i]) return x[i] < y[i];
+  return false;
+}
+
 static qv_status count_leaf(search *s) {
   qv_tree *t = s->t;
   mpz_t key;
   mpz_init(key);
   qv_question_key(key, s->q, s->pick);
   if (mpz_cmp(key, t->target) < 0 && qv_question_feasible(s->q, s->pick)) {
-    if (!t->found) memcpy(t->choice, s->pick, s->q->p->n_groups * sizeof *s->pick);
+    if (!t->found || before(s->pick, t->choice, s->q->p->n_groups)) memcpy(t->choice, s->pick, s->q->p->n_groups * sizeof *s->pick);
     t->found = true;
     t->count++;
-    t->stopped = t->count >= t->max_count;
+    t->stopped = t->mode == QV_TREE_FIRST || t->count >= t->max_count;
   }
   mpz_clear(key);
   return QV_OK;
@@ -270,7 +276,8 @@ static qv_status leaf(search *s, level *l) {
     s->t->stopped = s->q->zero && s->t->found;
     return QV_OK;
   case QV_TREE_PROVE: return prove_leaf(s, l);
-  case QV_TREE_COUNT: return count_leaf(s);
+  case QV_TREE_COUNT:
+  case QV_TREE_FIRST: return count_leaf(s);
   }
   return QV_OK;
 }
@@ -300,7 +307,7 @@ static qv_status tighten(search *s, level *l, level *parent, uint32_t depth, boo
     QV_TRY(propagate(s, l, closed));
     if (*closed) return QV_OK;
     qv_adual_load(&s->dual, l->alive);
-    if (s->dual.n_groups == 0 && (s->t->mode == QV_TREE_COUNT || !classes_open(s, l))) {
+    if (s->dual.n_groups == 0 && (s->t->mode == QV_TREE_FIRST || !classes_open(s, l))) {
       *closed = true;
       return leaf(s, l);
     }
@@ -377,7 +384,7 @@ static uint32_t choose_split(search *s) {
   return d->gid[best];
 }
 
-/* COUNT: the first open group, its first candidate. */
+/* FIRST: the first open group, its first candidate. */
 static uint32_t first_split(search *s, const level *l) {
   const qv_alloc *p = s->q->p;
   uint32_t g = 0, c;
@@ -394,7 +401,7 @@ static qv_status split(search *s, uint32_t depth) {
   const qv_alloc *p = s->q->p;
   level *l = s->lv[depth], *kid;
   qv_status st;
-  uint32_t g = s->t->mode == QV_TREE_COUNT ? first_split(s, l) : choose_split(s);
+  uint32_t g = s->t->mode == QV_TREE_FIRST ? first_split(s, l) : choose_split(s);
   uint32_t from = p->group[g].first, n = p->group[g].n;
   unsigned char *in = s->repair.flag;
   put_split(s, g, l->alive, in);
@@ -451,14 +458,14 @@ static qv_status spent(const search *s) {
 
 static qv_status node(search *s, uint32_t depth) {
   level *l = s->lv[depth];
-  bool closed, count = s->t->mode == QV_TREE_COUNT;
+  bool closed, in_order = s->t->mode == QV_TREE_FIRST;
   qv_status st;
   if (s->t->stopped) return QV_OK;
   s->t->nodes++;
   QV_TRY(spent(s));
   QV_TRY(tighten(s, l, depth > 0 ? s->lv[depth - 1] : NULL, depth, &closed));
   if (closed) return QV_OK;
-  bool classes = classes_open(s, l) && !count;
+  bool classes = classes_open(s, l) && !in_order;
   if (s->t->mode == QV_TREE_SEARCH && !classes) {
     if (!s->t->finite && !s->q->zero) qv_adual_climb(&s->dual, l->lambda, INFINITY, depth == 0 ? 400 : 60);
     qv_arepair_run(&s->repair, &s->dual, l->alive, s->pick);

@@ -7,14 +7,15 @@
 typedef enum {
   QV_TREE_SEARCH, /* find an assignment of least key below the target                                 */
   QV_TREE_PROVE,  /* write the tree that shows: no key below the target                               */
-  QV_TREE_COUNT   /* visit every assignment with a key below the target, first ones first             */
+  QV_TREE_COUNT,  /* visit every assignment with a key below the target; choice is the first of those visited */
+  QV_TREE_FIRST   /* find the lexicographically first assignment with a key below the target          */
 } qv_tree_mode;
 
 typedef struct {
   qv_tree_mode mode;
   bool finite;         /* target is a number, not +infinity */
   mpz_t target;        /* SEARCH lowers it to the key of the best found */
-  uint32_t *choice;    /* [groups]: SEARCH: best so far; COUNT: the first */
+  uint32_t *choice;    /* [groups]: SEARCH: best so far; COUNT, FIRST: the first seen */
   bool found;
   uint64_t count, max_count;   /* COUNT: how many, and where to stop (then `stopped`) */
   bool stopped;

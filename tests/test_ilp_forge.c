@@ -84,10 +84,10 @@ static void random_changes(void **state) {
   uint32_t accepted = 0, rejected = 0, untrue = 0;
   (void)state;
   printf("seed %" PRIu64 "\n", r.s);
-  for (uint32_t i = 0; i < 60 * rn_multiplier(); i++) {
+  for (uint32_t i = 0; i < 36 * rn_multiplier(); i++) {
     sample s;
     if (!make(&s, &r, (int)(i % KINDS))) continue;
-    for (int k = 0; k < 12; k++) {
+    for (int k = 0; k < 8; k++) {
       qv_buf forged = {0};
       af_mutate(&forged, &s.cert, s.p, &r);
       bool yes = judge(&s, &forged), holds = af_true(&forged, s.p);
@@ -109,7 +109,7 @@ static void false_optima(void **state) {
   qv_rng r = {17};
   uint32_t tried = 0;
   (void)state;
-  for (uint32_t i = 0; i < 30 * rn_multiplier(); i++) {
+  for (uint32_t i = 0; i < 20 * rn_multiplier(); i++) {
     sample s;
     if (!make(&s, &r, i % 2 == 0 ? OPTIMUM : BY_DP)) continue;
     uint32_t *x = calloc(s.p->n_groups, sizeof *x);
@@ -131,7 +131,7 @@ static void false_optima(void **state) {
     clear(&s);
   }
   printf("%u false claims, all rejected\n", tried);
-  assert_true(tried > 50);
+  assert_true(tried > 30);
 }
 
 /* A front with a point left out, whatever point it is. */
@@ -162,7 +162,7 @@ static void fronts_with_a_hole(void **state) {
     clear(&s);
   }
   printf("%u fronts with a hole\n", holes);
-  assert_true(holes > 20);
+  assert_true(holes > 10);
 }
 
 /* Bound to the problem and to itself. */
@@ -173,14 +173,14 @@ static void wrong_hashes(void **state) {
   while (!make(&a, &r, OPTIMUM)) continue;
   while (!make(&b, &r, OPTIMUM)) continue;
   assert_false(judge(&b, &a.cert)); /* another problem's certificate */
-  for (size_t i = 0; i < a.cert.n; i += 1 + a.cert.n / 97) { /* any byte changed, nothing rehashed */
+  for (size_t i = 0; i < a.cert.n; i += 1 + a.cert.n / 41) { /* any byte changed, nothing rehashed */
     unsigned char old = a.cert.p[i];
     a.cert.p[i] = (unsigned char)(old ^ 1);
     assert_false(judge(&a, &a.cert));
     a.cert.p[i] = old;
   }
   size_t n = a.cert.n;
-  for (a.cert.n = 0; a.cert.n < n; a.cert.n += 1 + n / 53) assert_false(judge(&a, &a.cert)); /* cut short */
+  for (a.cert.n = 0; a.cert.n < n; a.cert.n += 1 + n / 23) assert_false(judge(&a, &a.cert)); /* cut short */
   a.cert.n = n;
   assert_true(judge(&a, &a.cert));
   clear(&a);
