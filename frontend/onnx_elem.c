@@ -151,7 +151,19 @@ qv_status ox_sigmoid(ox *L) {
   return st != QV_OK ? st : one(L, (unary){.fn = F_SIGMOID});
 }
 
-/* At the end of a classifier: stays outside the integer claim, order is preserved. */
+/* Is v an output that nobody else reads, or becomes one through QuantizeLinear and DequantizeLinear alone? */
+static bool ends_model(const ox *L, const ox_value *v) {
+  for (int k = 0; k < 3; k++) {
+    if (v->is_output && v->uses == 0) return true;
+    const Onnx__NodeProto *n = ox_only_user(L, v);
+    if (n == NULL || !(ox_is_op(n, "QuantizeLinear") || ox_is_op(n, "DequantizeLinear"))) return false;
+    if (strcmp(n->input[0], v->name) != 0 || n->n_output == 0 || n->output[0][0] == 0) return false;
+    v = &L->val[qv_names_get(&L->index, n->output[0])];
+  }
+  return false;
+}
+
+/* At the end of a classifier: stays outside the integer claim, with the quantization of its result. Order is preserved. */
 qv_status ox_softmax(ox *L) {
   qv_status st;
   ox_value *x, *y;
@@ -160,7 +172,7 @@ qv_status ox_softmax(ox *L) {
   QV_TRY(ox_res(L, 0, &y));
   QV_TRY(ox_attr_i(L, "axis", L->m->opset < 13 ? 1 : -1, &axis));
   if (axis < 0) axis += x->shape.rank;
-  if (x->state != OX_DQ || x->tail != NULL || !y->is_output || y->uses != 0)
+  if (x->state != OX_DQ || x->tail != NULL || !ends_model(L, y))
     return OX_UNSUP(L, x, "this operator is supported only as the last one, behind a DequantizeLinear");
   if (axis + 1 != (int64_t)x->shape.rank) return OX_UNSUP(L, x, "this operator is supported along the last dimension only");
   const ox_value q = *x;

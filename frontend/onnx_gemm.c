@@ -452,6 +452,7 @@ static qv_status qdq(ox *L, gemm *g, ox_value *w, ox_value *b, float alpha, bool
   uint32_t net;
   const ox_value *x = g->x;
   ox_pending p = {.kind = OX_P_GEMM, .s = {x->s}, .alpha = alpha, .n_w = w->n_q, .w = w->qs, .type = x->as_u8 ? ONX_UINT8 : x->type};
+  L->hint = g->out;
   QV_TRY(ox_res(L, 0, &y));
   QV_TRY(weight_zps(L, w, g, w->n_q, w->qz));
   g->x_zp = x->z;

@@ -289,6 +289,7 @@ static qv_status materialize(ox *L, ox_value *v) {
     return st;
   case OX_UNSET: return OX_PARSE(L, v, "the node reads a value that nothing has written yet");
   case OX_REAL:
+  case OX_ANY:
   case OX_ACC: break;
   }
   return OX_UNSUP(L, v, "the result of a float operator is used before a QuantizeLinear");
@@ -388,6 +389,7 @@ static bool is_float_type(int32_t t) { return t == ONX_FLOAT || t == ONX_FLOAT16
 static qv_status lower_node(ox *L, bool has_profile) {
   const char *dom = op_domain(L->op), *name = op_name(L->op);
   L->attr_used = 0;
+  L->hint.rank = QV_MAX_RANK + 1;
   if (L->op->n_input > QV_MAX_INPUTS || L->op->n_output > QV_MAX_INPUTS) return OX_UNSUP(L, NULL, "more than %d operands or results", QV_MAX_INPUTS);
   if (L->qx != NULL) {
     qv_status st = qx_lower_node(L);
@@ -407,6 +409,35 @@ static qv_status lower_node(ox *L, bool has_profile) {
   }
   const ox_value *in = ox_opt(L, 0);
   return OX_UNSUP(L, in, "the operator is not supported; " SUPPORTED);
+}
+
+/* A node that is not supported becomes opaque. What its handler has built by then is taken back. */
+static qv_status lower_or_opaque(ox *L, bool has_profile) {
+  const Onnx__NodeProto *n = L->op;
+  qv_err why = {0}, *err = L->err;
+  uint32_t n_tensors = L->net->n_tensors, n_nodes = L->net->n_nodes;
+  size_t n_val = n->n_input + n->n_output, k = 0;
+  uint32_t *number = QV_NEW(&L->tmp, n_val, uint32_t);
+  ox_value *before = QV_NEW(&L->tmp, n_val, ox_value);
+  if (number == NULL || before == NULL) return ox_nomem(L);
+  for (size_t i = 0; i < n_val; i++) {
+    const char *name = i < n->n_input ? n->input[i] : n->output[i - n->n_input];
+    uint32_t v = name[0] != 0 ? qv_names_get(&L->index, name) : UINT32_MAX;
+    if (v == UINT32_MAX) continue;
+    number[k] = v;
+    before[k++] = L->val[v];
+  }
+  L->err = &why;
+  qv_status st = lower_node(L, has_profile);
+  L->err = err;
+  if (st == QV_E_UNSUP) {
+    L->net->n_tensors = n_tensors;
+    L->net->n_nodes = n_nodes;
+    for (size_t i = 0; i < k; i++) L->val[number[i]] = before[i];
+    st = ox_make_opaque(L);
+    if (st != QV_E_UNSUP) return st;
+  }
+  return st == QV_OK ? QV_OK : qv_fail(err, st, why.where, "%s", why.msg);
 }
 
 /* Every name of the graph becomes a value; reads are counted. */
@@ -585,6 +616,7 @@ static qv_status add_output(ox *L, ox_value *v) {
     return note != NULL && qv_net_add_note(L->net, note) ? QV_OK : ox_nomem(L);
   }
   if (v->state == OX_REAL) return qx_output(L, v);
+  if (v->state == OX_ANY) return ox_any_output(L, v);
   if (v->state != OX_INT && v->state != OX_DQ)
     return OX_UNSUP(L, v, "this output is the float result of an operator without a QuantizeLinear behind it: it makes no integer claim");
   QV_TRY(ox_net_of(L, v, false, &p.tensor));
@@ -599,7 +631,8 @@ static qv_status add_output(ox *L, ox_value *v) {
   p.name = qv_arena_printf(&L->net->arena, "%s", v->name);
   if (p.name == NULL || !qv_net_add_out(L->net, &p)) return ox_nomem(L);
   if (v->tail != NULL) {
-    note = qv_arena_printf(&L->tmp, "output '%.100s': properties are decided on the integers before the float %s", v->name, v->tail);
+    note = qv_arena_printf(&L->tmp, "output '%.100s': properties are decided on the integers before the float %s%s", v->name, v->tail,
+                          v->producer != QV_NONE && strstr(op_name(L->m->graph->node[v->producer]), "Softmax") == NULL ? " and the quantization of its result" : "");
     if (note == NULL || !qv_net_add_note(L->net, note)) return ox_nomem(L);
   }
 done:
@@ -629,7 +662,7 @@ static qv_status lower(ox *L, bool has_profile) {
   for (size_t i = 0; i < g->n_input; i++) QV_TRY(lower_input(L, g->input[i]));
   for (L->op_number = 0; L->op_number < g->n_node; L->op_number++) {
     L->op = g->node[L->op_number];
-    QV_TRY(lower_node(L, has_profile));
+    QV_TRY(L->opaque && L->qx == NULL ? lower_or_opaque(L, has_profile) : lower_node(L, has_profile));
   }
   L->op = NULL;
   for (size_t i = 0; i < g->n_output; i++) QV_TRY(add_output(L, &L->val[qv_names_get(&L->index, g->output[i]->name)]));
@@ -650,6 +683,7 @@ qv_status qv_onnx_read(qv_net **out, const void *data, size_t n, const char *nam
   L.prof = qv_onnx_profile_find(has_profile ? opts->profile : "onnx-spec");
   if (L.prof == NULL) return QV_FAIL(err, QV_E_ARG, "%.60s: profile '%.60s' is not one for ONNX files", name, opts != NULL ? opts->profile : "");
   L.tmp.limit = limit;
+  L.opaque = opts != NULL && opts->opaque;
   QV_TRY(onx_model_read(&m, data, n, limit, name, err));
   m.dir = opts != NULL ? opts->dir : NULL;
   net = L.net = qv_net_new(limit);

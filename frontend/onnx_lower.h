@@ -23,6 +23,7 @@ typedef enum {
   OX_DQ_CONST, /* the floats f32(qs[k] * (c - qz[k])), k along `axis` (or one for all)                                 */
   OX_MAP,      /* the floats map[net - map_lo]                                                                        */
   OX_REAL,     /* exact functions of integers: `real` (profiles over the reals, frontend/onnx_qonnx.h)                 */
+  OX_ANY,      /* floats that nobody knows: results of operators made opaque, which depend on `dep`                    */
   OX_ACC       /* the real numbers a float operator makes of integer sums, before its QuantizeLinear: `pend`           */
 } ox_state;
 
@@ -90,6 +91,8 @@ typedef struct ox_value {
   uint32_t map_n;
   const ox_pending *pend;
   const struct ox_real *real; /* OX_REAL */
+  const uint32_t *dep; /* OX_ANY: net tensors [n_dep] */
+  uint32_t n_dep;
   const char *tail;    /* OX_DQ: order-preserving float op behind it, or NULL                            */
 } ox_value;
 
@@ -105,6 +108,8 @@ typedef struct {
   qv_names net_names;
   const Onnx__NodeProto *op; /* node being lowered */
   uint32_t op_number;
+  bool opaque;         /* operators that are not supported become opaque */
+  ox_shape hint;       /* shape of the node's float result where its handler has found it; rank > QV_MAX_RANK: not yet */
   uint64_t attr_used;  /* bit k: attribute k of the node has been read */
   qv_arena tmp;
   qv_reals_params reals;  /* of profiles over the reals */
@@ -197,6 +202,12 @@ const Onnx__NodeProto *ox_quantizer(const ox *L, const ox_value *v);
 bool ox_rewritten(const ox *L, const ox_value *q);
 /* Table of the floats of a DQ or MAP value, one per integer of its type; QV_E_UNSUP for wider types than 16 bits. */
 QV_NODISCARD qv_status ox_map_of(ox *L, const ox_value *v, const float **map, int64_t *lo, uint32_t *n);
+
+/* ---- operators made opaque (frontend/onnx_opaque.c) ------------------------------------------------------------------------ */
+/* The node at hand, all of whose results are unset, becomes opaque. QV_E_UNSUP without a message: it cannot. */
+QV_NODISCARD qv_status ox_make_opaque(ox *L);
+QV_NODISCARD qv_status ox_quantize_any(ox *L, const ox_value *x, float s, int32_t z, int32_t type, ox_value *y);
+QV_NODISCARD qv_status ox_any_output(ox *L, const ox_value *v);
 
 /* ---- handlers (frontend/onnx_ops.def) -------------------------------------------------------------------------------------- */
 #define ONX_OP(domain, name, fn, profile) qv_status fn(ox *L);

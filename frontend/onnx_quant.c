@@ -434,7 +434,12 @@ static qv_status quantize_const(ox *L, ox_value *x, const ox_quant *q, uint32_t 
 qv_status ox_quantize(ox *L, ox_value *x, float s, int32_t z, int32_t type, ox_value *y) {
   switch (x->state) {
   case OX_DQ:
-    if (x->tail != NULL) return OX_UNSUP(L, x, "a float %s in front of a QuantizeLinear is not supported", x->tail);
+    if (x->tail != NULL) { /* the end of the model (ox_softmax): the integers are those before the tail */
+      ox_set_dq(y, x, x->s, x->z);
+      y->tail = x->tail;
+      y->type = type;
+      return QV_OK;
+    }
     if (x->s != s || x->z != z || x->type != type) return table_of_map(L, x, s, z, type, y);
     /* rne(f32(f32(s*k)/s)) = k: two roundings move k by less than 2^-22 k < 1/2 */
     ox_set_int(y, x->net, x->type, &x->shape, x->cl);
@@ -445,6 +450,7 @@ qv_status ox_quantize(ox *L, ox_value *x, float s, int32_t z, int32_t type, ox_v
     if (x->pend->kind == OX_P_CONCAT) return finish_concat(L, x, s, z, type, y);
     if (x->pend->kind == OX_P_AVERAGE) return finish_average_pool(L, x, s, z, type, y);
     return ox_requantize(L, x->pend, x->net, x->cl, &x->shape, s, z, type, y);
+  case OX_ANY: return ox_quantize_any(L, x, s, z, type, y);
   case OX_INT: return OX_UNSUP(L, x, "QuantizeLinear of integers is not supported");
   case OX_UNSET: case OX_CONST: case OX_DQ_CONST: case OX_REAL: break;
   }
@@ -498,6 +504,11 @@ qv_status ox_dequantize_linear(ox *L) {
       y->s = q.s[0];
       y->z = q.z[0];
     }
+    goto done;
+  }
+  if (x->state == OX_DQ && x->tail != NULL) { /* of a tail's quantized result, at the end of the model */
+    ox_set_dq(y, x, x->s, x->z);
+    y->tail = x->tail;
     goto done;
   }
   if (x->state != OX_INT) return OX_UNSUP(L, x, "DequantizeLinear of a value that is not an integer tensor");

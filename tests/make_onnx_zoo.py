@@ -152,7 +152,7 @@ bad("dynamic_quantize", "unsup", "DynamicQuantizeLinear", (lambda m: (m.op("Dyna
 bad("qdq_float_weights", "unsup", "float weights", (lambda m: (m.op("DequantizeLinear", [m.input(), m.const("s", F(1))], "d"), m.op("Conv", ["d", m.const("w", np.ones((2, 3, 3, 3), F))], "y"), m.output("y", T.FLOAT), m)[3])(Model()))
 bad("qdq_relu_cuts", "unsup", "keeps ONNX Runtime from fusing", qdq(relu=True))
 bad("qdq_no_quantizer", "unsup", "this output is the float result", edit(qdq(), lambda p: (p.graph.node.pop(), setattr(p.graph.output[0], "name", "c"))[0]))
-bad("qdq_softmax", "unsup", "supported only as the last one", qdq("Softmax", False))
+bad("qdq_softmax", "unsup", "supported only as the last one", edit(qdq("Softmax", False), lambda p: (p.graph.node[-1].output.__setitem__(0, "q"), p.graph.node.append(H.make_node("Abs", ["q"], ["y"])))))
 bad("blocked", "unsup", "blocked quantization", edit(qdq(), lambda p: p.graph.node[1].attribute.append(H.make_attribute("block_size", 2))))
 bad("indices_wanted", "unsup", "result 1 of this operator is not supported", (lambda m: (m.op("MaxPool", [m.input()], ["y", "i"], kernel_shape=[2, 2]), m.output(), m.output("i", T.INT64), m)[3])(Model()))
 bad("reshape_count", "parse", "the new shape has 7 elements instead of 48", (lambda m: (m.op("Reshape", [m.input(), m.const("s", np.array([7]))], "y"), m.output(), m)[2])(Model()))

@@ -1051,9 +1051,92 @@ static void test_external_data(void **state) {
   }
 }
 
+/* DequantizeLinear, Softmax, QuantizeLinear and perhaps DequantizeLinear at the end: the integers before the Softmax are the net's. */
+static void test_softmax_end(void **state) {
+  (void)state;
+  for (int dequantized = 0; dequantized < 2; dequantized++) {
+    ob b;
+    qv_buf f = {0};
+    ob_init(&b, 13);
+    ob_input(&b, "x", OB_I8, 2, (const int64_t[]){1, 5});
+    (void)ob_node(&b, "", "DequantizeLinear", "d", "x", ob_float(&b, 0.25f), ob_int(&b, OB_I8, 3), (const char *)NULL);
+    (void)ob_node(&b, "", "Softmax", "s", "d", (const char *)NULL);
+    const char *sy = ob_float(&b, 1.0f / 256), *zy = ob_int(&b, OB_U8, 0);
+    (void)ob_node(&b, "", "QuantizeLinear", dequantized ? "q" : "y", "s", sy, zy, (const char *)NULL);
+    if (dequantized) (void)ob_node(&b, "", "DequantizeLinear", "y", "q", sy, zy, (const char *)NULL);
+    ob_output(&b, "y", dequantized ? OB_FLOAT : OB_U8);
+    ob_pack(&b, &f);
+    ob_clear(&b);
+    qv_net *net = must_load(&f, "ort-vnni");
+    assert_int_equal(net->out[0].tensor, net->in[0].tensor);
+    assert_int_equal(net->out[0].end, QV_END_DEQUANT);
+    assert_string_equal(net->out[0].tail, "SOFTMAX");
+    assert_int_equal(net->n_notes, 1);
+    assert_non_null(strstr(net->note[0], "before the float SOFTMAX and the quantization of its result"));
+    qv_net_free(net);
+    qv_buf_free(&f);
+  }
+}
+
+/* x -> DequantizeLinear -> Erf -> Add (a constant row) -> QuantizeLinear -> MaxPool, with Erf and the addition unknown. */
+static void opaque_chain(qv_buf *f, bool end) {
+  ob b;
+  static const float row[3] = {1, 2, 3};
+  ob_init(&b, 13);
+  ob_input(&b, "x", OB_I8, 4, (const int64_t[]){1, 2, 1, 3});
+  const char *s = ob_float(&b, 0.25f), *z = ob_int(&b, OB_I8, 3), *r = ob_floats(&b, 1, (const int64_t[]){3}, row);
+  (void)ob_node(&b, "", "DequantizeLinear", "d", "x", s, z, (const char *)NULL);
+  (void)ob_node(&b, "", "Erf", "e", "d", (const char *)NULL);
+  (void)ob_node(&b, "", "Add", end ? "y" : "a", "e", r, (const char *)NULL);
+  if (!end) {
+    (void)ob_node(&b, "", "QuantizeLinear", "q", "a", s, ob_int(&b, OB_U8, 7), (const char *)NULL);
+    Onnx__NodeProto *p = ob_node(&b, "", "MaxPool", "y", "q", (const char *)NULL);
+    ob_attr_ints(&b, p, "kernel_shape", 2, (const int64_t[]){1, 2});
+  }
+  ob_output(&b, "y", end ? OB_FLOAT : OB_U8);
+  ob_pack(&b, f);
+  ob_clear(&b);
+}
+
+static void test_opaque(void **state) {
+  (void)state;
+  qv_net *net = NULL;
+  for (int end = 0; end < 2; end++) {
+    qv_buf f = {0};
+    qv_err err = {0};
+    opaque_chain(&f, end);
+    assert_int_equal(load(&net, &f, "ort-vnni", &err), QV_E_UNSUP);
+    assert_non_null(strstr(err.msg, "(Erf, opset 13)"));
+    const qv_load_opts o = {.profile = "ort-vnni", .opaque = true};
+    err = (qv_err){0};
+    if (qv_load_bytes(&net, f.p, f.n, "opaque.onnx", &o, &err) != QV_OK) fail_msg("%s", err.msg);
+    if (end) { /* the integers that the unknown operators read */
+      assert_int_equal(net->n_nodes, 0);
+      assert_int_equal(net->n_out, 1);
+      assert_int_equal(net->out[0].tensor, net->in[0].tensor);
+      assert_int_equal(net->n_notes, 3);
+    } else {
+      uint32_t opaque = 0;
+      for (uint32_t k = 0; k < net->n_nodes; k++) {
+        const qv_node *n = &net->node[k];
+        if (n->kind != QV_OPAQUE) continue;
+        opaque++;
+        const qv_tensor *t = &net->tensor[n->out];
+        assert_true(t->type == QV_U8 && t->lo == 0 && t->hi == 255 && t->rank == 4 && t->dim[3] == 3);
+        assert_true(n->n_in == 1 && n->in[0] == net->in[0].tensor);
+      }
+      assert_int_equal(opaque, 1);
+      assert_int_equal(net->n_notes, 2);
+      assert_int_equal(net->tensor[net->out[0].tensor].dim[3], 2);
+    }
+    qv_net_free(net);
+    qv_buf_free(&f);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_saturating_conv), cmocka_unit_test(test_runtime_outputs), cmocka_unit_test(test_node_tests), cmocka_unit_test(test_external_data),
+      cmocka_unit_test(test_saturating_conv), cmocka_unit_test(test_runtime_outputs), cmocka_unit_test(test_node_tests), cmocka_unit_test(test_external_data), cmocka_unit_test(test_opaque), cmocka_unit_test(test_softmax_end),
       cmocka_unit_test(test_movements),       cmocka_unit_test(test_stored_models),   cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_accumulators),    cmocka_unit_test(test_binary32_limit), cmocka_unit_test(test_conv_loops),      cmocka_unit_test(test_profiles),
       cmocka_unit_test(test_damage),          cmocka_unit_test(test_zoo),

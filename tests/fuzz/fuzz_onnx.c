@@ -1,5 +1,6 @@
 /* Any bytes into the ONNX reader: it must answer within its memory limit, and what it accepts must be a checked net that the text
- * form can carry. The size picks the profile. */
+ * form can carry. The size picks the profile
+ * and whether unsupported operators become opaque. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   while (qv_onnx_profile_at(profiles) != NULL) profiles++;
   const qv_onnx_profile *p = qv_onnx_profile_at(size % profiles);
   const char *name = p->reals == QV_REALS_WRAP ? "wrapnet:9@u4/3" : p->reals == QV_REALS_FIXED ? "ap_fixed:16,6,SAT" : p->name;
-  const qv_load_opts opts = {.profile = name, .max_bytes = (size_t)64 << 20};
+  const qv_load_opts opts = {.profile = name, .max_bytes = (size_t)64 << 20,
+                             .opaque = size / profiles % 2 == 1};
   (void)qv_onnx_probe(data, size);
   qv_status st = qv_onnx_read(&net, data, size, "fuzz.onnx", &opts, &err);
   if (st == QV_OK) {
