@@ -24,7 +24,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   const qv_profile *p;
   const qv_onnx_profile *o;
   for (size_t i = 0; (p = qv_profile_at(i)) != NULL; i++) row(&t, p->name, "TFLite", p->summary, verbose ? p->evidence : NULL);
-  for (size_t i = 0; (o = qv_onnx_profile_at(i)) != NULL; i++) row(&t, o->name, "ONNX", o->summary, verbose ? o->evidence : NULL);
+  for (size_t i = 0; (o = qv_onnx_profile_at(i)) != NULL; i++) row(&t, o->usage != NULL ? o->usage : o->name, "ONNX", o->summary, verbose ? o->evidence : NULL);
   cli_table_print(&out, &t);
   qv_status st = cli_emit("-", &out, &err);
   qv_buf_free(&out);

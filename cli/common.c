@@ -68,7 +68,12 @@ bool cli_profile_ok(const cli_cmd *cmd, const char *name) {
   if (name == NULL || qv_profile_find(name) != NULL || qv_onnx_profile_find(name) != NULL) return true;
   for (const qv_profile *p; n < MAX && (p = qv_profile_at(n)) != NULL; n++) list[n] = p->name;
   const qv_onnx_profile *o;
-  for (size_t i = 0; n < MAX && (o = qv_onnx_profile_at(i)) != NULL; i++) list[n++] = o->name;
+  for (size_t i = 0; n < MAX && (o = qv_onnx_profile_at(i)) != NULL; i++) {
+    list[n++] = o->name;
+    if (o->usage == NULL || strcspn(name, ":@") != strlen(o->name) || strncmp(name, o->name, strlen(o->name)) != 0) continue;
+    (void)cli_usage(cmd, "profile '%.80s': its form is %s, with GRID such as u8/255 (docs/onnx.md)", name, o->usage);
+    return false;
+  }
   const char *near = cli_nearest(name, list, n);
   if (near != NULL) (void)cli_usage(cmd, "unknown profile '%.80s'; did you mean '%s'? ('qverify profiles' lists them)", name, near);
   else (void)cli_usage(cmd, "unknown profile '%.80s' ('qverify profiles' lists them)", name);

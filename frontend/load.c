@@ -43,8 +43,12 @@ static qv_status dispatch(qv_net **out, const void *data, size_t n, const char *
     QV_TRY(no_profile(name, ".qtxt", opts, err));
     return qv_qtxt_read(out, text, n, name, err);
   }
+  if (s != NULL && *s == '{') {
+    QV_TRY(no_profile(name, "N2UQ", opts, err));
+    return qv_n2uq_read(out, text, n, name, opts != NULL && opts->max_bytes != 0 ? opts->max_bytes : DEFAULT_MAX, err);
+  }
   if (qv_onnx_probe(data, n)) return qv_onnx_read(out, data, n, name, opts, err); /* no magic number, so after all others */
-  st = QV_FAIL(err, QV_E_PARSE, "%s: not a model file that is supported (TFLite, ONNX, .qir, .qtxt)", name);
+  st = QV_FAIL(err, QV_E_PARSE, "%s: not a model file that is supported (TFLite, ONNX, .qir, .qtxt, N2UQ)", name);
 done:
   return st;
 }

@@ -376,7 +376,7 @@ static const struct {
 };
 
 static qv_status need_profile(ox *L) {
-  char list[200] = "";
+  char list[300] = "";
   size_t at = 0;
   const qv_onnx_profile *p;
   for (size_t i = 0; (p = qv_onnx_profile_at(i)) != NULL && at < sizeof list; i++)
@@ -394,10 +394,6 @@ static qv_status lower_node(ox *L, bool has_profile) {
   if (L->qx != NULL) {
     qv_status st = qx_lower_node(L);
     return st == QV_OK ? check_attrs(L) : st;
-  }
-  if (qx_domain(dom)) {
-    if (!has_profile) return need_profile(L);
-    return OX_UNSUP(L, ox_opt(L, 0), "an operator over real numbers; name a profile such as qonnx-exact or finn, not %s", L->prof->name);
   }
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     if (strcmp(ops[i].domain, dom) != 0 || strcmp(ops[i].name, name) != 0) continue;
@@ -657,6 +653,13 @@ static qv_status lower(ox *L, bool has_profile) {
   const Onnx__GraphProto *g = L->m->graph;
   if (L->qx == NULL && !quantized(g))
     return OX_UNSUP(L, NULL, "the model computes in floating point: float graphs make no integer claim; quantize it (QOperator or QDQ)");
+  for (uint32_t k = 0; L->qx == NULL && k < g->n_node; k++) {
+    if (!qx_domain(op_domain(g->node[k]))) continue;
+    if (!has_profile) return need_profile(L);
+    L->op = g->node[k];
+    L->op_number = k;
+    return OX_UNSUP(L, NULL, "an operator over real numbers; name a profile such as qonnx-exact or finn, not %s", L->prof->name);
+  }
   QV_TRY(name_values(L));
   QV_TRY(initializers(L));
   for (size_t i = 0; i < g->n_input; i++) QV_TRY(lower_input(L, g->input[i]));

@@ -20,7 +20,7 @@ may_lib() {
   case $1 in
   ir/base) echo gmp cjson nettle ;;
   check) echo gmp ;;
-  frontend) echo gmp zip zlib onnx.pb-c protobuf-c ;;
+  frontend) echo gmp cjson zip zlib onnx.pb-c protobuf-c ;;
   analysis | cert) echo gmp ;;
   quant) echo gmp onnx.pb-c protobuf-c ;;
   smt) echo gmp z3 glpk ;;

@@ -41,6 +41,7 @@ typedef struct {
 
 typedef struct {
   const char *name;     /* "ort-vnni" */
+  const char *usage;    /* over the reals: with its parameters, "finn[:P][@GRID]"; else NULL */
   const char *summary;  /* one line: which runtime and machine */
   const char *evidence; /* how we know: one line */
   qv_onnx_rq rq;
