@@ -108,7 +108,7 @@ static bool claims_of(const char *header, char *numbers, Claims *c, unsigned *te
 
 static const char *verdict_of(const Lines *l) {
   for (unsigned i = 0; i < l->n; i++) {
-    if (strncmp(l->line[i], "verdict ", 8) == 0) return l->line[i] + 8;
+    if (l->line[i] && strncmp(l->line[i], "verdict ", 8) == 0) return l->line[i] + 8;
   }
   return "";
 }

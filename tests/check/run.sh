@@ -213,7 +213,7 @@ if "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O1 -o "$dir/mutate" tests/check/mutate.c 
     if [ "${MUTANTS:-1}" = 0 ]; then break; fi
     n=${c%.qvc} p=- bytes=()
     if [ -f "$n.qvp" ]; then p=$n.qvp; fi
-    case $n in *net0[012]) bytes=(bytes) ;; esac
+    case $n in *net0[012] | *rob0[07]) bytes=(bytes) ;; esac
     "$dir/mutate" "$check" "$dir/scratch" "$n.qir" "$p" "$c" "${bytes[@]}"
     if [ $? = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
   done
