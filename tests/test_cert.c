@@ -63,7 +63,6 @@ static int pick_bits(one *o) {
 static void make(one *o, uint64_t seed, gen_opts g, bool squeeze) {
   *o = (one){.seed = seed, .rng = {seed}};
   if (g.kinds == 0) g.kinds = ((1u << QV_KINDS) - 1) & ~(1u << QV_OPAQUE);
-  g.kinds &= ~(1u << QV_THRESHOLD); /* not yet known to the checker */
   if (g.modes == 0) g.modes = ~(1u << QV_ACC_PAIRLANES); /* until the checker knows it */
   o->net = gen_net(&o->rng, &g);
   assert_non_null(o->net);
@@ -113,7 +112,7 @@ static const gen_opts SHAPES[] = {
     {.max_in = 200, .max_nodes = 3, .max_elems = 400, .max_k = 200, .kinds = 1u << QV_AFFINE | 1u << QV_STEP},
     {.max_in = 32, .max_nodes = 12, .max_elems = 128, .max_k = 64, .layers = true},
     {.max_in = 16, .max_nodes = 14, .max_elems = 200, .max_k = 64,
-     .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_INDEX},
+     .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_THRESHOLD | 1u << QV_INDEX},
     {.max_in = 48, .max_nodes = 8, .max_elems = 256, .max_k = 64, .kinds = (1u << QV_KINDS) - 1},
     {.max_in = 100, .in_bits = 16, .max_nodes = 5, .max_elems = 256, .max_k = 100},
 };
@@ -145,7 +144,7 @@ static void extreme(void **state) {
     one o = {.seed = seed, .rng = {seed}};
     o.net = extreme_net(&o.rng, (qv_kind)(seed % QV_KINDS));
     assert_non_null(o.net);
-    if (seed % QV_KINDS != QV_THRESHOLD && qv_ir_check(o.net, NULL) == QV_OK) { /* not yet known to the checker */
+    if (qv_ir_check(o.net, NULL) == QV_OK) {
       ce_property(&o.prop, o.net, qv_rng_range(&o.rng, 0, 1) == 0 ? 0 : (int)qv_rng_range(&o.rng, 2, 64), &o.rng);
       o.opts = (qv_prove_opts){.tight = qv_rng_range(&o.rng, 0, 1) == 1};
       prove_it(&o);
@@ -191,7 +190,7 @@ static const gen_opts TINY[] = {
     {.max_in = 3, .in_bits = 3, .max_nodes = 8, .max_elems = 16, .max_k = 24},
     {.max_in = 3, .in_bits = 3, .max_nodes = 7, .max_elems = 24, .max_k = 24, .layers = true},
     {.max_in = 2, .in_bits = 5, .max_nodes = 9, .max_elems = 16, .max_k = 16,
-     .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_INDEX},
+     .kinds = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_THRESHOLD | 1u << QV_INDEX},
 };
 #define N_TINY (sizeof TINY / sizeof TINY[0])
 #define ALL_INPUTS 4096

@@ -35,7 +35,7 @@ static void provoke(qv_net *net, qv_rng *r) {
 }
 
 static ce_result one(uint64_t seed, char *text, size_t room) {
-  const uint32_t conv = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_INDEX;
+  const uint32_t conv = 1u << QV_AFFINE | 1u << QV_STEP | 1u << QV_SUM | 1u << QV_CLAMP | 1u << QV_TABLE | 1u << QV_THRESHOLD | 1u << QV_INDEX;
   qv_rng r = {seed};
   gen_opts g = {.max_in = 48, .max_nodes = 8, .max_elems = 256, .max_k = 64};
   if (seed % 3 == 0) g = (gen_opts){.max_in = 16, .max_nodes = 14, .max_elems = 200, .max_k = 64, .kinds = conv, .layers = seed % 2 == 0};
@@ -47,7 +47,6 @@ static ce_result one(uint64_t seed, char *text, size_t room) {
     g = (gen_opts){.max_in = 40, .in_bits = 16, .max_nodes = 3, .max_elems = 100, .kinds = 1u << QV_STEP | 1u << QV_AFFINE, .max_k = 10,
                    .rqs = 1u << QV_RQ_D | 1u << QV_RQ_U};
   if (g.kinds == 0) g.kinds = ((1u << QV_KINDS) - 1) & ~(1u << QV_OPAQUE);
-  g.kinds &= ~(1u << QV_THRESHOLD); /* not yet known to the checker */
   if (g.modes == 0) g.modes = ~(1u << QV_ACC_PAIRLANES); /* until the checker knows it */
   qv_net *net = gen_net(&r, &g);
   if (net == NULL) abort();
