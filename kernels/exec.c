@@ -261,6 +261,10 @@ static qv_status plan_node(qv_plan *p, uint32_t k, qv_err *err) {
 }
 
 qv_status qv_plan_new(qv_plan **out, const qv_net *net, qv_isa isa, qv_err *err) {
+  return qv_plan_new_proved(out, net, isa, NULL, err);
+}
+
+qv_status qv_plan_new_proved(qv_plan **out, const qv_net *net, qv_isa isa, const qv_plan_fact *fact, qv_err *err) {
   qv_status st = QV_OK;
   qv_plan *p = NULL;
   if (isa == QV_ISA_BEST) isa = qv_isa_detect();
@@ -268,6 +272,7 @@ qv_status qv_plan_new(qv_plan **out, const qv_net *net, qv_isa isa, qv_err *err)
   if ((p = calloc(1, sizeof *p)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "execution plan");
   p->net = net;
   p->isa = isa;
+  p->fact = fact;
   p->simd = simd_of(isa);
   if ((p->op = QV_NEW(&p->arena, net->n_nodes, qv_op)) == NULL || !plan_tensors(p)) {
     st = QV_FAIL(err, QV_E_NOMEM, "execution plan");
@@ -281,6 +286,7 @@ qv_status qv_plan_new(qv_plan **out, const qv_net *net, qv_isa isa, qv_err *err)
     st = QV_FAIL(err, QV_E_NOMEM, "execution plan");
     goto done;
   }
+  p->fact = NULL;
   *out = p;
   p = NULL;
 done:

@@ -16,6 +16,19 @@ const char *qv_isa_name(qv_isa isa);
  * arithmetic is exact, the reference otherwise). *out is owned by the caller; the net must outlive it.
  *   Errors: QV_E_UNSUP (OPAQUE node, or isa not on this CPU), QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_plan_new(qv_plan **out, const qv_net *net, qv_isa isa, qv_err *err);
+
+/* What a caller has proved about a node for every input that a plan will be run on (qv_proof_facts, analysis/facts.h). The executor
+ * relies on it and checks nothing of it. */
+typedef struct {
+  bool harmless;   /* the node's accumulator always gives the exact sum                                                  */
+  const qv_itv *x; /* AFFINE: [ic] every element of input channel c lies in x[c]; NULL: nothing is known                  */
+} qv_plan_fact;
+
+/* As qv_plan_new, with facts: fact[k] is about node k, {0} = nothing. Nodes whose accumulator is harmless need no reference kernel,
+ * and nodes with ranges may add byte products in 16-bit lanes, as many as provably fit (kernels/exec_acc16.c); without facts the
+ * executor never does. For inputs for which a fact does not hold the results are undefined. `fact` is not kept.
+ *   Same errors and results as qv_plan_new. */
+QV_NODISCARD qv_status qv_plan_new_proved(qv_plan **out, const qv_net *net, qv_isa isa, const qv_plan_fact *fact, qv_err *err);
 void qv_plan_free(qv_plan *p);
 
 /* Run n samples on `threads` threads (0 = all cores). in[i] / out[j]: net input i / output j as n samples back to back, in

@@ -27,6 +27,8 @@ typedef struct {
   uint8_t *w;              /* [groups][panels][nk][16][4 bytes], aligned to a vector                                          */
   int32_t *init;           /* [groups][panels][16]: bias and zero point corrections modulo 2^32; 0 if wide                    */
   size_t n_chunks, *chunk; /* wide: chunk i is weight groups [chunk[i], chunk[i+1])                                     */
+  bool narrow;             /* bytes, added in 16 bits as `windows` says; init is the bias alone                               */
+  qv_narrow windows;
 } affine_op;
 
 /* ---- bounds ----------------------------------------------------------------------------------------------------------- */
@@ -146,7 +148,7 @@ static void pack_init(affine_op *f, size_t k, int64_t z) {
   for (uint32_t o = 0; o < g->oc; o++) {
     int64_t sum = 0;
     for (size_t i = 0; i < k; i++) sum += weight(f->a, k, o, i);
-    uint64_t v = (uint64_t)f->a->b[o] - (f->bytes ? (uint64_t)z * (uint64_t)sum : 0);
+    uint64_t v = (uint64_t)f->a->b[o] - (f->bytes && !f->narrow ? (uint64_t)z * (uint64_t)sum : 0);
     f->init[(o / f->goc * f->panels + o % f->goc / QV_PANEL) * QV_PANEL + o % f->goc % QV_PANEL] = f->wide ? 0 : qv_low32((int64_t)v);
   }
 }
@@ -231,6 +233,9 @@ static void run_tile(qv_worker *w, const qv_op *op, const uint8_t *const *a, siz
       for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < n; j++) w->c64[r * QV_TILE_COLS + j] += w->c[r * QV_TILE_COLS + j];
     }
+  } else if (f->narrow) {
+    (f->dw ? s->dw_narrow : s->gemm_narrow)(w->c, a, rows, f->koff, wt, stride, panels, f->init + panel * QV_PANEL, f->windows.n, f->windows.end,
+                                            f->windows.fix + panel * f->windows.n * 2 * QV_PANEL);
   } else {
     fn(w->c, a, rows, f->koff, f->nk, wt, stride, panels, f->init + panel * QV_PANEL);
   }
@@ -315,7 +320,7 @@ static bool choose_form(const qv_plan *p, affine_op *f, const qv_xtensor *x, qv_
   const qv_window *g = &f->a->win;
   bool outside = g->pt > 0 || g->pl > 0 || f->ph > g->ih || f->pw > g->iw; /* some tap is padding */
   int64_t z = x->bias + f->a->x_zp;                                        /* the byte that stands for x_zp */
-  f->bytes = p->simd->gemm8 != NULL && x->type == QV_XU8 && b->wlo >= INT8_MIN && b->whi <= INT8_MAX && !f->wide &&
+  f->bytes = (p->simd->gemm8 != NULL || f->narrow) && x->type == QV_XU8 && b->wlo >= INT8_MIN && b->whi <= INT8_MAX && !f->wide &&
              (!outside || (z >= 0 && z <= 255));
   if (f->bytes) {
     f->copy = outside && !f->dw;
@@ -415,13 +420,56 @@ static bool pack(qv_plan *p, affine_op *f, size_t k, int64_t z) {
 }
 
 static const char *kernel_name(const affine_op *f, const qv_vstep *post) {
-  static const char *const names[4][3] = {
+  static const char *const names[6][3] = {
       {"int16 gemm", "int16 gemm + scalar step", "int16 gemm + step"},
       {"uint8 x int8 gemm", "uint8 x int8 gemm + scalar step", "uint8 x int8 gemm + step"},
       {"int16 depthwise", "int16 depthwise + scalar step", "int16 depthwise + step"},
       {"uint8 x int8 depthwise", "uint8 x int8 depthwise + scalar step", "uint8 x int8 depthwise + step"},
+      {"uint8 x int8 gemm in 16 bits", "uint8 x int8 gemm in 16 bits + scalar step", "uint8 x int8 gemm in 16 bits + step"},
+      {"uint8 x int8 depthwise in 16 bits", "uint8 x int8 depthwise in 16 bits + scalar step", "uint8 x int8 depthwise in 16 bits + step"},
   };
-  return names[2 * f->dw + f->bytes][post == NULL ? 0 : post->form == QV_VF_NONE ? 1 : 2];
+  return names[f->narrow ? 4 + f->dw : 2 * f->dw + f->bytes][post == NULL ? 0 : post->form == QV_VF_NONE ? 1 : 2];
+}
+
+/* ---- sums in 16 bits ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  const affine_op *f;
+  const qv_itv *x; /* [ic] proved */
+} narrow_ranges;
+
+/* Lane l of a panel is an output channel; byte j of weight group k is an input channel of its window group, or (depthwise) a row of
+ * the output channel's own. Bytes that only fill up a group have weight 0, and unused lanes too. */
+static qv_itv narrow_range(void *ctx, size_t panel, size_t k, size_t j, size_t l) {
+  const narrow_ranges *r = ctx;
+  const affine_op *f = r->f;
+  const qv_window *g = &f->a->win;
+  if (f->dw) return r->x[panel * QV_PANEL + l];
+  size_t run = g->dw == 1 && g->groups == 1 ? (size_t)g->kw * g->ic : f->gic, in_run = k % ((run + 3) / 4) * 4 + j;
+  return r->x[panel / f->panels * f->gic + in_run % f->gic];
+}
+
+/* Try the 16-bit form with the facts about the node. False: it is not to be had, and *f is as it was. */
+static bool try_narrow(qv_plan *p, affine_op *f, uint32_t node, const bounds *b, size_t k, qv_status *st) {
+  const qv_node *d = &p->net->node[node];
+  const qv_window *g = &f->a->win;
+  const qv_xtensor *x = &p->x[d->in[0]];
+  affine_op was = *f;
+  *st = QV_OK;
+  if (p->fact == NULL || p->fact[node].x == NULL || p->simd->gemm_narrow == NULL || f->wide) return false;
+  narrow_ranges r = {f, p->fact[node].x};
+  int64_t z = x->bias + f->a->x_zp;
+  f->narrow = true;
+  bool ok = choose_form(p, f, x, p->range[d->in[0]], b) && f->bytes;
+  if (ok && !pack(p, f, k, z)) *st = QV_E_NOMEM;
+  ok = ok && *st == QV_OK;
+  if (ok) {
+    const qv_narrow_layer l = {.w = f->w, .panels = f->groups * f->panels, .nk = f->nk, .bias = x->bias, .zero = z,
+                               .padded = g->pt > 0 || g->pl > 0 || f->ph > g->ih || f->pw > g->iw, .ctx = &r, .range = narrow_range};
+    ok = qv_narrow_cut(&f->windows, &p->arena, &l, st);
+  }
+  if (!ok) *f = was;
+  return ok;
 }
 
 bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
@@ -433,18 +481,23 @@ bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st) {
   bounds b = effective(&d->u.affine, k, p->range[d->in[0]]);
   qv_op *op = &p->op[node];
   affine_op *f = QV_NEW(&p->arena, 1, affine_op);
-  *st = QV_E_NOMEM;
+  *st = QV_E_NOMEM; /* until all memory is there */
   if (f == NULL || (op->in = QV_NEW(&p->arena, 1, uint32_t)) == NULL) return false;
   f->a = &d->u.affine;
   f->gic = g->ic / g->groups;
   f->goc = g->oc / g->groups;
   choose_arithmetic(f, &b, &acc);
   f->dw = g->groups > 1 && f->gic == 1 && f->goc == 1 && !f->wide;
-  if (!is_modular(f->a, &b)) op->name = "reference: the accumulator's own overflow is not excluded";
+  bool modular = is_modular(f->a, &b) || (p->fact != NULL && p->fact[node].harmless);
+  if (!modular) op->name = "reference: the accumulator's own overflow is not excluded";
   else if (!span(f, g, p->x[d->out].n)) op->name = "reference: padding out of proportion";
-  else if (!choose_form(p, f, x, p->range[d->in[0]], &b)) op->name = "reference: operands wider than 16 bits";
-  else if (!pack(p, f, k, x->bias + f->a->x_zp)) return false;
-  else if (f->wide && !cut_chunks(p, f, (int64_t)b.x)) op->name = "reference: a single product may leave 32 bits";
+  else if (!try_narrow(p, f, node, &b, k, st)) {
+    if (*st != QV_OK) return false;
+    *st = QV_E_NOMEM;
+    if (!choose_form(p, f, x, p->range[d->in[0]], &b)) op->name = "reference: operands wider than 16 bits";
+    else if (!pack(p, f, k, x->bias + f->a->x_zp)) return false;
+    else if (f->wide && !cut_chunks(p, f, (int64_t)b.x)) op->name = "reference: a single product may leave 32 bits";
+  }
   *st = QV_OK;
   if (op->name != NULL) return false;
   op->in[0] = d->in[0];

@@ -47,8 +47,15 @@ typedef struct {
 typedef void qv_tile_fn(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, size_t nk, const uint8_t *w,
                         size_t stride, size_t panels, const int32_t *init);
 
+/* The same for groups of 4 uint8 by 4 int8 added in 16 bits (kernels/exec_acc16.c): per channel two int16 lanes, pairs of products
+ * saturate, lanes wrap. After weight group end[i] - 1, i < n, each lane less its fix (modulo 2^16) is added to c, which starts as init,
+ * and cleared. fix: [panels][n][16][2]. */
+typedef void qv_tile_narrow_fn(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride,
+                               size_t panels, const int32_t *init, size_t n, const size_t *end, const int16_t *fix);
+
 typedef struct {
   qv_tile_fn *gemm8, *dw8; /* NULL: bytes are widened to int16 first */
+  qv_tile_narrow_fn *gemm_narrow, *dw_narrow; /* NULL: no use beside gemm8 */
   qv_tile_fn *gemm16, *dw16;
   /* dst = rows interleaved: groups of 4 bytes, or of 2 int16. May write QV_SLACK - 64 bytes past the end. */
   void (*weave8)(uint8_t *dst, const uint8_t *const row[4], size_t n);
@@ -114,6 +121,7 @@ struct qv_op {
 
 struct qv_plan {
   const qv_net *net;
+  const qv_plan_fact *fact; /* while the plan is made; may be NULL */
   qv_isa isa;
   const qv_simd *simd;
   qv_arena arena;
@@ -160,6 +168,28 @@ void qv_vstep_periodic(const qv_vstep **out, qv_plan *p, const qv_step *s, qv_it
 uint32_t qv_sole_step(const qv_plan *p, uint32_t t);
 /* Requantize and store a tile of accumulators: rows of n, the row r starting at element e0 + r*oc of the output. */
 void qv_store_tile(qv_worker *w, const qv_op *op, size_t e0, size_t oc, size_t rows, size_t n, size_t panels, size_t lane0);
+
+/* ---- sums in 16 bits (exec_acc16.c) ---------------------------------------------------------------------------------------- */
+
+/* Windows of weight groups whose sums fit 16-bit lanes. */
+typedef struct {
+  size_t n, *end; /* [n] window i ends before weight group end[i] */
+  int16_t *fix;   /* [panels of all groups][n][16][2] what the zero point adds to each lane, modulo 2^16 */
+} qv_narrow;
+
+/* What it has to know about a packed layer. */
+typedef struct {
+  const uint8_t *w;      /* [panels][nk][16][4] int8                                                             */
+  size_t panels, nk;     /* panels of all window groups                                                          */
+  int64_t bias, zero;    /* byte = value + bias; the byte that stands for the zero point (and for padding)       */
+  bool padded;           /* a byte can be padding                                                                */
+  void *ctx;             /* range of the value that byte j of weight group k meets in lane l of a panel:         */
+  qv_itv (*range)(void *ctx, size_t panel, size_t k, size_t j, size_t l);
+} qv_narrow_layer;
+
+/* Cut the weight groups into as few windows as possible. False: a pair of products can leave 16 bits, windows would be too short to
+ * gain anything, or (*st = QV_E_NOMEM) no memory. */
+bool qv_narrow_cut(qv_narrow *out, qv_arena *arena, const qv_narrow_layer *l, qv_status *st);
 
 /* Op builders: true if they took the node. QV_E_NOMEM through *st. */
 bool qv_plan_affine(qv_plan *p, uint32_t node, qv_status *st);

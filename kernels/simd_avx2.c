@@ -63,6 +63,70 @@ static T2 void dw16(int32_t *c, const uint8_t *const *a, size_t rows, const uint
   tile(c, a, rows, koff, nk, w, stride, panels, init, true);
 }
 
+/* Sums in 16 bits: MR rows by one panel. c collects the windows. */
+INLINE void micro_narrow(int32_t *c, const uint8_t *const *a, const uint32_t *koff, const uint8_t *w, const int32_t *init, size_t n, const size_t *end,
+                         const int16_t *fix, const int mr, const bool dw, size_t xoff) {
+  const __m256i one = _mm256_set1_epi16(1);
+  for (size_t i = 0, k = 0; i < n; i++, fix += 2 * QV_PANEL) {
+    __m256i acc[MAX_MR][2];
+#pragma GCC unroll 4
+    for (int r = 0; r < mr; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+    for (size_t last = end[i]; k < last; k++) {
+      __m256i w0 = ld(w + 64 * k), w1 = ld(w + 64 * k + 32);
+      size_t off = koff[k] + xoff;
+#pragma GCC unroll 4
+      for (int r = 0; r < mr; r++) {
+        int32_t g;
+        memcpy(&g, a[r] + off, sizeof g);
+        __m256i x0 = dw ? ld(a[r] + off) : _mm256_set1_epi32(g), x1 = dw ? ld(a[r] + off + 32) : x0;
+        acc[r][0] = _mm256_add_epi16(acc[r][0], _mm256_maddubs_epi16(x0, w0));
+        acc[r][1] = _mm256_add_epi16(acc[r][1], _mm256_maddubs_epi16(x1, w1));
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < mr; r++)
+      for (int h = 0; h < 2; h++) { /* vpmaddwd by 1 adds the two lanes of a channel */
+        int32_t *to = c + r * QV_TILE_COLS + 8 * h;
+        __m256i s = _mm256_madd_epi16(_mm256_sub_epi16(acc[r][h], ld(fix + 16 * h)), one);
+        st(to, _mm256_add_epi32(s, i == 0 ? ld(init + 8 * h) : ld(to)));
+      }
+  }
+}
+
+INLINE void tile_narrow(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride, size_t panels,
+                        const int32_t *init, size_t n, const size_t *end, const int16_t *fix, const bool dw) {
+  for (size_t p = 0; p < panels; p++, c += QV_PANEL, w += stride, init += QV_PANEL, fix += 2 * QV_PANEL * n) {
+    size_t xoff = dw ? p * QV_PANEL * 4 : 0;
+    if (rows == 1) micro_narrow(c, a, koff, w, init, n, end, fix, 1, dw, xoff);
+    else
+      for (size_t r = 0; r < rows; r += 4) micro_narrow(c + r * QV_TILE_COLS, a + r, koff, w, init, n, end, fix, 4, dw, xoff);
+  }
+}
+
+static T2 void gemm_narrow(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride, size_t panels,
+                           const int32_t *init, size_t n, const size_t *end, const int16_t *fix) {
+  tile_narrow(c, a, rows, koff, w, stride, panels, init, n, end, fix, false);
+}
+
+static T2 void dw_narrow(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride, size_t panels,
+                         const int32_t *init, size_t n, const size_t *end, const int16_t *fix) {
+  tile_narrow(c, a, rows, koff, w, stride, panels, init, n, end, fix, true);
+}
+
+static T2 void weave8(uint8_t *dst, const uint8_t *const row[4], size_t n) {
+  for (size_t i = 0; i < n; i += 16, dst += 64) {
+    __m128i r[4], *d = (__m128i *)(void *)dst;
+    for (int j = 0; j < 4; j++) r[j] = _mm_loadu_si128((const __m128i *)(const void *)(row[j] + i));
+    __m128i a = _mm_unpacklo_epi8(r[0], r[1]), b = _mm_unpacklo_epi8(r[2], r[3]);
+    _mm_storeu_si128(d, _mm_unpacklo_epi16(a, b));
+    _mm_storeu_si128(d + 1, _mm_unpackhi_epi16(a, b));
+    a = _mm_unpackhi_epi8(r[0], r[1]);
+    b = _mm_unpackhi_epi8(r[2], r[3]);
+    _mm_storeu_si128(d + 2, _mm_unpacklo_epi16(a, b));
+    _mm_storeu_si128(d + 3, _mm_unpackhi_epi16(a, b));
+  }
+}
+
 static T2 void weave16(int16_t *dst, const int16_t *const row[2], size_t n) {
   for (size_t i = 0; i < n; i += 16, dst += 32) {
     __m256i a = _mm256_permute4x64_epi64(ld(row[0] + i), 0xD8), b = _mm256_permute4x64_epi64(ld(row[1] + i), 0xD8);
@@ -195,6 +259,9 @@ static T2 void max8(uint8_t *dst, const uint8_t *src, size_t n) {
 
 const qv_simd qv_simd_avx2 = {.gemm16 = gemm16,
                               .dw16 = dw16,
+                              .gemm_narrow = gemm_narrow,
+                              .dw_narrow = dw_narrow,
+                              .weave8 = weave8,
                               .weave16 = weave16,
                               .rq = rq,
                               .narrow8 = narrow8,

@@ -34,6 +34,50 @@ static void dw16(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_
   tile16(c, a, rows, koff, nk, w, stride, panels, init, 4);
 }
 
+/* A lane, as a signed number, added modulo 2^32. */
+static inline uint32_t add_lane(uint32_t sum, uint16_t lane) {
+  int32_t v = (int16_t)lane;
+  return sum + (uint32_t)v;
+}
+
+static inline void tile_narrow(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride, size_t panels,
+                               const int32_t *init, size_t n, const size_t *end, const int16_t *fix, const size_t step) {
+  for (size_t p = 0; p < panels; p++, w += stride)
+    for (size_t r = 0; r < rows; r++) {
+      uint32_t sum[QV_PANEL];
+      memcpy(sum, init + p * QV_PANEL, sizeof sum);
+      for (size_t i = 0, k = 0; i < n; i++) {
+        uint16_t lane[2 * QV_PANEL] = {0}; /* modulo 2^16 */
+        for (; k < end[i]; k++) {
+          const uint8_t *x = a[r] + koff[k] + p * QV_PANEL * step;
+          const int8_t *v = (const int8_t *)w + k * 64;
+          for (size_t j = 0; j < 2 * QV_PANEL; j++) {
+            size_t at = step == 0 ? 2 * (j % 2) : 2 * j;
+            lane[j] = (uint16_t)(lane[j] + x[at] * v[2 * j] + x[at + 1] * v[2 * j + 1]);
+          }
+        }
+        const int16_t *f = fix + (p * n + i) * 2 * QV_PANEL;
+        for (size_t j = 0; j < 2 * QV_PANEL; j++) sum[j / 2] = add_lane(sum[j / 2], (uint16_t)(lane[j] - (uint16_t)f[j]));
+      }
+      memcpy(c + r * QV_TILE_COLS + p * QV_PANEL, sum, sizeof sum);
+    }
+}
+
+static void gemm_narrow(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride, size_t panels,
+                        const int32_t *init, size_t n, const size_t *end, const int16_t *fix) {
+  tile_narrow(c, a, rows, koff, w, stride, panels, init, n, end, fix, 0);
+}
+
+static void dw_narrow(int32_t *c, const uint8_t *const *a, size_t rows, const uint32_t *koff, const uint8_t *w, size_t stride, size_t panels,
+                      const int32_t *init, size_t n, const size_t *end, const int16_t *fix) {
+  tile_narrow(c, a, rows, koff, w, stride, panels, init, n, end, fix, 4);
+}
+
+static void weave8(uint8_t *dst, const uint8_t *const row[4], size_t n) {
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j < 4; j++) dst[4 * i + j] = row[j][i];
+}
+
 static void weave16(int16_t *dst, const int16_t *const row[2], size_t n) {
   for (size_t i = 0; i < n; i++) {
     dst[2 * i] = row[0][i];
@@ -99,6 +143,9 @@ static void max8(uint8_t *dst, const uint8_t *src, size_t n) {
 const qv_simd qv_simd_portable = {.gemm16 = gemm16,
                                   .dw16 = dw16,
                                   .weave16 = weave16,
+                                  .gemm_narrow = gemm_narrow,
+                                  .dw_narrow = dw_narrow,
+                                  .weave8 = weave8,
                                   .rq = rq,
                                   .narrow8 = narrow8,
                                   .widen8 = widen8,

@@ -405,6 +405,23 @@ static void test_clipped(void **s) {
   }
 }
 
+/* Bytes of padding count: activations up to 10, but a zero point of 200 at the border. */
+static void test_padding_counts(void **s) {
+  (void)s;
+  const uint32_t dim[4] = {1, 1, 5, 1};
+  const int32_t w[3] = {100, 100, 100};
+  const qv_acc acc = {.mode = QV_ACC_LANES, .bits = 32, .raw = true, .lane_bits = 14, .lanes = 1};
+  qv_net *net = rn_new();
+  qv_err err = {0};
+  qv_repair f;
+  close_net(net, rn_affine(net, rn_input(net, QV_U8, 0, 10, 4, dim), (rn_affine_arg){.win = {1, 1, 5, 1, 1, 5, 1, 1, 3, 1, 1, 1, 1, 0, 1, 1}, .x_zp = 200, .w = w, .acc = acc}));
+  assert_int_not_equal(verdict(net), QV_VERIFIED); /* 20,000 + 1,000 + 1,000 */
+  ok(qv_repair_run(&f, net, NULL, QV_REPAIR_CLIP, &err), &err);
+  assert_int_equal(verdict(net), QV_VERIFIED);
+  qv_repair_clear(&f);
+  qv_net_free(net);
+}
+
 /* One channel, two or three weights, any stage: every smaller number of steps leaves something unproved. The activations' range
  * contains 0, so the conditions are necessary too. */
 static bool brute_clip(qv_net *net, int32_t *w, const int32_t *was, uint32_t n, uint32_t at, int64_t left) {
@@ -562,7 +579,7 @@ int main(void) {
   const struct CMUnitTest t[] = {
       cmocka_unit_test(test_least),        cmocka_unit_test(test_even),    cmocka_unit_test(test_match),
       cmocka_unit_test(test_fewest_zeros), cmocka_unit_test(test_permuted), cmocka_unit_test(test_clipped),
-      cmocka_unit_test(test_lanes_permuted), cmocka_unit_test(test_clip_is_least), cmocka_unit_test(test_levels), cmocka_unit_test(test_halved),  cmocka_unit_test(test_rescale_functions),
+      cmocka_unit_test(test_lanes_permuted), cmocka_unit_test(test_clip_is_least), cmocka_unit_test(test_padding_counts), cmocka_unit_test(test_levels), cmocka_unit_test(test_halved),  cmocka_unit_test(test_rescale_functions),
   };
   return cmocka_run_group_tests(t, NULL, NULL);
 }
