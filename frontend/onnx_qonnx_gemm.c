@@ -18,6 +18,9 @@ typedef struct {
   qv_surd *a, *b;     /* [oc] of the result */
   int64_t *bias;      /* [oc] */
   int32_t xz;
+  bool single;        /* each sum's inputs have one function                                      */
+  int32_t *m;         /* else: [functions of x] a_x = step * m                                    */
+  qv_surd *step;
   ox_shape out;
 } gemm;
 
@@ -28,6 +31,7 @@ static qv_surd *surds(ox *L, size_t n) {
 }
 
 static void gemm_clear(gemm *g) {
+  if (g->step != NULL) qv_surd_clear(g->step);
   for (uint32_t o = 0; o < g->win.oc; o++) {
     if (g->s != NULL) qv_surd_clear(&g->s[o]);
     if (g->a != NULL) qv_surd_clear(&g->a[o]);
@@ -180,58 +184,113 @@ static bool padded(const qv_window *g) {
   return g->pt > 0 || g->pl > 0 || y1 >= g->ih || x1 >= g->iw;
 }
 
-/* One line for all inputs that enter one sum. Channels with different scales are allowed where each output reads one channel. */
-static qv_status input_line(ox *L, const gemm *g, uint32_t o, const qv_piece **f) {
+/* Which of x's functions weight i (as stored in iw) of output channel o meets. */
+static uint32_t class_of(const gemm *g, uint32_t o, size_t i) {
   const qx_real *r = g->x->real;
-  const qv_pwa *p = r->f[0];
+  uint32_t gic = g->win.ic / g->win.groups;
+  if (r->n == 1) return 0;
+  return g->conv ? o / (g->win.oc / g->win.groups) * gic + (uint32_t)(i % gic) : qx_channel((qx_rule){r->n, r->inner}, i);
+}
+
+static const qv_piece *line_of(const gemm *g, uint32_t c) { return g->x->real->f[c]->v; } /* settled: one piece */
+
+/* Do the channels of x's functions lie along the inputs of a sum? And no function may be constant. */
+static qv_status input_classes(ox *L, gemm *g) {
+  const qx_real *r = g->x->real;
   const ox_shape *x = &g->x->shape;
-  if (r->n > 1) {
-    size_t spatial = 1;
-    for (uint32_t d = 2; d < x->rank; d++) spatial *= x->dim[d];
-    bool depthwise = g->conv && g->win.groups == g->win.ic && r->inner == spatial && r->n == g->win.ic;
-    if (!depthwise) return OX_UNSUP(L, g->x, "the inputs of one sum have different scales: there is no integer form");
-    p = r->f[o / (g->win.oc / g->win.groups)];
-  }
-  *f = p->v; /* settled: one piece */
-  if (qv_surd_sign(&p->v[0].a) == 0) return OX_UNSUP(L, g->x, "the input of this operator is constant");
+  size_t spatial = 1;
+  for (uint32_t d = 2; d < x->rank; d++) spatial *= x->dim[d];
+  bool along = g->conv ? r->inner == spatial && r->n == g->win.ic : g->k % ((size_t)r->n * r->inner) == 0;
+  if (r->n > 1 && !along) return OX_UNSUP(L, g->x, "the inputs of one sum have different scales from row to row: there is no integer form");
+  for (uint32_t c = 0; c < r->n; c++)
+    if (qv_surd_sign(&line_of(g, c)->a) == 0) return OX_UNSUP(L, g->x, "the input of this operator is constant");
+  g->single = r->n == 1 || (g->conv && g->win.groups == g->win.ic);
   return QV_OK;
+}
+
+/* Scales a_c of the inputs of one sum as integers times a common step: a_c = step * m_c. */
+static qv_status common_inputs(ox *L, gemm *g) {
+  qv_status st = QV_OK;
+  uint32_t n = g->x->real->n;
+  if (g->single) return QV_OK;
+  g->m = QV_NEW(&L->tmp, n, int32_t);
+  g->step = surds(L, 1);
+  if (g->m == NULL || g->step == NULL) return ox_nomem(L);
+  qv_surd t;
+  mpz_t den, num;
+  qv_surd_init(&t);
+  mpz_init_set_ui(den, 1);
+  mpz_init(num);
+  bool ok = true;
+  for (uint32_t c = 0; ok && c < n; c++) { /* least common denominator of a_c / a_0 */
+    ok = qv_surd_div(&t, &line_of(g, c)->a, &line_of(g, 0)->a) && qv_surd_rational(&t);
+    mpz_lcm(den, den, mpq_denref(t.p));
+    ok = ok && mpz_sizeinbase(den, 2) < 64;
+  }
+  for (uint32_t c = 0; ok && c < n; c++) {
+    ok = qv_surd_div(&t, &line_of(g, c)->a, &line_of(g, 0)->a);
+    mpz_mul(num, den, mpq_numref(t.p));
+    mpz_divexact(num, num, mpq_denref(t.p));
+    ok = ok && mpz_fits_sint_p(num);
+    g->m[c] = ok ? (int32_t)mpz_get_si(num) : 0;
+  }
+  qv_surd_set_i64(&t, 0);
+  mpq_set_z(t.p, den);
+  ok = ok && qv_surd_div(g->step, &line_of(g, 0)->a, &t);
+  mpz_clear(den);
+  mpz_clear(num);
+  qv_surd_clear(&t);
+  if (!ok) st = OX_UNSUP(L, g->x, "the scales of one sum's inputs have no common step of 32 bits: there is no integer form");
+  return st;
 }
 
 /* Zero point of the inputs: their lines' common integer zero; else none, and what is left goes into b (impossible with padding, where
  * a real 0 must be an integer). *fold: it does. */
 static qv_status input_zero(ox *L, gemm *g, bool *fold) {
-  qv_status st = QV_OK;
   bool same = true;
-  for (uint32_t o = 0; o < g->win.oc; o++) {
-    const qv_piece *f;
+  for (uint32_t c = 0; c < g->x->real->n; c++) {
     int32_t z = 0;
-    QV_TRY(input_line(L, g, o, &f));
-    same = same && zero_of(&z, f) && (o == 0 || z == g->xz);
-    if (o == 0) g->xz = z;
+    same = zero_of(&z, line_of(g, c)) && (c == 0 || z == g->xz) && same;
+    if (c == 0) g->xz = z;
   }
   *fold = !same;
   if (*fold) g->xz = 0;
   if (*fold && padded(&g->win)) return OX_UNSUP(L, g->x, "padding with 0, which is not one of the quantized input's values");
-done:
-  return st;
+  return QV_OK;
 }
 
-/* Lines of the result without bias: a = a_x * s_w, b = b_x * sum of the real weights if the zero point is folded. */
+/* Line of channel o without bias: a = a_x * s_w, b = sum over the weights of w * s_w * b_x if the zero points are folded. */
+static bool result_line(gemm *g, uint32_t o, bool fold, qv_i128 *sum, qv_surd *t) {
+  uint32_t n = g->x->real->n;
+  bool ok = qv_surd_mul(&g->a[o], g->single ? &line_of(g, class_of(g, o, 0))->a : g->step, &g->s[o]);
+  if (!fold) return ok;
+  for (uint32_t c = 0; c < n; c++) sum[c] = 0;
+  for (size_t i = 0; i < g->k; i++) sum[class_of(g, o, i)] += (int64_t)g->iw[o * g->k + i] - g->wz[o];
+  for (uint32_t c = 0; ok && c < n; c++) {
+    if (sum[c] == 0) continue;
+    qv_surd_set_i64(t, (int64_t)sum[c]); /* at most 2^28 terms below 2^33 */
+    ok = qv_surd_mul(t, t, &g->s[o]) && qv_surd_mul(t, t, &line_of(g, c)->b) && qv_surd_add(&g->b[o], &g->b[o], t);
+  }
+  return ok;
+}
+
 static qv_status result_lines(ox *L, gemm *g, bool fold) {
   qv_status st = QV_OK;
-  for (uint32_t o = 0; o < g->win.oc; o++) {
-    const qv_piece *f;
-    qv_i128 sum = 0;
-    QV_TRY(input_line(L, g, o, &f));
-    for (size_t i = 0; i < g->k; i++) sum += (int64_t)g->iw[o * g->k + i] - g->wz[o];
-    bool ok = qv_surd_mul(&g->a[o], &f->a, &g->s[o]);
-    if (ok && fold) {
-      qv_surd_set_i64(&g->b[o], (int64_t)sum); /* at most 2^28 terms below 2^33 */
-      ok = qv_surd_mul(&g->b[o], &g->b[o], &g->s[o]) && qv_surd_mul(&g->b[o], &g->b[o], &f->b);
+  qv_surd t;
+  qv_i128 *sum = QV_NEW(&L->tmp, g->x->real->n, qv_i128);
+  if (sum == NULL) return ox_nomem(L);
+  qv_surd_init(&t);
+  for (uint32_t o = 0; st == QV_OK && o < g->win.oc; o++) {
+    if (!result_line(g, o, fold, sum, &t)) st = qx_inexact(L, g->x);
+    for (size_t i = 0; st == QV_OK && g->m != NULL && i < g->k; i++) { /* the common step is the accumulator's */
+      int64_t w = ((int64_t)g->iw[o * g->k + i] - g->wz[o]), p;
+      if (!qv_mul64(&p, w, g->m[class_of(g, o, i)]) || p < INT32_MIN || p > INT32_MAX)
+        st = OX_UNSUP(L, g->x, "the weights times the ratios of the inputs' scales need more than 32 bits");
+      else g->iw[o * g->k + i] = (int32_t)p;
     }
-    if (!ok) return qx_inexact(L, g->x);
+    if (g->m != NULL) g->wz[o] = 0;
   }
-done:
+  qv_surd_clear(&t);
   return st;
 }
 
@@ -351,6 +410,8 @@ static qv_status products(ox *L, gemm *g, ox_value *bias, const qv_surd *beta) {
   qv_status st;
   bool fold;
   if (g->win.oc > QX_MAX_CHANNELS) return OX_UNSUP(L, g->w, "more than %u output channels", QX_MAX_CHANNELS);
+  QV_TRY(input_classes(L, g));
+  QV_TRY(common_inputs(L, g));
   QV_TRY(input_zero(L, g, &fold));
   QV_TRY(result_lines(L, g, fold));
   if (bias != NULL) QV_TRY(add_bias(L, g, bias, beta));
