@@ -122,7 +122,9 @@ static int solve(const cli_cmd *cmd, const cli_val *val, cli_report *r, rb_job *
   state->quiet = r->path != NULL && strcmp(r->path, "-") == 0;
   state->list = cJSON_CreateArray();
   const rb_jobs jobs = {ask, done, state, NULL};
-  qv_status st = rb_session_open(&s, j->net, o, err);
+  rb_opts opts = *o;
+  opts.inner = r->robust->threads > j->n_items && j->n_items > 0 ? r->robust->threads / (unsigned)j->n_items : 1; /* idle cores help with one question */
+  qv_status st = rb_session_open(&s, j->net, &opts, err);
   if (st == QV_OK) st = rb_pool_run(s, j->n_items, threads, &jobs, err);
   rb_session_close(s);
   r->robust->obligations = state->list;

@@ -327,7 +327,7 @@ static qv_status second_opinion(rb_answer *a, rb_worker *w, const qv_property *p
     a->verdict = QV_FALSIFIED;
     a->engine = "z3";
     a->second = "found it";
-  } else a->second = a->verdict == QV_UNKNOWN ? "finds none (without evidence)" : "agrees";
+  } else a->second = res.by_interval ? "not needed: intervals of the encoding decide" : a->verdict == QV_UNKNOWN ? "finds none (without evidence)" : "agrees";
 done:
   qv_smt_clear(&res);
   return st;

@@ -122,7 +122,10 @@ if ((rc == 3)); then skip 'engine smt: not installed'; else
   check 'engine smt: its word alone verifies nothing' test $rc = 5
   has out 'engine smt: said' 'without evidence'
   t 'cross-check' 0 robust "$T/fc.qir" -i "$T/all.bin" --index 65535 --eps 1 --cross-check
-  has out 'cross-check: agrees' 'z3 agrees'
+  has out 'cross-check: agrees' 'z3 (agrees|not needed)'
+  t 'cross-check: report' 10 robust "$T/fc.qir" -i "$T/all.bin" --index 65535,0 --eps 60 --cross-check --json "$T/r.json"
+  has out 'cross-check: z3 itself' 'FALSIFIED .*z3 agrees'
+  valid_report 'cross-check' "$T/r.json"
   t 'engine smt: counterexample' 10 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 60 --engine smt
 fi
 
