@@ -18,12 +18,27 @@ static qv_status out_of_memory(qv_err *err) { return QV_FAIL(err, QV_E_NOMEM, "o
 
 /* ---- JSON, qverify-ci-report/1 ------------------------------------------------------------------------------------------------------ */
 
+/* SHA-256 over exit code, and name and verdict of each inner obligation: not over paths and times. */
+static void digest(char hex[QV_SHA256_HEX], const cJSON *doc) {
+  const cJSON *code = cJSON_GetObjectItemCaseSensitive(doc, "exit"), *report = cJSON_GetObjectItemCaseSensitive(doc, "report"), *x;
+  qv_buf b = {0};
+  qv_buf_printf(&b, "%s\n", code != NULL && code->valuestring != NULL ? code->valuestring : "-");
+  const cJSON *list = report != NULL ? cJSON_GetObjectItemCaseSensitive(report, "obligations") : NULL;
+  cJSON_ArrayForEach(x, list) {
+    const cJSON *id = cJSON_GetObjectItemCaseSensitive(x, "id"), *v = cJSON_GetObjectItemCaseSensitive(x, "verdict");
+    if (cJSON_IsString(id) && cJSON_IsString(v)) qv_buf_printf(&b, "%s %s\n", id->valuestring, v->valuestring);
+  }
+  qv_sha256_hex(hex, b.p, b.n);
+  qv_buf_free(&b);
+}
+
 static cJSON *job_json(const ci_job *j, const cJSON *doc) {
   cJSON *o = cJSON_CreateObject(), *argv = cJSON_CreateArray();
-  const cJSON *report = doc != NULL ? cJSON_GetObjectItemCaseSensitive(doc, "report") : NULL, *hash = report != NULL ? cJSON_GetObjectItemCaseSensitive(report, "content_sha256") : NULL;
+  char hex[QV_SHA256_HEX];
+  if (doc != NULL) digest(hex, doc);
   bool ok = qv_json_add_str(o, "key", j->key);
   ok = qv_json_add_str(o, "part", j->part) && ok;
-  ok = qv_json_add_str(o, "report_sha256", cJSON_IsString(hash) ? hash->valuestring : NULL) && ok;
+  ok = qv_json_add_str(o, "result_sha256", doc != NULL ? hex : NULL) && ok;
   for (uint32_t i = 0; i < j->argc; i++) ok = qv_json_push(argv, cJSON_CreateString(j->argv[i])) && ok;
   ok = qv_json_add(o, "argv", argv) && ok;
   if (ok) return o;

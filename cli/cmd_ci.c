@@ -91,7 +91,10 @@ static int merge(const cli_cmd *cmd, const cli_val *val, const ci_plan *p, const
   qv_err err = {0};
   qv_status st = ci_merge(&m, p, dir, n_dir, &err);
   int rc = st == QV_OK ? report(cmd, val, &m, dir, n_dir) : fail(st, NULL, &err);
-  if (rc == 0) rc = m.exit_code;
+  if (rc == 0) {
+    rc = m.exit_code;
+    if (m.error > 0) (void)fprintf(stderr, "qverify: %" PRIu32 " of %" PRIu32 " obligations failed to run\n", m.error, m.selected);
+  }
   ci_merged_clear(&m);
   return rc;
 }
@@ -245,7 +248,7 @@ const cli_cmd cli_merge = {
     .operands = "PLAN",
     .n_operands = 1,
     .summary = "collect results into one verdict and its reports",
-    .detail = "A job without a result makes the run INCOMPLETE (exit 5); two different results of one job are an error (6).",
+    .detail = "A job without a result makes the run INCOMPLETE (exit 5); two that contradict each other are an error (6).",
     .example = "qverify merge plan.jsonl --results a --results b --html report.html",
     .opt = merge_opts,
     .run = run_merge,
