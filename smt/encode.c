@@ -111,7 +111,7 @@ static void int_clamp(const writer *w, const qv_def *f) {
     str(w, " ");
   }
   name(w, f->x);
-  str(w, low && high ? "))" : ")");
+  str(w, low && high ? "))" : low || high ? ")" : "");
 }
 
 /* v[lo..hi] by halving */
@@ -349,7 +349,7 @@ static void bv_clamp(const writer *w, const qv_def *f, int bits) {
     str(w, " ");
   }
   bv_fit(w, f->x, bits);
-  str(w, low && high ? "))" : ")");
+  str(w, low && high ? "))" : low || high ? ")" : "");
 }
 
 static void bv_def(const writer *w, uint32_t def) {

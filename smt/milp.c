@@ -13,6 +13,7 @@
 #include "smt/z3.h"
 
 #define EXACT ((qv_i128)1 << 53)
+#define EASY ((qv_i128)1 << 31)   /* beyond it tolerances bite: stairs, where there are few */
 #define STAIRS 1024 /* a floor of numbers too large for doubles may have so many values */
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------- */
@@ -105,13 +106,14 @@ static void stairs(writer *w, uint32_t def, uint32_t n, const int64_t *at, const
   end(w, " = ", v[0]);
 }
 
-/* 0 <= a*x + b - d*y <= d - 1 where doubles hold the numbers, else the stairs. */
+/* 0 <= a*x + b - d*y <= d - 1 where doubles hold the numbers with room to spare, else the stairs. */
 static qv_status floor_rows(writer *w, uint32_t def, qv_err *err) {
   const qv_def *f = &w->d->def[def];
   qv_itv x = w->d->def[f->x].all;
   qv_i128 p = f->u.floor.a * x.lo, q = f->u.floor.a * x.hi;
-  bool small = f->u.floor.jump == 0 && f->u.floor.d < EXACT && p < EXACT && p > -EXACT && q < EXACT && q > -EXACT &&
-               f->u.floor.b < EXACT && f->u.floor.b > -EXACT;
+  qv_i128 most = f->all.hi - f->all.lo < STAIRS ? EASY : EXACT;
+  bool small = f->u.floor.jump == 0 && f->u.floor.d < most && p < most && p > -most && q < most && q > -most &&
+               f->u.floor.b < most && f->u.floor.b > -most;
   if (small) {
     for (int side = 0; side < 2; side++) {
       term(w, f->u.floor.a, f->x);

@@ -401,7 +401,7 @@ static void test_step_solvers(void **state) {
   (void)state;
   contestant all[] = {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT}, {.engine = QV_SMT_Z3, .encoding = QV_SMT_BV}, {.engine = QV_SMT_MILP}};
   qv_rng r = {987};
-  for (unsigned i = 0; i < 45u * multiplier(); i++) {
+  for (unsigned i = 0; i < 36u * multiplier(); i++) {
     step_net n;
     if (!step_new(&n, &r, (qv_rq)(i % (QV_RQ_MEANF + 1)), 12)) continue;
     uint32_t points = (uint32_t)(n.box.hi - n.box.lo + 1);
@@ -432,6 +432,141 @@ static void test_step_solvers(void **state) {
   }
   print_message("steps: %u questions to Z3 about all points of a box, %u to GLPK (%u unknown)\n", all[0].asked + all[1].asked, all[2].asked, all[2].unknown);
   assert_true(all[0].asked > 25 && all[0].unknown + all[1].unknown == 0);
+}
+
+/* ---- every operation by itself ---------------------------------------------------------------------------------------------- */
+
+/* v = op(x, y) for two small inputs, as definitions made by hand. */
+typedef struct {
+  qv_def def[3];
+  qv_lterm lin[2];
+  int64_t at[4], val[5];
+  qv_defs d;
+  qv_lterm unit[3][2]; /* +v_i, -v_i */
+} one_op;
+
+static int64_t op_at(one_op *o, int64_t x, int64_t y) {
+  int64_t v[3] = {x, y, 0};
+  return def_at(&o->def[2], v, NULL);
+}
+
+static void op_new(one_op *o, qv_rng *r, qv_def_op op) {
+  qv_def *f = &o->def[2];
+  memset(o, 0, sizeof *o);
+  for (uint32_t i = 0; i < 2; i++) {
+    int64_t lo = qv_rng_range(r, -20, 20);
+    o->def[i] = (qv_def){.op = QV_DEF_INPUT, .live = true, .itv = {lo, lo + qv_rng_range(r, 1, 7)}, .x = QV_NONE, .y = QV_NONE, .u.input = {0, i}};
+  }
+  *f = (qv_def){.op = op, .live = true, .x = op == QV_DEF_LIN ? QV_NONE : 0, .y = op == QV_DEF_MAX || op == QV_DEF_MUL ? 1 : QV_NONE};
+  qv_itv x = o->def[0].itv;
+  switch (op) {
+  case QV_DEF_INPUT: break;
+  case QV_DEF_LIN:
+    for (uint32_t i = 0; i < 2; i++) o->lin[i] = (qv_lterm){qv_rng_range(r, 1, 30) * (chance(r, 50) ? 1 : -1), i};
+    f->u.lin = (qv_lin){qv_rng_range(r, -50, 50), 2, o->lin};
+    break;
+  case QV_DEF_FLOOR:
+    f->u.floor.a = qv_rng_range(r, 1, 40) * (chance(r, 70) ? 1 : -1), f->u.floor.b = qv_rng_range(r, -300, 300);
+    f->u.floor.d = chance(r, 50) ? 1 << qv_rng_range(r, 0, 9) : qv_rng_range(r, 1, 300);
+    f->u.floor.from = qv_rng_range(r, x.lo, x.hi);
+    if (chance(r, 40)) f->u.floor.jump = qv_rng_range(r, 1, 300) * (f->u.floor.a > 0 ? 1 : -1);
+    break;
+  case QV_DEF_CLAMP:
+    f->u.clamp.lo = qv_rng_range(r, x.lo - 2, x.hi - 1);
+    f->u.clamp.hi = qv_rng_range(r, f->u.clamp.lo + 1, x.hi + 2);
+    break;
+  case QV_DEF_WRAP: f->u.bits = (int)qv_rng_range(r, 2, 5); break;
+  case QV_DEF_PIECES:
+    f->u.pieces.at = o->at, f->u.pieces.v = o->val;
+    for (int64_t k = x.lo + 1; k <= x.hi && f->u.pieces.n < 4; k++)
+      if (chance(r, 50)) o->at[f->u.pieces.n++] = k;
+    for (int k = 0; k < 5; k++) o->val[k] = qv_rng_range(r, -9, 9);
+    break;
+  case QV_DEF_MAX: case QV_DEF_MUL: break;
+  }
+  qv_itv y = o->def[1].itv;
+  f->itv = (qv_itv){INT64_MAX, INT64_MIN};
+  for (int64_t i = x.lo; i <= x.hi; i++)
+    for (int64_t k = y.lo; k <= y.hi; k++) f->itv = (qv_itv){qv_min64(f->itv.lo, op_at(o, i, k)), qv_max64(f->itv.hi, op_at(o, i, k))};
+  for (int i = 0; i < 3; i++) {
+    o->def[i].all = o->def[i].itv;
+    for (int k = 0; k < 2; k++) o->unit[i][k] = (qv_lterm){k == 0 ? 1 : -1, (uint32_t)i};
+  }
+  o->d = (qv_defs){.n = 3, .def = o->def};
+}
+
+/* v_i >= c (sign 0) or v_i <= c (sign 1), unless decided. False: never. */
+static bool op_ineq(one_op *o, qv_goal_case *g, qv_goal_ineq *at, int i, int sign, int64_t c) {
+  qv_itv r = o->def[i].itv;
+  qv_i128 lo = sign == 0 ? r.lo - c : c - r.hi, hi = sign == 0 ? r.hi - c : c - r.lo;
+  if (hi < 0) return false;
+  if (lo < 0) at[g->n++] = (qv_goal_ineq){{sign == 0 ? -c : c, 1, &o->unit[i][sign]}, lo, hi};
+  return true;
+}
+
+/* Some point with a value other than its own (want = false), or one point with its own. */
+static void op_goal(one_op *o, qv_arena *mem, qv_rng *r, bool want) {
+  qv_itv x = o->def[0].itv, y = o->def[1].itv;
+  int64_t nx = x.hi - x.lo + 1, ny = y.hi - y.lo + 1, some = qv_rng_range(r, 0, nx * ny - 1);
+  o->d.n_case = 0;
+  o->d.gcase = QV_NEW(mem, 2 * (size_t)(nx * ny), qv_goal_case);
+  assert_non_null(o->d.gcase);
+  for (int64_t p = 0; p < nx * ny; p++)
+    for (int side = 0; side < (want ? 1 : 2); side++) {
+      if (want && p != some) continue;
+      int64_t at[2] = {x.lo + p % nx, y.lo + p / nx}, v = op_at(o, at[0], at[1]);
+      qv_goal_ineq *q = QV_NEW(mem, 6, qv_goal_ineq);
+      qv_goal_case g = {0, 0, q};
+      bool can = q != NULL;
+      for (int i = 0; i < 2; i++) can = can && op_ineq(o, &g, q, i, 0, at[i]) && op_ineq(o, &g, q, i, 1, at[i]);
+      if (want) can = can && op_ineq(o, &g, q, 2, 0, v) && op_ineq(o, &g, q, 2, 1, v);
+      else can = can && op_ineq(o, &g, q, 2, side, side == 0 ? v + 1 : v - 1);
+      if (can) o->d.gcase[o->d.n_case++] = g;
+    }
+}
+
+static void op_ask(one_op *o, int how, bool want, unsigned i, unsigned *unknown) {
+  qv_buf text = {0}, out = {0};
+  qv_child_end end;
+  int code;
+  qv_limits lim = {20, 0};
+  if (how == 2) {
+    assert_int_equal(qv_milp_write(&text, &o->d, NULL), QV_OK);
+    assert_int_equal(qv_milp_run(&out, &end, &code, &text, lim, NULL), QV_OK);
+  } else {
+    assert_int_equal(qv_smtlib_write(&text, &o->d, how == 0 ? QV_SMT_INT : QV_SMT_BV, true, NULL), QV_OK);
+    qv_buf_put(&text, "", 1);
+    text.n--;
+    assert_int_equal(qv_z3_run(&out, &end, &code, &text, lim, NULL), QV_OK);
+  }
+  qv_buf_put(&out, "", 1);
+  const char *a = strstr((const char *)out.p, "\n");
+  assert_non_null(a);
+  if (strncmp(a, "\nunknown", 8) == 0) ++*unknown;
+  else if (strncmp(a, want ? "\nsat" : "\nunsat", want ? 4 : 6) != 0)
+    fail_msg("operation %d, round %u, solver %d: expected %s: %.60s\n%.3000s", (int)o->def[2].op, i, how, want ? "sat" : "unsat", a + 1, (const char *)text.p);
+  qv_buf_free(&text);
+  qv_buf_free(&out);
+}
+
+static void test_operations(void **state) {
+  (void)state;
+  qv_rng r = {2026};
+  unsigned asked = 0, unknown = 0;
+  for (unsigned i = 0; i < 7u * multiplier(); i++)
+    for (int op = QV_DEF_LIN; op <= QV_DEF_MUL; op++) {
+      one_op o;
+      qv_arena mem = {0};
+      op_new(&o, &r, (qv_def_op)op);
+      if (o.def[2].itv.lo < o.def[2].itv.hi)
+        for (int want = 0; want < 2; want++) {
+          op_goal(&o, &mem, &r, want == 1);
+          for (int how = 0; how < 3; how++, asked++) op_ask(&o, how, want == 1, i, &unknown);
+        }
+      qv_arena_clear(&mem);
+    }
+  print_message("operations: %u questions, %u unknown\n", asked, unknown);
+  assert_true(asked > 150 && unknown == 0);
 }
 
 static void test_solvers(void **state) {
@@ -884,7 +1019,7 @@ static void test_export(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_definitions), cmocka_unit_test(test_steps), cmocka_unit_test(test_step_solvers), cmocka_unit_test(test_solvers), cmocka_unit_test(test_tails),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_definitions), cmocka_unit_test(test_steps), cmocka_unit_test(test_step_solvers), cmocka_unit_test(test_operations), cmocka_unit_test(test_solvers), cmocka_unit_test(test_tails),
                                      cmocka_unit_test(test_max_constant), cmocka_unit_test(test_refusals),    cmocka_unit_test(test_limits),  cmocka_unit_test(test_hard_question), cmocka_unit_test(test_liars),
                                      cmocka_unit_test(test_export)};
   return cmocka_run_group_tests(tests, NULL, NULL);
