@@ -129,6 +129,26 @@ if ((rc == 3)); then skip 'engine smt: not installed'; else
   t 'engine smt: counterexample' 10 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 60 --engine smt
 fi
 
+# a solver that lies: unsat for everything. Found under the name of the real one.
+mkdir -p "$T/liar"
+cat >"$T/liar.c" <<'END'
+void Z3_global_param_set(const char *a, const char *b) { (void)a; (void)b; }
+const char *Z3_get_full_version(void) { return "Z3 0.0.0"; }
+void *Z3_mk_config(void) { return 0; }
+void *Z3_mk_context(void *c) { return c; }
+void Z3_set_error_handler(void *c, void *h) { (void)c; (void)h; }
+const char *Z3_eval_smtlib2_string(void *c, const char *s) { (void)c; (void)s; return "unsat\n"; }
+END
+if gcc -shared -fPIC -o "$T/liar/libz3.so.4" "$T/liar.c" 2>/dev/null; then
+  export LD_LIBRARY_PATH=$T/liar
+  t 'cross-check: a lying solver' 6 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 60 --cross-check --certificate "$T/dis" --json "$T/r.json"
+  has err 'cross-check: a lying solver: said' 'engines disagree about question 0'
+  for f in qir qvp smt2; do check "cross-check: a lying solver: $f kept" test -s "$T/dis/disagreement-0.$f"; done
+  check 'cross-check: a lying solver: the report claims nothing' test "$(json "$T/r.json" verdict)" = UNKNOWN
+  t 'cross-check: a lying solver verifies nothing' 5 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 60 --engine smt
+  unset LD_LIBRARY_PATH
+else skip 'SKIPPED: no compiler for a lying solver'; fi
+
 # ---- evidence ------------------------------------------------------------------------------------------------------------------------------
 t 'certificates' 10 robust "$T/fc.qir" -i "$T/all.bin" --index 0,65535 --eps 60 --certificate "$T/certs"
 for i in 0 65535; do
