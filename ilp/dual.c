@@ -237,11 +237,11 @@ static void sweep_blocks(qv_adual *d, const double *lambda) {
 /* ---- climbing ------------------------------------------------------------------------------------------------------------------ */
 
 /* Evaluate at lambda after improving the pairs' parts; keep the best; remember who was picked. Returns the bound. */
-static double visit(qv_adual *d, const double *lambda, double weight) {
+static double visit(qv_adual *d, const double *lambda, double weight, bool sweep) {
   uint32_t n = d->first[d->n_groups], rows = d->q->n;
   double *theta = d->try_theta, *low = d->try_low;
   uint32_t *pick = d->try_pick;
-  if (d->n_blocks > 0) sweep_blocks(d, lambda);
+  if (sweep && d->n_blocks > 0) sweep_blocks(d, lambda);
   double bound = evaluate(d, lambda, theta, low, pick);
   for (uint32_t c = 0; c < n; c++) d->share[c] *= 1 - weight;
   for (uint32_t i = 0; i < d->n_groups; i++) d->share[pick[i]] += weight;
@@ -261,13 +261,13 @@ static void climb_row(qv_adual *d, uint32_t m, double target) {
   double *l = d->try_lambda;
   double lo = 0, f_lo, g_lo, hi, f_hi = 0, g_hi = 0, first = l[m];
   l[m] = 0;
-  f_lo = visit(d, l, 0.05);
+  f_lo = visit(d, l, 0.05, true);
   g_lo = d->grad[m];
   if (g_lo <= 0 || d->bound >= target) return;
   hi = first > 0 ? first : 1;
   for (int i = 0;; i++) { /* a point to the right of the maximum */
     l[m] = hi;
-    f_hi = visit(d, l, 0.3);
+    f_hi = visit(d, l, 0.3, true);
     g_hi = d->grad[m];
     if (g_hi <= 0 || d->bound >= target || i == 60) break;
     lo = hi, f_lo = f_hi, g_lo = g_hi;
@@ -277,7 +277,7 @@ static void climb_row(qv_adual *d, uint32_t m, double target) {
     double x = (f_hi - f_lo + g_lo * lo - g_hi * hi) / (g_lo - g_hi), at = f_lo + g_lo * (x - lo);
     if (!(x > lo && x < hi)) break;
     l[m] = x;
-    double f = visit(d, l, 0.3), g = d->grad[m];
+    double f = visit(d, l, 0.3, true), g = d->grad[m];
     if (f >= at - 1e-14 * (fabs(at) + 1)) break;
     if (g > 0) lo = x, f_lo = f, g_lo = g;
     else hi = x, f_hi = f, g_hi = g;
@@ -299,37 +299,34 @@ static void project(const qv_adual *d, double *l) {
   for (uint32_t m = 0; m < n; m++) l[m] = sum > 0 ? l[m] / sum : 1.0 / n;
 }
 
+/* How far up to aim: the target, or a little above the best where there is none. */
+static double aim(const qv_adual *d, double best, double target) { return d->q->zero || !isfinite(target) ? best + 0.1 * (fabs(best) + 0.1) : target; }
+
 /* Subgradient steps of Polyak's length toward the target, with a little memory of the direction. */
 static void climb_steps(qv_adual *d, double target, uint32_t effort) {
   uint32_t n = d->q->n, idle = 0;
-  double *l = d->try_lambda, rho = 1, best = -INFINITY;
+  double *l = d->try_lambda, rho = 1;
   memset(d->dir, 0, n * sizeof *d->dir);
   for (uint32_t it = 0; it < effort && rho > 0.003; it++) {
-    double old = d->bound, bound = visit(d, l, it < 20 ? 0.2 : 0.08);
+    double old = d->bound, bound = visit(d, l, it < 20 ? 0.2 : 0.08, false);
     if (d->bound >= target) return;
-    if (bound > best) {
-      best = bound;
-      memcpy(d->best_lambda, l, n * sizeof *l);
-    }
     if (bound > old + 1e-9 * fabs(old)) idle = 0;
     else if (++idle == 6) {
       rho /= 2;
       idle = 0;
-      if (d->n_blocks == 0) memcpy(l, d->lambda, n * sizeof *l), memset(d->dir, 0, n * sizeof *d->dir);
+      memcpy(l, d->lambda, n * sizeof *l);
+      memset(d->dir, 0, n * sizeof *d->dir);
     }
     for (uint32_t m = 0; m < n; m++) {
       d->dir[m] = d->grad[m] + 0.3 * d->dir[m];
       if (l[m] <= 0 && d->dir[m] < 0) d->dir[m] = 0;
     }
     double len = norm2(d->dir, n);
-    if (len < 1e-24) break;
-    double goal = isfinite(target) ? target : d->bound + 0.1 * (fabs(d->bound) + 0.1);
-    double step = rho * (goal - bound) / len;
+    if (len < 1e-24) return;
+    double step = rho * (aim(d, d->bound, target) - bound) / len;
     for (uint32_t m = 0; m < n; m++) l[m] += step * d->dir[m];
     project(d, l);
   }
-  if (d->n_blocks > 0) /* u and v of the best multipliers again, and a little better */
-    for (uint32_t i = 0; i < 8 && d->bound < target; i++) (void)visit(d, d->best_lambda, 0.1);
 }
 
 static void keep_warm(qv_adual *d) {
@@ -344,25 +341,92 @@ static void keep_warm(qv_adual *d) {
   }
 }
 
+/* u and v as keep_warm left them. */
+static void take_warm(qv_adual *d) {
+  const qv_alloc *p = d->q->p;
+  for (uint32_t e = 0; e < d->n_blocks; e++) {
+    qv_adual_block *x = &d->block[e];
+    const qv_alloc_block *b = &p->block[x->e];
+    const double *warm = d->warm + d->warm_at[x->e];
+    for (uint32_t c = d->first[x->i]; c < d->first[x->i + 1]; c++) x->u[c - d->first[x->i]] = warm[d->cid[c] - p->group[b->g].first];
+    for (uint32_t c = d->first[x->j]; c < d->first[x->j + 1]; c++)
+      x->v[c - d->first[x->j]] = warm[p->group[b->g].n + d->cid[c] - p->group[b->h].first];
+  }
+}
+
+/* Squared length of the subgradient: limits, and every side of a block that picked another candidate than its group did. */
+static double slope2(const qv_adual *d) {
+  double len = norm2(d->grad, d->q->n);
+  for (uint32_t e = 0; e < d->n_blocks; e++) {
+    const qv_adual_block *x = &d->block[e];
+    uint32_t nj = d->first[x->j + 1] - d->first[x->j];
+    len += 2 * (d->first[x->i] + x->pick / nj != d->pick[x->i]) + 2 * (d->first[x->j] + x->pick % nj != d->pick[x->j]);
+  }
+  return len;
+}
+
+static void step_pairs(qv_adual *d, double step) {
+  for (uint32_t e = 0; e < d->n_blocks; e++) {
+    qv_adual_block *x = &d->block[e];
+    uint32_t nj = d->first[x->j + 1] - d->first[x->j];
+    x->u[d->pick[x->i] - d->first[x->i]] += step;
+    x->u[x->pick / nj] -= step;
+    x->v[d->pick[x->j] - d->first[x->j]] += step;
+    x->v[x->pick % nj] -= step;
+  }
+}
+
+/* With pairs: rounds of message passing first, then subgradient steps on multipliers and messages together. */
+static void climb_pairs(qv_adual *d, double target, uint32_t effort) {
+  uint32_t n = d->q->n, idle = 0;
+  double *l = d->try_lambda, rho = 1, best = -INFINITY;
+  for (uint32_t it = 0; it < 4 * effort && rho > 0.01; it++) {
+    double bound = visit(d, l, 0.1, it < 12 || it % 16 == 0);
+    if (bound > best + 1e-9 * fabs(best)) idle = 0;
+    else idle++;
+    if (bound > best) {
+      best = bound;
+      memcpy(d->best_lambda, l, n * sizeof *l);
+      keep_warm(d);
+      if (best >= target) return;
+    }
+    if (it < 12 && idle < 3 && n == 0) continue;
+    if (idle == 8) {
+      rho /= 2;
+      idle = 0;
+      memcpy(l, d->best_lambda, n * sizeof *l);
+      take_warm(d);
+      bound = visit(d, l, 0.1, true);
+    }
+    for (uint32_t m = 0; m < n; m++)
+      if (l[m] <= 0 && d->grad[m] < 0) d->grad[m] = 0;
+    double len = slope2(d);
+    if (len < 1e-24) break;
+    double step = rho * (aim(d, best, target) - bound) / len;
+    for (uint32_t m = 0; m < n; m++) l[m] += step * d->grad[m];
+    project(d, l);
+    step_pairs(d, step);
+  }
+  take_warm(d);
+  (void)visit(d, d->best_lambda, 0.1, true);
+}
+
 void qv_adual_climb(qv_adual *d, const double *start, double target, uint32_t effort) {
   uint32_t n = d->q->n;
   memcpy(d->try_lambda, start, n * sizeof *start);
   project(d, d->try_lambda);
   d->bound = -INFINITY;
-  (void)visit(d, d->try_lambda, 1);
-  if (d->bound < target) {
-    if (n == 0) {
-      double last = -INFINITY;
-      for (uint32_t i = 0; d->n_blocks > 0 && i < effort && d->bound < target && d->bound > last + 1e-9; i++) {
-        last = d->bound;
-        (void)visit(d, d->try_lambda, 0.2);
-      }
-    } else if (n == 1 && d->n_blocks == 0 && !d->q->zero) climb_row(d, 0, target);
-    else {
-      if (d->n_blocks == 0 && !d->q->zero && effort > 150) /* at the root: row by row first */
-        for (uint32_t m = 0; m < n && n <= 16 && d->bound < target; m++) climb_row(d, m, target);
-      if (d->bound < target) climb_steps(d, target, effort);
-    }
+  (void)visit(d, d->try_lambda, 1, true);
+  if (d->bound >= target) return;
+  if (d->n_blocks > 0) {
+    climb_pairs(d, target, effort);
+    keep_warm(d);
+    return;
   }
-  if (d->n_blocks > 0) keep_warm(d);
+  if (n == 1 && !d->q->zero) climb_row(d, 0, target);
+  else if (n > 0) {
+    if (!d->q->zero && effort > 150) /* at the root: row by row first */
+      for (uint32_t m = 0; m < n && n <= 16 && d->bound < target; m++) climb_row(d, m, target);
+    if (d->bound < target) climb_steps(d, target, effort);
+  }
 }

@@ -188,12 +188,14 @@ static qv_status propagate(search *s, level *l, bool *closed) {
   return QV_OK;
 }
 
-/* May a feasible assignment of this node still break the class rule? */
+static bool counting(const search *s) { return s->t->mode == QV_TREE_COUNT || s->t->mode == QV_TREE_FIRST; }
+
+/* May an assignment of this node still break the class rule? (When counting, each leaf is tested instead.) */
 static bool classes_open(const search *s, const level *l) {
   const qv_alloc *p = s->q->p;
   uint64_t seen = 0;
   bool any_free = false;
-  if (p->n_classes == 0) return false;
+  if (p->n_classes == 0 || counting(s)) return false; /* the children of a class node overlap: leaves would be counted twice */
   for (uint32_t c = 0; c < p->n_cands; c++) {
     uint32_t k = p->cand[c].cls;
     if (!l->alive[c] || k == 0) continue;
@@ -307,7 +309,7 @@ static qv_status tighten(search *s, level *l, level *parent, uint32_t depth, boo
     QV_TRY(propagate(s, l, closed));
     if (*closed) return QV_OK;
     qv_adual_load(&s->dual, l->alive);
-    if (s->dual.n_groups == 0 && (s->t->mode == QV_TREE_FIRST || !classes_open(s, l))) {
+    if (s->dual.n_groups == 0 && !classes_open(s, l)) {
       *closed = true;
       return leaf(s, l);
     }
@@ -458,14 +460,14 @@ static qv_status spent(const search *s) {
 
 static qv_status node(search *s, uint32_t depth) {
   level *l = s->lv[depth];
-  bool closed, in_order = s->t->mode == QV_TREE_FIRST;
+  bool closed;
   qv_status st;
   if (s->t->stopped) return QV_OK;
   s->t->nodes++;
   QV_TRY(spent(s));
   QV_TRY(tighten(s, l, depth > 0 ? s->lv[depth - 1] : NULL, depth, &closed));
   if (closed) return QV_OK;
-  bool classes = classes_open(s, l) && !in_order;
+  bool classes = classes_open(s, l);
   if (s->t->mode == QV_TREE_SEARCH && !classes) {
     if (!s->t->finite && !s->q->zero) qv_adual_climb(&s->dual, l->lambda, INFINITY, depth == 0 ? 400 : 60);
     qv_arepair_run(&s->repair, &s->dual, l->alive, s->pick);

@@ -341,6 +341,41 @@ static void larger_tables(void **state) {
   }
 }
 
+/* Pair terms of either sign on a chain and between all groups. What the checker accepts is optimal; enumeration covers the small. */
+static void pair_tables(void **state) {
+  qv_rng r = {13};
+  (void)state;
+  for (uint32_t i = 0; i < 2 + rn_multiplier(); i++) {
+    qv_buf text = {0};
+    uint32_t n = i % 2 == 0 ? 40 : 11;
+    bool first = true;
+    ae_layer_table(&text, &r, n, 3, 1);
+    text.n--; /* the closing brace */
+    qv_buf_str(&text, ",\"limits\":{\"c0\":\"50%\"},\"pairs\":[");
+    for (uint32_t g = 0; g < n; g++)
+      for (uint32_t h = g + 1; h < (i % 2 == 0 && g + 2 < n ? g + 2 : n); h++) {
+        qv_buf_printf(&text, "%s{\"groups\":[\"g%" PRIu32 "\",\"g%" PRIu32 "\"],\"terms\":[", first ? "" : ",", g, h);
+        first = false;
+        for (uint32_t k = 0; k < 4; k++)
+          qv_buf_printf(&text, "%s{\"choice\":[\"%s\",\"%s\"],\"loss\":\"%" PRId64 "e-9\"}", k > 0 ? "," : "", k & 1 ? "4" : "6", k & 2 ? "4" : "6",
+                        qv_rng_range(&r, -4000, 4000));
+        qv_buf_str(&text, "]}");
+      }
+    qv_buf_str(&text, "]}");
+    qv_buf_put(&text, "", 1);
+    qv_atable t = read_ok((const char *)text.p);
+    qv_alloc *p = build_ok(&t);
+    qv_alloc_result a = {0};
+    assert_int_equal(qv_alloc_solve(&a, p, &(qv_alloc_opts){0}, NULL), QV_OK);
+    assert_int_equal(a.state, QV_ALLOC_OPTIMAL);
+    assert_true(ae_accepts_result(p, &a));
+    qv_alloc_result_clear(&a);
+    qv_alloc_free(p);
+    qv_atable_free(&t);
+    qv_buf_free(&text);
+  }
+}
+
 /* Many equal optima: counted up to a limit, the first one reported. */
 static void ties(void **state) {
   qv_buf text = {0};
@@ -508,6 +543,7 @@ int main(void) {
       cmocka_unit_test(documented_example),
       cmocka_unit_test(random_against_enumeration),
       cmocka_unit_test(larger_tables),
+      cmocka_unit_test(pair_tables),
       cmocka_unit_test(ties),
       cmocka_unit_test(limits_of_the_search),
       cmocka_unit_test(greedy_by_hand),
