@@ -287,6 +287,7 @@ void unit_prepare(Net *net);                                               // th
 bool unit_min(Node *n, uint32_t set, Iv x, int64_t m, int64_t s, i128 *r); // of m*f(x) - s*x over an interval; false: f is not defined
 bool unit_last(Node *n, uint32_t set, Iv x, i128 y, i128 *last); // non-decreasing f: the largest a in x with f(a) <= y, x.lo - 1 if none
 bool unit_rises(const Node *n, uint32_t set);
+bool unit_piece(Node *n, uint32_t set, int64_t x, Iv *same, i128 *y); // y = f(x), and so for all of `same`, which x lies in
 
 // eval.c, tail.c: execution
 typedef struct Eval Eval;

@@ -12,10 +12,11 @@ struct Eval {
   Wide *term, *raw;
   int64_t *row; // of a tail
   bool first;
-  // the affine node and input element at hand
-  const Node *node;
-  uint32_t element;
-  uint64_t by; // modulo 2^64
+  Iv **same;        // per unit node and element: between these inputs the value stays what it is
+  const Node *node; // at hand
+  // changed channels of one pixel of an affine node's input, and by how much, modulo 2^64
+  uint32_t n_channels, *channel;
+  uint64_t *by;
 };
 
 // At most once per element and run.
@@ -28,7 +29,7 @@ static void store(Eval *v, uint32_t tensor, uint32_t e, int64_t x) {
 
 Eval *eval_make(Net *net) {
   Eval *v = take(1, sizeof *v);
-  uint32_t most = 0, terms = 2;
+  uint32_t most = 0, terms = 2, channels = 1;
   *v = (Eval){.net = net, .first = true};
   v->value = take(net->n_tensors, sizeof *v->value), v->old = take(net->n_tensors, sizeof *v->old);
   v->sum = take(net->n_tensors, sizeof *v->sum), v->changed = take(net->n_tensors, sizeof *v->changed);
@@ -41,20 +42,26 @@ Eval *eval_make(Net *net) {
     for (uint32_t e = 0; t->data && e < t->size; e++) store(v, i, e, t->data[e]);
     if (t->size > most) most = t->size;
   }
+  v->same = take(net->n_nodes, sizeof *v->same);
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     const Node *n = &net->nodes[k];
     if (n->kind == OPAQUE) rejected("node %" PRIu32 ": opaque, cannot be executed", k);
     if (n->kind == AFFINE && n->taps > terms) terms = n->taps;
+    if (n->kind == AFFINE && n->w.ic > channels) channels = n->w.ic;
+    if (is_unit(n)) v->same[k] = take(net->tensors[n->out].size, sizeof **v->same);
     if (n->n_in > terms) terms = n->n_in;
   }
   v->touched = take(most, sizeof *v->touched), v->term = take(terms, sizeof *v->term), v->raw = take(terms, sizeof *v->raw);
   v->row = take(most, sizeof *v->row);
+  v->channel = take(channels, sizeof *v->channel), v->by = take(channels, sizeof *v->by);
   return v;
 }
 
 int64_t eval_at(const Eval *v, uint32_t tensor, uint32_t e) { return v->value[tensor][e]; }
 
 void eval_set(Eval *v, uint32_t tensor, uint32_t e, int64_t x) { store(v, tensor, e, x); }
+
+static int64_t signed64(uint64_t x) { return x > INT64_MAX ? -(int64_t)~x - 1 : (int64_t)x; }
 
 // ---- accumulators ---------------------------------------------------------------------------------------------------------------------------
 static i128 wrap_to(i128 x, unsigned bits) {
@@ -179,8 +186,7 @@ static i128 accumulate(Eval *v, uint32_t k, uint32_t e) {
   i128 r, x[2];
   uint32_t terms = 1;
   if (n->kind == AFFINE) {
-    uint64_t sum = v->sum[n->out][e];
-    int64_t exact = sum > INT64_MAX ? -(int64_t)~sum - 1 : (int64_t)sum;
+    int64_t exact = signed64(v->sum[n->out][e]);
     if (n->own_harmless) return exact;
     if (n->acc.mode == ACC_WRAP) return wrap_to(exact, n->acc.bits);
     affine_terms(v, n, e);
@@ -203,17 +209,27 @@ static void touch_element(void *context, uint32_t e) {
   if (*stamp != v->run) *stamp = v->run, v->touched[v->n_touched++] = e;
 }
 
-static void add_column(void *context, uint32_t position, uint32_t tap) {
+// A pixel that has changed, at one tap of one output position.
+static void add_pixel(void *context, uint32_t position, uint32_t tap) {
   Eval *v = context;
   const Node *n = v->node;
   const Window *w = &n->w;
-  uint32_t icg = w->ic / w->groups, ocg = w->oc / w->groups, c = v->element % w->ic, first = position * w->oc + c / icg * ocg;
-  const int32_t *d = n->diff_t + ((uint64_t)tap * icg + c % icg) * w->oc + c / icg * ocg;
-  uint64_t *sum = v->sum[n->out] + first;
-  for (uint32_t o = 0; o < ocg; o++) sum[o] += v->by * (uint64_t)(int64_t)d[o];
+  uint32_t icg = w->ic / w->groups, ocg = w->oc / w->groups, first = position * w->oc;
+  const int32_t *weights = n->diff_t + (uint64_t)tap * icg * w->oc;
+  uint64_t *sums = v->sum[n->out] + first;
+  if (icg == 1 && ocg == 1) {
+    for (uint32_t i = 0; i < v->n_channels; i++) sums[v->channel[i]] += v->by[i] * (uint64_t)(int64_t)weights[v->channel[i]];
+  } else {
+    for (uint32_t i = 0; i < v->n_channels; i++) {
+      uint32_t c = v->channel[i], group = c / icg * ocg;
+      const int32_t *d = weights + (uint64_t)(c % icg) * w->oc + group;
+      uint64_t *sum = sums + group, by = v->by[i];
+      for (uint32_t o = 0; o < ocg; o++) sum[o] += by * (uint64_t)(int64_t)d[o];
+    }
+  }
   if (v->stamp[n->out][first] == v->run) return;
   v->stamp[n->out][first] = v->run;
-  for (uint32_t o = 0; o < ocg; o++) v->touched[v->n_touched++] = first + o; // a group of channels is touched as one
+  for (uint32_t o = 0; o < w->oc; o++) v->touched[v->n_touched++] = first + o; // all channels are touched as one
 }
 
 // The sums of all taps that read zeros.
@@ -232,17 +248,47 @@ static void affine_begin(Eval *v, const Node *n) {
   }
 }
 
+// Changes next to each other in the list that belong to one pixel are taken together.
+static void read_pixels(Eval *v, const Node *n) {
+  uint32_t t = n->in[0], ic = n->w.ic;
+  for (uint32_t i = 0; i < v->n_changed[t];) {
+    uint32_t pixel = v->changed[t][i] / ic * ic;
+    v->n_channels = 0;
+    for (; i < v->n_changed[t] && v->changed[t][i] >= pixel && v->changed[t][i] - pixel < ic; i++) {
+      uint32_t e = v->changed[t][i];
+      v->channel[v->n_channels] = e - pixel;
+      v->by[v->n_channels++] = (uint64_t)v->value[t][e] - (uint64_t)v->old[t][i];
+    }
+    window_readers(&n->w, pixel, add_pixel, v);
+  }
+}
+
 static void read_changes(Eval *v, uint32_t k, uint32_t slot) {
   const Node *n = &v->net->nodes[k];
   uint32_t t = n->in[slot];
-  for (uint32_t i = 0; i < v->n_changed[t]; i++) {
-    uint32_t e = v->changed[t][i];
-    if (n->kind == AFFINE) {
-      v->element = e, v->by = (uint64_t)v->value[t][e] - (uint64_t)v->old[t][i];
-      window_readers(&n->w, e, add_column, v);
-    } else {
-      readers(v->net, k, slot, e, touch_element, v);
-    }
+  if (n->kind == AFFINE) {
+    read_pixels(v, n);
+    return;
+  }
+  for (uint32_t i = 0; i < v->n_changed[t]; i++) readers(v->net, k, slot, v->changed[t][i], touch_element, v);
+}
+
+static int64_t unit_result(Eval *v, uint32_t k, uint32_t e) {
+  Node *n = &v->net->nodes[k];
+  i128 y;
+  if (!unit_piece(n, set_at(n, e), v->value[n->in[0]][e], &v->same[k][e], &y))
+    rejected("node %" PRIu32 ", element %" PRIu32 ": a value leaves what the function is defined for", k, e);
+  if (y < -pow2(62) || y > pow2(62)) rejected("node %" PRIu32 ": values beyond 2^62", k);
+  return (int64_t)y;
+}
+
+static void run_unit(Eval *v, uint32_t k, uint32_t count) {
+  const Node *n = v->node;
+  const int64_t *x = v->value[n->in[0]];
+  const Iv *same = v->same[k];
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t e = v->first ? i : v->touched[i];
+    if (v->first || x[e] < same[e].lo || x[e] > same[e].hi) store(v, n->out, e, unit_result(v, k, e));
   }
 }
 
@@ -270,18 +316,15 @@ static i128 compute(Eval *v, uint32_t k, uint32_t e) {
   case AFFINE:
   case SUM:
   case PRODUCT: return accumulate(v, k, e);
+  case MAX: return max_of(v, n, e);
+  case INDEX: return index_source(v->net, n, e, &tensor, &source) ? v->value[tensor][source] : n->value;
+  case WRAP: return wrap_to(v->value[n->in[0]][e], n->bits);
   case STEP:
   case TABLE:
   case THRESHOLD:
   case CLAMP:
-    if (!unit_value(n, set_at(n, e), v->value[n->in[0]][e], &y))
-      rejected("node %" PRIu32 ", element %" PRIu32 ": a value leaves what the function is defined for", k, e);
-    return y;
-  case MAX: return max_of(v, n, e);
-  case INDEX: return index_source(v->net, n, e, &tensor, &source) ? v->value[tensor][source] : n->value;
-  case WRAP: return wrap_to(v->value[n->in[0]][e], n->bits);
   case TAIL:
-  case OPAQUE: break; // tails row by row; opaque nodes never
+  case OPAQUE: break; // run_unit, run_tail; opaque nodes never
   }
   return y;
 }
@@ -292,10 +335,16 @@ static void run_tail(Eval *v, const Node *n, uint32_t e) {
   for (uint32_t i = 0; i < row; i++) store(v, n->out, e + i, v->row[i]);
 }
 
+static void run_element(Eval *v, uint32_t k, uint32_t e) {
+  i128 y = compute(v, k, e);
+  if (y < -pow2(62) || y > pow2(62)) rejected("node %" PRIu32 ": values beyond 2^62", k);
+  store(v, v->node->out, e, (int64_t)y);
+}
+
 static void run_node(Eval *v, uint32_t k) {
   const Node *n = v->node = &v->net->nodes[k];
-  uint32_t size = v->net->tensors[n->out].size, t = n->out;
-  bool any = v->first;
+  uint32_t t = n->out, count = v->net->tensors[t].size;
+  bool any = v->first, exact = n->kind == AFFINE && n->own_harmless;
   for (uint32_t s = 0; s < n->n_in; s++) any = any || v->n_changed[n->in[s]] > 0;
   if (!any) return;
   v->n_touched = 0;
@@ -303,15 +352,16 @@ static void run_node(Eval *v, uint32_t k) {
   if (!v->first || n->kind == AFFINE) {
     for (uint32_t s = 0; s < n->n_in; s++) read_changes(v, k, s);
   }
-  for (uint32_t i = 0; i < (v->first ? size : v->n_touched); i++) {
+  if (!v->first) count = v->n_touched;
+  if (is_unit(n)) {
+    run_unit(v, k, count);
+    return;
+  }
+  for (uint32_t i = 0; i < count; i++) {
     uint32_t e = v->first ? i : v->touched[i];
-    if (n->kind != TAIL) {
-      i128 y = compute(v, k, e);
-      if (y < -pow2(62) || y > pow2(62)) rejected("node %" PRIu32 ": values beyond 2^62", k);
-      store(v, t, e, (int64_t)y);
-    } else if (e % tail_row(v->net, n) == 0) {
-      run_tail(v, n, e);
-    }
+    if (exact) store(v, t, e, signed64(v->sum[t][e]));
+    else if (n->kind != TAIL) run_element(v, k, e);
+    else if (e % tail_row(v->net, n) == 0) run_tail(v, n, e);
   }
 }
 

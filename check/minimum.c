@@ -114,3 +114,13 @@ bool unit_last(Node *n, uint32_t set, Iv x, i128 y, i128 *last) {
   *last = a;
   return true;
 }
+
+bool unit_piece(Node *n, uint32_t set, int64_t x, Iv *same, i128 *y) {
+  const Pieces *p = n->kind == CLAMP ? NULL : pieces_of(n, set);
+  *same = (Iv){x, x};
+  if (!p || x < n->set_range[set].lo || x > n->set_range[set].hi) return unit_value(n, set, x, y);
+  uint32_t i = piece_at(p, x);
+  *same = (Iv){i > 0 ? p->from[i] : n->set_range[set].lo, i + 1 < p->n ? p->from[i + 1] - 1 : n->set_range[set].hi};
+  *y = p->value[i];
+  return true;
+}

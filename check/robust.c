@@ -231,7 +231,6 @@ static void proof(Proof *s) {
   }
   const Target *target = choice(s->t, goals, 2) == 1 ? logits(s) : s->p->target;
   newline(s->t);
-  unit_prepare(s->net);
   while (line_is(s->t, "bound")) bound(s);
   for (uint32_t i = 0; i < s->p->n_targets; i++) {
     s->target = &target[i];
@@ -253,6 +252,7 @@ Outcome robust_check(Net *net, const Property *p, Text *t, const char *net_hash,
   word(t, "property"), word(t, property_hash), newline(t);
   cone_prepare(net);
   s.force = force_make(net);
+  unit_prepare(net);
   unsigned form = choice(t, forms, 3);
   if (form == 1) {
     s.dual = dual_make(net, s.force);
