@@ -40,7 +40,7 @@ double extreme_double(qv_rng *r) {
 }
 
 static qv_acc extreme_acc(qv_rng *r) {
-  qv_acc a = {.mode = (qv_acc_mode)qv_rng_range(r, 0, QV_ACC_LANES), .order = (qv_order)qv_rng_range(r, 0, QV_ORDER_ANY)};
+  qv_acc a = {.mode = (qv_acc_mode)qv_rng_range(r, 0, QV_ACC_PAIRLANES), .order = (qv_order)qv_rng_range(r, 0, QV_ORDER_ANY)};
   a.bias = (qv_bias_place)qv_rng_range(r, 0, QV_BIAS_FIRST);
   a.raw = qv_rng_range(r, 0, 2) == 0;
   if (a.mode != QV_ACC_EXACT) a.bits = (uint8_t)qv_rng_range(r, 2, 64);

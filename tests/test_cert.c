@@ -63,7 +63,6 @@ static int pick_bits(one *o) {
 static void make(one *o, uint64_t seed, gen_opts g, bool squeeze) {
   *o = (one){.seed = seed, .rng = {seed}};
   if (g.kinds == 0) g.kinds = ((1u << QV_KINDS) - 1) & ~(1u << QV_OPAQUE);
-  if (g.modes == 0) g.modes = ~(1u << QV_ACC_PAIRLANES); /* until the checker knows it */
   o->net = gen_net(&o->rng, &g);
   assert_non_null(o->net);
   if (squeeze) ce_squeeze(o->net, &o->rng);

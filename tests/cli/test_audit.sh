@@ -75,7 +75,7 @@ has out 'auto: the smaller change' 'layer 0 FC: weights halved to 7 bits'
 t 'a way without a repair' 1 audit "$T/fc.qir" --by clip
 t 'a way that is none' 1 audit "$T/fc.qir" --repair "$T/x.qir" --by magic
 # FBGEMM's 16-bit accumulation: the pair saturates, and so would the lane.
-t 'lanes of pairs' 10 audit "$T/fc.qir" --kernel fbgemm-acc16 --no-check --by clip --repair "$T/fixed.qir" --json "$T/r.json"
+t 'lanes of pairs' 10 audit "$T/fc.qir" --kernel fbgemm-acc16 --by clip --repair "$T/fixed.qir" --json "$T/r.json"
 has out 'lanes of pairs: groups are pairs and lanes' '^ +0 +FC +16-bit lanes of 128 pairs +4 +2 +50\.0 %'
 has out 'lanes of pairs: clipped' 'moved toward zero by 29 steps'
 valid_report 'lanes of pairs' "$T/r.json"

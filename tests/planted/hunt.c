@@ -47,7 +47,6 @@ static ce_result one(uint64_t seed, char *text, size_t room) {
     g = (gen_opts){.max_in = 40, .in_bits = 16, .max_nodes = 3, .max_elems = 100, .kinds = 1u << QV_STEP | 1u << QV_AFFINE, .max_k = 10,
                    .rqs = 1u << QV_RQ_D | 1u << QV_RQ_U};
   if (g.kinds == 0) g.kinds = ((1u << QV_KINDS) - 1) & ~(1u << QV_OPAQUE);
-  if (g.modes == 0) g.modes = ~(1u << QV_ACC_PAIRLANES); /* until the checker knows it */
   qv_net *net = gen_net(&r, &g);
   if (net == NULL) abort();
   if (seed % 16 == 5 || seed % 16 == 10) provoke(net, &r);

@@ -22,6 +22,10 @@ def lanes(n, spill, bits=16, form="corrected"):
     return acc("lanes", form=form, stage=f"lanes {n} lane_bits {bits} lane wrap spill {spill}")
 
 
+def pairlanes(n, spill, lane="sat", form="raw"):
+    return acc("pairlanes", form=form, stage=f"pairing adjacent lanes {n} lane {lane} spill {spill}")
+
+
 def dense(accumulator, weights, bias=None, x_zp=0, w_zp=0):
     k, oc = len(weights[0]), len(weights)
     return (f"window n 1 ih 1 iw 1 ic {k} oh 1 ow 1 oc {oc} kh 1 kw 1 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups 1\n"
@@ -72,6 +76,14 @@ def bad(inputs, exact, machine, node=0, element=0, bits=0):
 
 
 def main():
+    # saturating pairs in a saturating int16 lane: pairs of 64 + 64 are safe, their running sum is not
+    affine("pytorch-FBGEMM-376", "16-bit accumulation: the running sum saturates", dense(pairlanes(1, 128), [[64] * 8]), type="u8",
+           expect=bad("255*8", 130560, 32767))
+    affine("pytorch-FBGEMM-376-fixed", "32 bits after every pair", dense(pairlanes(1, 1), [[64] * 8]), type="u8", expect=good())
+    affine("pytorch-FBGEMM-376-order", "the sum fits, a prefix does not", dense(pairlanes(1, 128), [[64, 64, 64, 0, -64, -64, -64, 0]]), type="u8",
+           lo=200, expect=bad("255*8", 0, -16193))
+    affine("pytorch-FBGEMM-376-wrap", "the same sums in a lane that wraps", dense(pairlanes(1, 128, "wrap"), [[64, 64, 64, 0, -64, -64, -64, 0]]), type="u8",
+           lo=200, expect=good())
     # int16 lanes that wrap
     w16 = [-128] + [0] * 7 + [-128] + [0] * 7
     affine("microsoft-onnxruntime-31573", "NEON int8: terms k and k+8 share an int16 lane", dense(lanes(8, 2), [w16]),
