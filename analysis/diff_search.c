@@ -126,9 +126,9 @@ static bool term(search *s, form *f, uint32_t t, size_t e, int64_t d, int64_t zp
   return true;
 }
 
-/* Exact sum of element e of tensor t of net 0 over the inputs; false if it is none, or the operands of its nodes differ. Memory
- * from `a`. */
-static bool linear(search *s, uint32_t t, size_t e, form *f, qv_arena *a) {
+/* Exact sum of element e of tensor t of net 0, where the chains of comparison `own` start, over the inputs; false if it is none, or
+ * the nets differ on the way. Memory from `a`. */
+static bool linear(search *s, uint32_t own, uint32_t t, size_t e, form *f, qv_arena *a) {
   uint32_t p = s->d->s[0].producer[t];
   const qv_node *n = p != QV_NONE ? &s->net->node[p] : NULL;
   const qv_window *g = n != NULL && n->kind == QV_AFFINE ? &n->u.affine.win : NULL;
@@ -136,7 +136,7 @@ static bool linear(search *s, uint32_t t, size_t e, form *f, qv_arena *a) {
   uint32_t *seen = QV_NEW(a, s->n_var, uint32_t), *at = QV_NEW(a, s->n_var, uint32_t);
   *f = (form){.var = QV_NEW(a, k, size_t), .d = QV_NEW(a, k, int64_t), .x = QV_NEW(a, k, qv_itv)};
   if (seen == NULL || at == NULL || f->var == NULL || f->d == NULL || f->x == NULL) return false;
-  bool ok = n == NULL || qv_node_acc(n) == NULL || s->node_of[t] == QV_NONE || s->d->out->node[s->node_of[t]].how == QV_DIFF_EQUAL;
+  bool ok = n == NULL || qv_node_acc(n) == NULL || s->node_of[t] == QV_NONE || s->node_of[t] == own || s->d->out->node[s->node_of[t]].how == QV_DIFF_EQUAL;
   if (g != NULL) {
     const qv_affine *w = &n->u.affine;
     uint32_t o = (uint32_t)(e % g->oc), ox = (uint32_t)(e / g->oc % g->ow), oy = (uint32_t)(e / g->oc / g->ow % g->oh);
@@ -349,7 +349,7 @@ static qv_status solve_values(search *s, const qv_diff_class *c, qv_reach_answer
     qv_reacher *r;
     form f;
     int64_t value, *y;
-    if (looked++ == MAX_ELEMENTS || !linear(s, c->base[0], e, &f, &a)) {
+    if (looked++ == MAX_ELEMENTS || !linear(s, c->node, c->base[0], e, &f, &a)) {
       *answer = QV_REACH_OPEN;
       qv_arena_clear(&a);
       return QV_OK;
@@ -419,7 +419,7 @@ static qv_status solve_sums(search *s, const qv_diff_class *c, qv_err *err) {
     qv_arena a = {0};
     form f;
     size_t e = (k < positions ? positions / 2 : (size_t)(qv_rng_next(&s->rng) % positions)) * oc + k % oc;
-    if (!linear(s, c->base[0], e, &f, &a)) {
+    if (!linear(s, c->node, c->base[0], e, &f, &a)) {
       qv_arena_clear(&a);
       return QV_OK;
     }

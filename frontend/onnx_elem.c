@@ -378,6 +378,32 @@ done:
   return st;
 }
 
+/* Larger or smaller of two integers: the float operator on integers with scale 1, which is exact. */
+static qv_status integer_max_min(ox *L, const binary *b) {
+  static const float one = 1;
+  static const int32_t zero = 0;
+  qv_status st;
+  ox_value x[2], r = {.name = b->y->name, .producer = QV_NONE, .user = QV_NONE, .net = QV_NONE};
+  binary f = {.op = b->op, .x = {&x[0], &x[1]}, .y = &r};
+  int32_t type = b->x[0]->type;
+  for (int k = 0; k < 2; k++) {
+    x[k] = *b->x[k];
+    if (!onx_is_int(type) || onx_range(type).hi > 255 || x[k].type != type)
+      return OX_UNSUP(L, b->x[k], "operands of these types are not supported; supported: two of one type of at most 8 bits");
+    if (x[k].state == OX_INT) ox_set_dq(&x[k], b->x[k], 1, 0);
+    else if (x[k].state == OX_CONST) {
+      x[k].state = OX_DQ_CONST;
+      x[k].n_q = 1;
+      x[k].qs = &one;
+      x[k].qz = &zero;
+    } else return OX_UNSUP(L, b->x[k], "this operand must be an integer tensor");
+  }
+  QV_TRY(float_binary(L, &f));
+  QV_TRY(ox_quantize(L, &r, 1, 0, type, b->y));
+done:
+  return st;
+}
+
 static qv_status binary_op(ox *L, ox_binary op) {
   qv_status st;
   binary b = {.op = op};
@@ -386,6 +412,8 @@ static qv_status binary_op(ox *L, ox_binary op) {
   QV_TRY(ox_res(L, 0, &b.y));
   if (L->op->n_input != 2) return OX_UNSUP(L, b.y, "%zu operands; supported: 2", L->op->n_input);
   if (integer_const(b.x[0]) && integer_const(b.x[1])) return fold_ints(L, op, b.x[0]->c, b.x[1]->c, b.y);
+  bool integers = b.x[0]->state == OX_INT || b.x[1]->state == OX_INT;
+  if (integers && (op == OX_MAX || op == OX_MIN)) return integer_max_min(L, &b);
   for (int k = 0; k < 2; k++)
     if (b.x[k]->state == OX_INT) return OX_UNSUP(L, b.x[k], "integer arithmetic without quantization: overflow is not defined by the operator");
   QV_TRY(ox_want_elementwise(L));

@@ -519,11 +519,44 @@ static void ends_that_differ(void **state) {
   qv_net_free(b);
 }
 
+/* The same net twice, with an accumulator that can leave its 8 bits. A result that is undefined, or depends on an order nobody
+ * knows, is not equal to itself. */
+static void undefined_is_not_equal(void **state) {
+  (void)state;
+  static const int32_t w[2] = {20, -20};
+  static const struct {
+    qv_acc acc;
+    qv_verdict want;
+  } c[] = {
+      {{.mode = QV_ACC_TRAP, .bits = 8}, QV_UNKNOWN},
+      {{.mode = QV_ACC_TRAP, .bits = 12}, QV_VERIFIED},
+      {{.mode = QV_ACC_SAT, .bits = 8, .order = QV_ORDER_ANY}, QV_UNKNOWN},
+      {{.mode = QV_ACC_SAT, .bits = 8}, QV_VERIFIED},
+      {{.mode = QV_ACC_WRAP, .bits = 8, .order = QV_ORDER_ANY}, QV_VERIFIED},
+  };
+  for (size_t k = 0; k < sizeof c / sizeof *c; k++) {
+    qv_net *net[2];
+    for (int n = 0; n < 2; n++) {
+      net[n] = rn_new();
+      uint32_t x = rn_input(net[n], QV_I8, 0, 15, 2, (const uint32_t[]){1, 2});
+      uint32_t y = rn_affine(net[n], x, (rn_affine_arg){.win = rn_dense(2, 1), .w = w, .b = (const int64_t[]){0}, .acc = c[k].acc});
+      assert_true(qv_net_add_out(net[n], &(qv_port){.tensor = y, .end = QV_END_INT, .name = "y"}));
+      assert_int_equal(qv_ir_check(net[n], NULL), QV_OK);
+    }
+    qv_diff d;
+    assert_int_equal(qv_diff_run(&d, net[0], net[1], &(qv_diff_opts){.no_enumeration = true, .inputs = 100}, NULL), QV_OK);
+    if (d.verdict != c[k].want) fail_msg("accumulator %zu: %s", k, qv_verdict_name(d.verdict));
+    qv_diff_clear(&d);
+    qv_net_free(net[0]);
+    qv_net_free(net[1]);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reach),     cmocka_unit_test(reach_wide),      cmocka_unit_test(counts),          cmocka_unit_test(closed_form),
       cmocka_unit_test(mutants),   cmocka_unit_test(one_layer),       cmocka_unit_test(saturating_pairs), cmocka_unit_test(pairs_of_values),
-      cmocka_unit_test(ends_that_differ),
+      cmocka_unit_test(ends_that_differ), cmocka_unit_test(undefined_is_not_equal),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
