@@ -58,10 +58,11 @@ check 'a missing model: an error, not a failure' grep -q 'failures="0" errors="1
 # the time limit: an answer that would take long
 cat >"$T/slow.json" <<EOF
 {"format":"qverify-ci/1","models":{"m":{"path":"$S/shapes.tflite"}},"obligations":[
- {"id":"slow","check":"robust","model":"m","input":"$S/test_images.npy","labels":"$S/test_labels.txt","index":"0:0","eps":60,"engine":"enumerate","timeout":1000,"seconds":1}]}
+ {"id":"slow","check":"robust","model":"m","input":"$S/test_images.npy","labels":"$S/test_labels.txt","index":"0:0","eps":3,"engine":"bnb","timeout":1000,"seconds":1}]}
 EOF
 start=$(date +%s)
 t 'a job over its time' 5 ci --manifest "$T/slow.json" --results "$T/slow" --jobs 1
+has out 'a job over its time: said' 'why: ended at its time limit'
 took=$(($(date +%s) - start))
 if ((took < 60)); then ok 'a job over its time ends'; else not_ok "a job of one second took $took s"; fi
 
@@ -97,6 +98,21 @@ check 'few: incomplete' grep -q '"run_state": "INCOMPLETE"' "$T/few.out"
 head -c 300 "$T/few.jsonl" >"$T/cut.jsonl"
 t 'a plan cut off' 2 work "$T/cut.jsonl" --results "$T/x"
 t 'a shard that does not exist' 1 work "$T/few.jsonl" --shard 3/2
+
+# evidence that stands on its own
+t 'bundle: plan' 0 plan examples/ci/fail/qverify.json -o "$T/b.jsonl"
+t 'bundle: work' 0 work "$T/b.jsonl" --results "$T/b"
+t 'bundle' 10 bundle "$T/b.jsonl" --results "$T/b" -o "$T/bundle"
+t 'bundle again' 10 bundle "$T/b.jsonl" --results "$T/b" -o "$T/bundle2"
+check 'bundle: the same bytes' diff -r "$T/bundle" "$T/bundle2"
+check 'bundle: checks itself' sh -c "CHECKER='${QVERIFY%/*}/qverify-check' sh '$T/bundle/CHECK' >'$T/out'"
+has out 'bundle: how many' '^2 accepted, 0 rejected$'
+q=$(ls "$T/bundle/evidence"/*.qvc | head -n 1)
+sed -i 's/harmless/harmlesz/' "$q"
+check 'bundle: a changed certificate is noticed' sh -c "! CHECKER='${QVERIFY%/*}/qverify-check' sh '$T/bundle/CHECK' >/dev/null 2>&1"
+t 'bundle: not over an old one' 1 bundle "$T/b.jsonl" --results "$T/b" -o "$T/bundle2"
+for c in 0 1 2 3 5 6 10 VERIFIED INCOMPLETE; do t "explain $c" 0 explain $c; done
+t 'explain nothing' 1 explain 11
 
 # killed at any moment, started again: the same report, nothing done twice
 t 'undisturbed' 10 ci --manifest "$T/many.json" --results "$T/calm" --json "$T/calm.json"
