@@ -163,6 +163,7 @@ if grep -q 'node 0: verified, but not harmless at its own width' "$dir/out" "$di
 
 # ---- robustness, allocation -----------------------------------------------------------------------------------------------------------
 . tests/check/robust.sh
+. tests/check/alloc.sh
 
 # ---- the contract ---------------------------------------------------------------------------------------------------------------------
 a=(tests/check/cases/net00.qir - tests/check/cases/net00.qvc)
