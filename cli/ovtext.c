@@ -34,9 +34,12 @@ static void domain_line(qv_buf *out, const cli_report *r, const qv_net *net, uin
   char line[400];
   const qv_tensor *t = &net->tensor[net->in[i].tensor];
   qv_itv v = qv_property_hull(r->prop, i, t);
+  char what[64];
+  if (net->in[i].end == QV_END_F32_ORDER) (void)snprintf(what, sizeof what, "float32 value, by its order number,");
+  else (void)snprintf(what, sizeof what, "%s value", qv_dtype_name(t->type));
   bool each = r->prop->in[i].n > 1, whole = r->prop->in[i].n == 0;
-  (void)snprintf(line, sizeof line, "Domain: %s %s value from %" PRId64 " to %" PRId64 " at every element of input '%s'%s%s.",
-                 each ? "per element an interval, together every" : "every", qv_dtype_name(t->type), v.lo, v.hi,
+  (void)snprintf(line, sizeof line, "Domain: %s %s from %" PRId64 " to %" PRId64 " at every element of input '%s'%s%s.",
+                 each ? "per element an interval, together every" : "every", what, v.lo, v.hi,
                  cli_safe(a, net->in[i].name), whole ? "" : ", as given by ", whole ? "" : cli_safe(a, r->domain_path));
   bullet(out, line);
 }

@@ -552,6 +552,31 @@ done:
   return st;
 }
 
+/* sat(rne(x/s) + z): the zero point comes after the rounding, so ties go by x/s alone. */
+typedef struct {
+  const scales *q;
+  qv_itv r;
+} linear_ctx;
+
+static qv_status make_linear(ox *L, const void *ctx, uint32_t c, qv_pwa **g) {
+  const linear_ctx *k = ctx;
+  int64_t z = mpz_get_si(mpq_numref(k->q->z[c].p)); /* an integer of 32 bits at most */
+  qv_pwa *levels = qv_pwa_round(QV_ROUND_EVEN, k->r.lo - z, k->r.hi - z), *u = NULL;
+  qv_surd inv, zero;
+  qv_surd_init(&inv);
+  qv_surd_init(&zero);
+  qv_surd_set_i64(&inv, 1);
+  bool ok = levels != NULL && qv_surd_div(&inv, &inv, &k->q->s[c]);
+  if (ok) u = qv_pwa_affine(&inv, &zero);
+  for (uint32_t i = 0; ok && i < levels->n; i++) qv_surd_set_i64(&levels->v[i].b, k->r.lo + i);
+  qv_status st = u == NULL ? QV_E_NOMEM : qv_pwa_compose(g, levels, u);
+  qv_pwa_free(levels);
+  qv_pwa_free(u);
+  qv_surd_clear(&inv);
+  qv_surd_clear(&zero);
+  return st == QV_OK ? QV_OK : st == QV_E_NOMEM ? ox_nomem(L) : qx_inexact(L, NULL);
+}
+
 qv_status qx_quantize_linear(ox *L) {
   qv_status st;
   ox_value *x, *y;
@@ -568,7 +593,8 @@ qv_status qx_quantize_linear(ox *L) {
     st = OX_UNSUP(L, x, "quantizing to more than 16 bits");
     goto done;
   }
-  QV_TRY(quantize_levels(L, x, y, &q, qv_pwa_round(QV_ROUND_EVEN, r.lo, r.hi), &one));
+  const linear_ctx ctx = {&q, r};
+  QV_TRY(qx_quantize(L, x, y, &(qx_quantizer){.r = q.r, .make = make_linear, .ctx = &ctx, .ra = {1, 1}, .a = one.a, .b = one.b}));
 done:
   scales_clear(&q);
   scales_clear(&one);

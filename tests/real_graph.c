@@ -196,6 +196,7 @@ static void constant(rg *g, const Onnx__TensorProto *t, const char *name) {
   shape(v, t->n_dims, dim);
   for (size_t i = 0; i < v->n; i++) mpq_set_d(v->v[i].a, element(t, i));
   v->constant = true;
+  v->type = t->data_type;
 }
 
 rg *rg_load(const void *data, size_t n) {
@@ -349,6 +350,33 @@ static void quant(const rg *g, const node *n, rg_value *y) {
   nums_free(u, 1);
 }
 
+static size_t inner_of(const rg_value *x, size_t axis) {
+  size_t k = 1;
+  for (size_t d = axis + 1; d < x->rank; d++) k *= x->dim[d];
+  return k;
+}
+
+/* sat(rne(x/s) + z), or (x - z)*s; one s and z, or one per index of `axis`. */
+static void linear(const rg *g, const node *n, rg_value *y, bool back) {
+  const rg_value *x = in(g, n, 0), *s = in(g, n, 1), *z = in(g, n, 2);
+  size_t axis = (size_t)attr_i(n, "axis", 1), inner = inner_of(x, axis);
+  long lo = z->type == 3 ? -128 : 0, hi = z->type == 3 ? 127 : 255;
+  shape(y, x->rank, x->dim);
+  for (size_t e = 0; e < y->n; e++) {
+    size_t c = s->n == 1 ? 0 : e / inner % x->dim[axis];
+    long zp = (long)mpq_get_d(z->v[z->n == 1 ? 0 : c].a);
+    if (back) {
+      mpq_set_si(y->v[e].a, zp, 1);
+      mpq_sub(y->v[e].a, x->v[e].a, y->v[e].a);
+      mpq_mul(y->v[e].a, y->v[e].a, s->v[c].a);
+    } else {
+      quotient(&y->v[e], &x->v[e], &s->v[c]);
+      mpq_set_si(y->v[e].a, round_clipped(&y->v[e], "ROUND", lo - zp, hi - zp) + zp, 1);
+    }
+    y->v[e].s = 0;
+  }
+}
+
 static void bipolar(const rg *g, const node *n, rg_value *y) {
   const rg_value *x = in(g, n, 0), *s = in(g, n, 1);
   shape(y, x->rank, x->dim);
@@ -391,12 +419,6 @@ static void trunc_op(const rg *g, const node *n, rg_value *y) {
     y->v[e].s = 0;
   }
   nums_free(u, 1);
-}
-
-static size_t inner_of(const rg_value *x, size_t axis) {
-  size_t k = 1;
-  for (size_t d = axis + 1; d < x->rank; d++) k *= x->dim[d];
-  return k;
 }
 
 static void multithreshold(const rg *g, const node *n, rg_value *y) {
@@ -699,6 +721,8 @@ static void run_node(const rg *g, const node *n, rg_value *y) {
       y->v[e].s = 1;
     }
   } else if (strcmp(op, "Quant") == 0) quant(g, n, y);
+  else if (strcmp(op, "QuantizeLinear") == 0) linear(g, n, y, false);
+  else if (strcmp(op, "DequantizeLinear") == 0) linear(g, n, y, true);
   else if (strcmp(op, "BipolarQuant") == 0) bipolar(g, n, y);
   else if (strcmp(op, "Trunc") == 0) trunc_op(g, n, y);
   else if (strcmp(op, "MultiThreshold") == 0) multithreshold(g, n, y);

@@ -17,6 +17,7 @@ typedef struct {
   size_t rank, dim[8], n;
   rg_num *v; /* NULL: not computed */
   bool constant;
+  int type; /* of an initializer: TensorProto.DataType */
 } rg_value;
 
 typedef struct rg rg;

@@ -474,6 +474,135 @@ static void test_parameters(void **state) {
   assert_true(p.bits == 16 && p.fraction == 19 && p.saturate && p.grid_div == 7 && p.grid.lo == -8 && p.grid.hi == 7);
 }
 
+/* ---- refusals: one reason each ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+  ob b;
+  const char *c[8]; /* constants 1, 0, 4 (bits), 0.5 */
+} model;
+
+static const char *vec(model *m, float a, float c) { return ob_floats(&m->b, 1, (const int64_t[]){2}, (const float[]){a, c}); }
+static const char *mat(model *m, float a, float b, float c, float d) {
+  return ob_floats(&m->b, 2, (const int64_t[]){2, 2}, (const float[]){a, b, c, d});
+}
+static Onnx__NodeProto *op(model *m, const char *name, const char *out, const char *x, const char *w) { return ob_node(&m->b, "", name, out, x, w, NULL); }
+static Onnx__NodeProto *quant(model *m, const char *out, const char *x, const char *s) {
+  return ob_node(&m->b, BREVITAS, "Quant", out, x, s, m->c[1], m->c[2], NULL);
+}
+static void norm(model *m, const char *out, const char *x, float var) {
+  ob_node(&m->b, "", "BatchNormalization", out, x, vec(m, 1, 1.5f), vec(m, 0.5f, 0), vec(m, 0.25f, 1), vec(m, var, var + 1), NULL);
+}
+
+/* Each builds from "q" (quantized, [1,2], scale 1/2, zero point 0, 4 bits) or "x" to "y". */
+static void r_float(model *m) { op(m, "Relu", "y", "x", NULL); }
+static void r_unquantized(model *m) { op(m, "MatMul", "y", "x", mat(m, 1, 0, 0, 1)); }
+static void r_roots(model *m) { norm(m, "a", "q", 2), norm(m, "b", "a", 4), quant(m, "y", "b", m->c[0]); }
+static void r_clip(model *m) {
+  ob_node(&m->b, "", "Clip", "a", "q", m->c[1], ob_float(&m->b, 1.3f), NULL);
+  op(m, "MatMul", "y", "a", mat(m, 1, 0, 0, 1));
+}
+static void r_add(model *m) { norm(m, "a", "q", 2), op(m, "Add", "y", "a", "q"); }
+static void r_add_tiny(model *m) { quant(m, "a", "q", ob_float(&m->b, 0.1f)), quant(m, "b", "q", ob_float(&m->b, 100.3f)), op(m, "Add", "y", "a", "b"); }
+static void r_weight_scales(model *m) {
+  const char *s = ob_floats(&m->b, 2, (const int64_t[]){2, 1}, (const float[]){1, 2});
+  quant(m, "w", mat(m, 1, 2, 3, 4), s);
+  op(m, "MatMul", "y", "q", "w");
+}
+static void r_float_weights(model *m) { op(m, "MatMul", "y", "q", mat(m, 0.1f, 1e6f, 1, 1)); }
+static void r_mode(model *m) { ob_attr_s(&m->b, quant(m, "y", "q", m->c[0]), "rounding_mode", "STOCHASTIC"); }
+static void r_bits(model *m) { ob_node(&m->b, BREVITAS, "Quant", "y", "q", m->c[0], m->c[1], ob_float(&m->b, 17), NULL); }
+static void r_bits_fraction(model *m) { ob_node(&m->b, BREVITAS, "Quant", "y", "q", m->c[0], m->c[1], ob_float(&m->b, 3.5f), NULL); }
+static void r_scale_0(model *m) { quant(m, "y", "q", m->c[1]); }
+static void r_scale_nan(model *m) { quant(m, "y", "q", ob_float(&m->b, NAN)); }
+static void r_scale_computed(model *m) { quant(m, "y", "q", "q"); }
+static void r_threshold_nan(model *m) { ob_node(&m->b, FINN, "MultiThreshold", "y", "q", ob_floats(&m->b, 2, (const int64_t[]){1, 2}, (const float[]){0, NAN}), NULL); }
+static void r_threshold_rows(model *m) { ob_node(&m->b, FINN, "MultiThreshold", "y", "q", ob_floats(&m->b, 2, (const int64_t[]){3, 1}, (const float[]){0, 1, 2}), NULL); }
+static void r_product(model *m) { op(m, "Mul", "y", "q", "q"); }
+static void r_quotient(model *m) { op(m, "Div", "y", m->c[0], "q"); }
+static void r_power(model *m) { op(m, "Pow", "y", "q", ob_float(&m->b, 2)); }
+static void r_xnor(model *m) { ob_node(&m->b, FINN, "XnorPopcountMatMul", "y", "q", mat(m, 1, 0, 0, 1), NULL); }
+static void r_top(model *m) { op(m, "TopK", "y", "q", ob_int(&m->b, OB_I64, 2)); }
+static void r_op(model *m) { ob_node(&m->b, FINN, "MVAU", "y", "q", mat(m, 1, 0, 0, 1), NULL); }
+static void r_sigmoid(model *m) { op(m, "Sigmoid", "y", "q", NULL); }
+static void r_variance(model *m) { norm(m, "y", "q", -2); }
+static void r_trunc(model *m) { ob_node(&m->b, BREVITAS, "Trunc", "y", "q", m->c[3], m->c[1], m->c[2], ob_float(&m->b, 5), NULL); }
+static void r_output(model *m) { norm(m, "y", "q", 2); }
+static void r_output_step(model *m) { op(m, "Mul", "y", "q", vec(m, 0.1f, 1e4f)); }
+static void r_attribute(model *m) { ob_attr_i(&m->b, quant(m, "y", "q", m->c[0]), "channelwise", 1); }
+static void r_pad(model *m) {
+  Onnx__NodeProto *n = ob_node(&m->b, FINN, "MultiThreshold", "a", "q", ob_floats(&m->b, 2, (const int64_t[]){1, 1}, (const float[]){0}), NULL);
+  ob_attr_f(&m->b, n, "out_scale", 0.5f);
+  ob_attr_f(&m->b, n, "out_bias", 0.25f); /* 0.25 and 0.75 */
+  ob_attr_ints(&m->b, op(m, "Unsqueeze", "b", "a", NULL), "axes", 1, (const int64_t[]){2});
+  const char *w = ob_floats(&m->b, 3, (const int64_t[]){1, 2, 1}, (const float[]){1, 1});
+  ob_attr_ints(&m->b, op(m, "Conv", "y", "b", w), "pads", 2, (const int64_t[]){1, 1});
+}
+static void r_constant(model *m) { op(m, "Mul", "y", "q", m->c[1]); }
+
+static void test_refusals(void **state) {
+  (void)state;
+  static const struct {
+    void (*build)(model *);
+    const char *part;
+  } cases[] = {
+      {r_float, "the float input reaches this operator before a quantizer"},
+      {r_unquantized, "the float input reaches this operator before a quantizer"},
+      {r_roots, "two different square roots meet"},
+      {r_clip, "the activation in front of this operator is not quantized"},
+      {r_add, "no common step of 32 bits"},
+      {r_add_tiny, "no common step of 32 bits"},
+      {r_weight_scales, "weights of one output channel have different scales"},
+      {r_float_weights, "these constants are not quantized"},
+      {r_mode, "rounding mode 'STOCHASTIC' is not known"},
+      {r_bits, "the bit width must be a whole number from 1 to 16"},
+      {r_bits_fraction, "the bit width must be a whole number"},
+      {r_scale_0, "a scale is 0"},
+      {r_scale_nan, "is not a number"},
+      {r_scale_computed, "scales and zero points must be constants"},
+      {r_threshold_nan, "a threshold is not a finite number"},
+      {r_threshold_rows, "3 rows of thresholds for 2 channels"},
+      {r_product, "the product or quotient of two computed tensors"},
+      {r_quotient, "division by a computed value"},
+      {r_power, "powers of computed values"},
+      {r_xnor, "XnorPopcountMatMul needs inputs 0 and 1"},
+      {r_top, "only the index of the largest value"},
+      {r_op, "the operator is not supported under profile qonnx-exact"},
+      {r_sigmoid, "the operator is not supported under profile qonnx-exact"},
+      {r_variance, "the variance plus epsilon is not positive"},
+      {r_trunc, "Trunc must drop 0 to 31 bits"},
+      {r_output, "the channels of this output have different scales"},
+      {r_output_step, "the channels of this output have different scales"},
+      {r_attribute, "attribute 'channelwise' is not supported"},
+      {r_pad, "padding with 0, which is not one of the quantized input's values"},
+      {r_constant, "the output is constant"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    model m;
+    qv_buf file = {0};
+    qv_err err = {0};
+    qv_net *net;
+    ob_init(&m.b, 11);
+    ob_input(&m.b, "x", OB_FLOAT, 2, (const int64_t[]){1, 2});
+    ob_output(&m.b, "y", OB_FLOAT);
+    static const float c[] = {1, 0, 4, 0.5f};
+    for (int k = 0; k < 4; k++) m.c[k] = ob_float(&m.b, c[k]);
+    if (cases[i].build != r_float && cases[i].build != r_unquantized) quant(&m, "q", "x", m.c[3]);
+    cases[i].build(&m);
+    ob_pack(&m.b, &file);
+    qv_status st = load(&net, &file, "qonnx-exact", &err);
+    if ((st != QV_E_UNSUP && st != QV_E_PARSE) || strstr(err.msg, cases[i].part) == NULL) fail_msg("case %zu (%s): %s: %s", i, cases[i].part, qv_status_name(st), err.msg);
+    if (i > 1) { /* without a profile, and under one of another kind */
+      err = (qv_err){0};
+      assert_int_equal(load(&net, &file, NULL, &err), QV_E_ARG);
+      err = (qv_err){0};
+      assert_int_equal(load(&net, &file, "ort-vnni", &err), QV_E_UNSUP);
+      assert_non_null(strstr(err.msg, "name a profile such as qonnx-exact"));
+    }
+    qv_buf_free(&file);
+    ob_clear(&m.b);
+  }
+}
+
 /* ---- random graphs ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -526,8 +655,14 @@ static void quantizer(gen *g, const char *x) {
   static const char *const modes[] = {"ROUND", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "ROUND_TO_ZERO", "HALF_EVEN"};
   char in[64];
   (void)snprintf(in, sizeof in, "%s", x);
-  int64_t kind = pick(g, 0, 9);
-  if (kind == 0) {
+  int64_t kind = pick(g, 0, 10);
+  if (kind == 10) { /* the same in QDQ form */
+    bool sign = chance(g, 50);
+    const char *s = ob_float(&g->b, scale(g)), *z = ob_int(&g->b, sign ? OB_I8 : OB_U8, pick(g, sign ? -9 : 0, 9));
+    ob_node(&g->b, "", "QuantizeLinear", step(g), in, s, z, NULL);
+    char *q = here(g);
+    ob_node(&g->b, "", "DequantizeLinear", step(g), q, s, z, NULL);
+  } else if (kind == 0) {
     const char *s = per_channel(g, chance(g, 30), scale);
     ob_node(&g->b, BREVITAS, "BipolarQuant", step(g), in, s, NULL);
   } else if (kind <= 2) {
@@ -573,6 +708,15 @@ static const char *weights(gen *g, size_t rank, const int64_t *dim, int64_t out_
   for (size_t d = 0; d < rank; d++) n *= dim[d];
   assert_true(n <= 1024);
   bool ints = chance(g, 30);
+  if (chance(g, 12)) { /* stored integers, dequantized, with one scale per output channel */
+    int64_t q[1024], z[16] = {0};
+    for (int64_t i = 0; i < n; i++) q[i] = pick(g, -7, 7);
+    for (int64_t i = 0; i < dim[out_axis]; i++) s[i] = scale(g), z[i] = pick(g, -1, 1);
+    const char *qn = ob_ints(&g->b, OB_I8, rank, dim, q), *sn = ob_floats(&g->b, 1, &dim[out_axis], s), *zn = ob_ints(&g->b, OB_I8, 1, &dim[out_axis], z);
+    Onnx__NodeProto *d = ob_node(&g->b, "", "DequantizeLinear", step(g), qn, sn, zn, NULL);
+    ob_attr_i(&g->b, d, "axis", out_axis);
+    return here(g);
+  }
   for (int64_t i = 0; i < n; i++) v[i] = ints ? (float)pick(g, -3, 3) : real(g, -2, 2);
   const char *w = ob_floats(&g->b, rank, dim, v);
   if (ints) return w;
@@ -797,7 +941,7 @@ static void test_random(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_random), cmocka_unit_test(test_finn_operators), cmocka_unit_test(test_accumulators), cmocka_unit_test(test_parameters),
+      cmocka_unit_test(test_random), cmocka_unit_test(test_finn_operators), cmocka_unit_test(test_accumulators), cmocka_unit_test(test_parameters), cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_multithreshold), cmocka_unit_test(test_tfc_1w1a), cmocka_unit_test(test_tfc_2w2a),
       cmocka_unit_test(test_tfc_grid), cmocka_unit_test(test_finn), cmocka_unit_test(test_ranges),
   };
