@@ -18,6 +18,7 @@ typedef struct {
   bool quiet;          /* the report goes to standard output */
   cJSON *list;
   uint32_t verified, falsified, checked, resumed;
+  double search, checking; /* seconds, all questions together */
 } run_state;
 
 /* --smtlib: one question goes into the file, several into a folder. */
@@ -90,6 +91,8 @@ static qv_status done(void *ctx, size_t i, rb_answer *a, qv_err *err) {
   r->falsified += a->verdict == QV_FALSIFIED;
   r->checked += a->verdict == QV_VERIFIED && a->checked;
   r->resumed += a->resumed;
+  r->search += a->resumed ? 0 : a->seconds;
+  r->checking += a->check_seconds;
   if (r->list != NULL && !qv_json_push(r->list, rb_json(r->job, c, a, file))) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
@@ -104,8 +107,8 @@ done:
 }
 
 static void conclusion(qv_buf *out, const run_state *r, size_t n, bool no_check, double seconds) {
-  qv_buf_printf(out, "%" PRIu32 " verified, %" PRIu32 " falsified, %zu unknown of %zu in %.2f s", r->verified, r->falsified, n - r->verified - r->falsified, n,
-                seconds);
+  qv_buf_printf(out, "%" PRIu32 " verified, %" PRIu32 " falsified, %zu unknown of %zu in %.2f s (search %.2f s, checker %.2f s)", r->verified,
+                r->falsified, n - r->verified - r->falsified, n, seconds, r->search, r->checking);
   if (r->resumed > 0) qv_buf_printf(out, "; %" PRIu32 " searched by an earlier run", r->resumed);
   if (r->verified > 0) qv_buf_str(out, no_check ? "; NOT independently checked" : "; every proof accepted by qverify-check");
   qv_verdict v = r->falsified > 0 ? QV_FALSIFIED : n > 0 && r->verified == n ? QV_VERIFIED : QV_UNKNOWN;

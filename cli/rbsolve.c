@@ -402,14 +402,16 @@ qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int
   }
   if (out->verdict == QV_VERIFIED && !w->s->opts.no_check) {
     out->verdict = QV_UNKNOWN; /* until accepted */
-    double left = 1.25 * limit - (cli_now() - start);
+    double begin = cli_now(), left = 1.25 * limit - (begin - start);
+    if (!out->resumed) out->seconds = begin - start;
     QV_TRY(check(out, w, &property, &cert, limit <= 0 ? 0 : left > 0.05 ? left : 0.05, err));
+    out->check_seconds = cli_now() - begin;
     if (out->checked) out->verdict = QV_VERIFIED;
   }
   if (w->s->opts.cross_check && !out->resumed) QV_TRY(second_opinion(out, w, p, &property, name, err));
   if (cert.n > 0) qv_sha256_hex(out->cert_sha256, cert.p, cert.n);
   if (out->verdict != QV_UNKNOWN) QV_TRY(keep_files(out, w, &property, &cert, name, err));
-  out->seconds = out->resumed ? out->seconds : cli_now() - start;
+  if (!out->resumed && out->seconds == 0) out->seconds = cli_now() - start;
   if (w->s->journal != NULL && !out->resumed) QV_TRY(rb_journal_add(w->s->journal, key, out, &cert, w->s->net, err));
 done:
   if (st != QV_OK) out->verdict = QV_UNKNOWN;

@@ -63,7 +63,8 @@ typedef struct {
   uint32_t got;            /* FALSIFIED and a class kept: the class it became */
   uint32_t nodes;
   double margin, rounding, kinks; /* UNKNOWN: bound reached; shares of it, or NAN */
-  double seconds;
+  double seconds;          /* of the search */
+  double check_seconds;    /* of the independent checker, in this run */
   bool checked;            /* VERIFIED: by qverify-check, in this run */
   const char *second;      /* what the second engine of --cross-check says (static), or NULL */
   bool resumed;            /* the search was done by an earlier run */

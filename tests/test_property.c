@@ -223,7 +223,7 @@ static void test_hull(void **state) {
 /* ---- evaluation against GMP --------------------------------------------------------------------------------------------- */
 
 static int64_t edgy(qv_rng *r, int bits) {
-  int64_t m = (int64_t)1 << qv_rng_range(r, 0, bits), v = qv_rng_range(r, -m, m);
+  int64_t m = (int64_t)1 << qv_rng_range(r, 0, bits), v = qv_rng_range(r, 0, m) - qv_rng_range(r, 0, m);
   switch (qv_rng_range(r, 0, 3)) {
   case 0: return m;
   case 1: return -m;
