@@ -362,9 +362,8 @@ static bool keep_class(qv_differ *d, const qv_diff_class *c) {
 }
 
 static qv_status count_class(qv_differ *d, qv_diff_node *n, const task *k, const class_t *c, uint64_t *steps, qv_err *err) {
-  qv_itv *runs = QV_NEW(&d->tmp, MAX_RUNS, qv_itv);
+  qv_itv *runs = d->runs;
   size_t n_runs;
-  if (runs == NULL) return nomem(err);
   qv_diff_channel *ch = &n->channel[n->n_channel++];
   *ch = (qv_diff_channel){.channel = c->channel, .range = c->range, .values = (uint64_t)c->range.hi - (uint64_t)c->range.lo + 1};
   if (!qv_diff_count(&ch->differ, &c->chain[0], &c->chain[1], c->range, runs, MAX_RUNS, &n_runs, steps)) {
@@ -727,7 +726,8 @@ qv_status qv_diff_run(qv_diff *out, const qv_net *a, const qv_net *b, const qv_d
   QV_TRY(side_init(&d, 1, b, err));
   d.memo = QV_NEW(&d.tmp, a->n_tensors, uint8_t);
   d.memo_b = QV_NEW(&d.tmp, a->n_tensors, uint32_t);
-  if (d.memo == NULL || d.memo_b == NULL) {
+  d.runs = QV_NEW(&d.tmp, MAX_RUNS, qv_itv);
+  if (d.memo == NULL || d.memo_b == NULL || d.runs == NULL) {
     st = nomem(err);
     goto done;
   }

@@ -58,6 +58,7 @@ typedef struct {
   qv_diff_opts opts;
   qv_diff_class *cls;
   uint32_t n_cls, cap_cls;
+  qv_itv *runs;       /* scratch of counting */
   uint8_t *memo;      /* [n_tensors of net 0] of qv_diff_same, with memo_b */
   uint32_t *memo_b;
   qv_arena tmp;

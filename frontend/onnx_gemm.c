@@ -56,6 +56,85 @@ static qv_status conv_weights(ox *L, ox_value *v, gemm *g, uint32_t n_groups) {
   return QV_OK;
 }
 
+/* ---- stacks of matrices: one group of a grouped product per matrix ------------------------------------------------------------ */
+
+typedef struct {
+  uint32_t n;      /* matrices; 1: none */
+  ox_shape x;      /* of the operand, [.., M, K] */
+  ox_value moved;  /* operand as [M][n][K] */
+} stack;
+
+/* How many matrices v holds. */
+static uint32_t stack_count(const ox_value *v) {
+  uint32_t n = 1;
+  if ((v->state != OX_CONST && v->state != OX_DQ_CONST) || v->c->n == 0) return 1;
+  for (uint32_t d = 0; d + 2 < v->c->rank; d++) n *= v->c->dim[d]; /* within the element limit */
+  return n;
+}
+
+static qv_status swapped(ox *L, const ox_value *name, const char *suffix, const ox_shape *from, uint32_t in, uint32_t *out) {
+  qv_status st;
+  ox_shape to = {.rank = 3, .dim = {from->dim[1], from->dim[0], from->dim[2]}};
+  qv_index ix = {.form = QV_IX_TRANSPOSE, .a = {1, 0, 2}};
+  uint32_t flat;
+  QV_TRY(ox_add_tensor(L, name, suffix, L->net->tensor[in].type, from, &flat));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_RESHAPE}}, &in, 1, flat));
+  QV_TRY(ox_add_tensor(L, name, suffix, L->net->tensor[in].type, &to, out));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = ix}, &flat, 1, *out));
+done:
+  return st;
+}
+
+/* Weights [.., K, N], the operand with the same leading dimensions: w becomes [n*N][K], g->x the operand as [M][n][K]. */
+static qv_status stack_operands(ox *L, ox_value *w, gemm *g, stack *s) {
+  qv_status st;
+  const onx_const *c = w->c;
+  const ox_shape *x = &g->x->shape;
+  uint32_t r = c->rank, k = c->dim[r - 2], n = c->dim[r - 1], in;
+  if (c->i == NULL || !onx_is_int(c->type) || c->type == ONX_INT32) return OX_UNSUP(L, w, "weights of this type are not supported");
+  bool same = x->rank == r && x->dim[r - 1] == k;
+  for (uint32_t d = 0; same && d + 2 < r; d++) same = x->dim[d] == c->dim[d];
+  if (!same) return OX_UNSUP(L, w, "a stack of weight matrices whose dimensions are not those of the operand's matrices");
+  uint32_t m = x->dim[r - 2];
+  int32_t *p = OX_NEW(L, c->n, int32_t);
+  if (p == NULL) return ox_nomem(L);
+  for (size_t b = 0; b < s->n; b++)
+    for (size_t i = 0; i < k; i++)
+      for (size_t o = 0; o < n; o++) p[(b * n + o) * k + i] = c->i[(b * k + i) * n + o];
+  const ox_shape from = {.rank = 3, .dim = {s->n, m, k}};
+  s->x = *x;
+  s->moved = *g->x;
+  s->moved.cl = false;
+  s->moved.shape = (ox_shape){.rank = 3, .dim = {m, s->n, k}};
+  QV_TRY(ox_net_of(L, g->x, false, &in));
+  QV_TRY(swapped(L, g->x, "/stack", &from, in, &s->moved.net));
+  g->x = &s->moved;
+  g->w = p;
+  g->w_type = c->type;
+  g->win = (qv_window){.n = m, .ih = 1, .iw = 1, .ic = s->n * k, .oh = 1, .ow = 1, .oc = s->n * n, .kh = 1, .kw = 1,
+                       .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = s->n};
+  g->x_shape = s->moved.shape;
+  g->out = (ox_shape){.rank = 3, .dim = {m, s->n, n}};
+done:
+  return st;
+}
+
+/* The result [M][n][N] back to [.., M, N]. */
+static qv_status stack_result(ox *L, ox_value *y, const stack *s) {
+  qv_status st;
+  uint32_t net, out;
+  const ox_shape from = {.rank = 3, .dim = {y->shape.dim[0], y->shape.dim[1], y->shape.dim[2]}};
+  ox_shape to = s->x;
+  to.dim[to.rank - 1] = from.dim[2];
+  QV_TRY(swapped(L, y, "/unstack", &from, y->net, &net));
+  QV_TRY(ox_add_tensor(L, y, "/out", L->net->tensor[y->net].type, &to, &out));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_RESHAPE}}, &net, 1, out));
+  if (L->net->tensor[y->net].has_q) ox_tag(L, out, L->net->tensor[y->net].scale, L->net->tensor[y->net].zp);
+  ox_set_int(y, out, y->type, &to, false);
+done:
+  return st;
+}
+
 /* Matrix [K][N] (transposed: [N][K]) to [N][K]. */
 static qv_status dense_weights(ox *L, ox_value *v, gemm *g, bool transposed, uint32_t *k) {
   const onx_const *c;
@@ -275,8 +354,9 @@ done:
 qv_status ox_qlinear_matmul(ox *L) {
   qv_status st;
   gemm g = {0};
-  ox_value *w;
+  ox_value *w, *y;
   ox_quant qx, qw;
+  stack s = {0};
   uint32_t k;
   QV_TRY(want_qoperator(L));
   QV_TRY(ox_arg(L, 0, &g.x));
@@ -284,11 +364,21 @@ qv_status ox_qlinear_matmul(ox *L) {
   QV_TRY(ox_one_quant(L, 1, ONX_UINT8, &qx));
   QV_TRY(ox_quant_args(L, 4, ONX_UINT8, &qw));
   QV_TRY(int_operand(L, &g, &qx));
-  QV_TRY(dense_weights(L, w, &g, false, &k));
+  s.n = stack_count(w);
+  if (s.n > 1) {
+    if (qw.n != 1) return OX_UNSUP(L, w, "a stack of weight matrices with %u scales; supported: one", qw.n);
+    QV_TRY(stack_operands(L, w, &g, &s));
+  } else {
+    QV_TRY(dense_weights(L, w, &g, false, &k));
+  }
   if (qw.type != g.w_type) return OX_PARSE(L, w, "the zero point is %s", onx_type_name(qw.type));
-  QV_TRY(dense_shape(L, &g, k));
+  if (s.n <= 1) QV_TRY(dense_shape(L, &g, k));
   QV_TRY(no_bias(L, &g));
   QV_TRY(qlinear(L, &g, w, 6, 1, &qx, &qw));
+  if (s.n > 1) {
+    y = &L->val[qv_names_get(&L->index, L->op->output[0])];
+    QV_TRY(stack_result(L, y, &s));
+  }
 done:
   return st;
 }

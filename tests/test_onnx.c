@@ -399,7 +399,7 @@ static void test_node_tests(void **state) {
       "test_qlinearmatmul_2D_uint8_float32", "test_qlinearmatmul_2D_int8_float16", "test_qlinearmatmul_2D_uint8_float16",
       "test_dequantizelinear", "test_dequantizelinear_int16", "test_dequantizelinear_int2", "test_dequantizelinear_uint2",
       "test_quantizelinear_int16", "test_quantizelinear_uint16", "test_maxpool_2d_uint8", "test_clip_default_int8_max",
-      "test_clip_default_int8_min", "test_clip_default_int8_inbounds", "test_max_int8", "test_min_int8", "test_min_uint8"};
+      "test_clip_default_int8_min", "test_clip_default_int8_inbounds", "test_qlinearmatmul_3D_int8_float16", "test_qlinearmatmul_3D_uint8_float16", "test_max_int8", "test_min_int8", "test_min_uint8"};
   need(path_in("onnx/onnx_node_tests_v1.22.0/test_matmulinteger/model.onnx"));
   static const char *const profile[] = {"onnx-spec", "onnx-ref"};
   for (int p = 0; p < 2; p++)

@@ -158,6 +158,17 @@ def mixed(r, xt, wt):
     return g
 
 
+def stacked(r, xt, wt):
+    """A stack of matrix products."""
+    g, m, k, n, b = G.Graph(), int(r.integers(1, 4)), int(r.integers(1, 40)), int(r.integers(1, 9)), G.ints(r, 1, 4, int(r.integers(1, 3)))
+    sx, sw = G.scale(r), G.scale(r, -6, -5)
+    c = lambda s, z: [g.const(s), g.const(z)]
+    ins = [g.input("x", xt, b + [m, k])] + c(sx, G.zero(r, xt)) + [g.const(G.full(r, wt, b + [k, n]))] + c(sw, G.zero(r, wt) if r.random() < 0.5 else G.NP[wt](0))
+    g.op("QLinearMatMul", ins + c(G.out_scale(r, sx, sw, k), G.zero(r, xt)), "y")
+    g.output("y", xt)
+    return g
+
+
 def kinds():
     k = G.kinds()
     for xt, xn in ((U, "u8"), (S, "s8")):
@@ -165,6 +176,7 @@ def kinds():
             for want in ("f32", "ref"):
                 k[f"separate_{want}_{op}_{xn}"] = lambda r, xt=xt, op=op, want=want: separating(r, xt, op, want)
     for xt, wt, n in ((U, U, "u8u8"), (U, S, "u8s8"), (S, S, "s8s8")):
+        k[f"stack_{n}"] = lambda r, xt=xt, wt=wt: stacked(r, xt, wt)
         k[f"two_layers_{n}"] = lambda r, xt=xt, wt=wt: mixed(r, xt, wt)
     for xt, xn in ((U, "u8"), (S, "s8")):
         for op in MOVES:
