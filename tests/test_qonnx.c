@@ -862,9 +862,16 @@ static void random_graph(gen *g, float *x, size_t *n) {
         ob_attr_ints(&g->b, t, "perm", 4, (const int64_t[]){0, 3, 1, 2});
       }
     }
-    if (chance(g, 15)) { /* a branch that joins itself again: the same scale twice */
-      char *a = here(g);
-      ob_node(&g->b, "", chance(g, 50) ? "Add" : "Sub", step(g), a, a, NULL);
+    if (chance(g, 15)) { /* a branch that joins itself again */
+      char *a = here(g), *c = a;
+      if (chance(g, 60)) { /* ... with another scale and offset */
+        ob_node(&g->b, "", "Mul", step(g), a, ob_float(&g->b, (float)pick(g, -9, 9) / 4 + 0.125f), NULL);
+        c = here(g);
+        if (chance(g, 50)) ob_node(&g->b, "", "Add", step(g), c, ob_float(&g->b, offset(g)), NULL);
+        c = here(g);
+      }
+      if (chance(g, 50)) ob_node(&g->b, "", chance(g, 50) ? "Add" : "Sub", step(g), a, c, NULL);
+      else ob_node(&g->b, "", chance(g, 50) ? "Add" : "Sub", step(g), c, a, NULL);
     } else if (g->rank == 4 && chance(g, 70)) conv(g);
     else if (g->rank == 4) {
       char *a = here(g);
