@@ -474,6 +474,7 @@ static void op_new(one_op *o, qv_rng *r, qv_def_op op) {
   case QV_DEF_CLAMP:
     f->u.clamp.lo = qv_rng_range(r, x.lo - 2, x.hi - 1);
     f->u.clamp.hi = qv_rng_range(r, f->u.clamp.lo + 1, x.hi + 2);
+    if (chance(r, 50)) f->u.clamp.hi = x.hi - 1, f->u.clamp.lo = qv_min64(f->u.clamp.lo, x.hi - 2); /* bites by one */
     break;
   case QV_DEF_WRAP: f->u.bits = (int)qv_rng_range(r, 2, 5); break;
   case QV_DEF_PIECES:
