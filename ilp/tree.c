@@ -30,6 +30,7 @@ typedef struct {
   level *lv[MAX_DEPTH + 1];
   uint32_t made; /* levels allocated */
   uint32_t *pick; /* [groups] scratch assignment */
+  qv_vector *row; /* [rows] D = 0 and one row's multiplier 1, made when first used; their numbers in the certificate stay */
   mpz_t s, thr;
   qv_arena arena;
   qv_err *err;
@@ -188,6 +189,57 @@ static qv_status propagate(search *s, level *l, bool *closed) {
   return QV_OK;
 }
 
+/* About: may row m alone close the node or remove a candidate? */
+static bool row_may_reduce(const search *s, const unsigned char *alive, uint32_t m) {
+  const qv_question *q = s->q;
+  const qv_alloc *p = q->p;
+  double room = q->db[m], span = 0;
+  for (uint32_t g = 0; g < p->n_groups; g++) {
+    double lo = INFINITY, hi = 0;
+    for (uint32_t c = p->group[g].first; c < p->group[g].first + p->group[g].n; c++) {
+      if (!alive[c]) continue;
+      lo = fmin(lo, q->da[(size_t)c * q->n + m]);
+      hi = fmax(hi, q->da[(size_t)c * q->n + m]);
+    }
+    room -= lo;
+    span = fmax(span, hi - lo);
+  }
+  return span > room - 1e-12;
+}
+
+static qv_status row_vector(qv_vector **out, search *s, uint32_t m) {
+  qv_vector *v = &s->row[m];
+  *out = v;
+  if (v->used) return QV_OK;
+  qv_status st = qv_vector_init(v, s->q, s->err);
+  if (st == QV_OK) qv_vector_plain(v, m);
+  return st;
+}
+
+/* What each limit alone excludes, until nothing more follows. *closed: nothing is left of the node, and that was written. */
+static qv_status propagate_rows(search *s, level *l, bool *closed) {
+  qv_status st = QV_OK;
+  for (bool again = true; again && !*closed;) {
+    again = false;
+    for (uint32_t m = 0; m < s->q->n && !*closed; m++) {
+      qv_vector *v;
+      if (!row_may_reduce(s, l->alive, m)) continue;
+      QV_TRY(row_vector(&v, s, m));
+      if (!qv_vector_bound(s->s, v, l->alive)) return QV_OK; /* an empty group or block: `propagate` says so next */
+      qv_vector_threshold(s->thr, v, NULL);
+      if (mpz_cmp(s->s, s->thr) >= 0) {
+        *closed = true;
+        QV_TRY(put_vector_line(s, "bound", v));
+      } else if (qv_vector_reduce(v, s->s, s->thr, l->alive) > 0) {
+        again = true;
+        QV_TRY(put_vector_line(s, "reduce", v));
+      }
+    }
+  }
+done:
+  return st;
+}
+
 static bool counting(const search *s) { return s->t->mode == QV_TREE_COUNT || s->t->mode == QV_TREE_FIRST; }
 
 /* May an assignment of this node still break the class rule? (When counting, each leaf is tested instead.) */
@@ -306,6 +358,8 @@ static qv_status tighten(search *s, level *l, level *parent, uint32_t depth, boo
   qv_status st = QV_OK;
   *closed = false;
   for (int round = 0;; round++) {
+    QV_TRY(propagate_rows(s, l, closed));
+    if (*closed) return QV_OK;
     QV_TRY(propagate(s, l, closed));
     if (*closed) return QV_OK;
     qv_adual_load(&s->dual, l->alive);
@@ -494,7 +548,8 @@ qv_status qv_tree_run(qv_tree *t, const qv_question *q, uint32_t *choice, qv_err
   QV_TRY(qv_adual_init(&s->dual, q, err));
   QV_TRY(qv_arepair_init(&s->repair, q, err));
   s->pick = QV_NEW(&s->arena, p->n_groups, uint32_t);
-  if (s->pick == NULL) {
+  s->row = QV_NEW(&s->arena, q->n, qv_vector);
+  if (s->pick == NULL || s->row == NULL) {
     st = NOMEM(err);
     goto done;
   }
@@ -504,6 +559,7 @@ qv_status qv_tree_run(qv_tree *t, const qv_question *q, uint32_t *choice, qv_err
   QV_TRY(node(s, 0));
 done:
   for (uint32_t i = 0; i < s->made; i++) qv_vector_clear(&s->lv[i]->vec);
+  for (uint32_t m = 0; s->row != NULL && m < q->n; m++) qv_vector_clear(&s->row[m]);
   qv_adual_clear(&s->dual);
   qv_arepair_clear(&s->repair);
   mpz_clears(s->s, s->thr, (mpz_ptr)NULL);

@@ -74,7 +74,12 @@ sed 's/"1\/3"/"1\/0"/' "$T/two.json" >"$T/bad.json"
 t 'a number that is none' 2 allocate "$T/bad.json"
 has err 'a number that is none: where' 'group "conv1" candidate "w4": "1/0" is not an exact number'
 t 'a certificate needs a name' 6 allocate "$T/two.json" --certificate "$T/a.qap"
-t 'given up' 5 allocate "$T/two.json" --max-nodes 1 --limit size=700
+awk 'BEGIN { printf "{\"format\":\"qverify-table/1\",\"costs\":[\"size\"],\"limits\":{\"size\":\"60%%\"},\"groups\":["; x = 7
+  for (i = 0; i < 30; i++) { x = (x * 4801 + 1) % 65536; y = (x * 77 + 3) % 9973
+    printf "%s{\"name\":\"g%d\",\"candidates\":[{\"name\":\"8\",\"loss\":0,\"cost\":{\"size\":%d}},{\"name\":\"4\",\"loss\":%d,\"cost\":{\"size\":%d}}]}", i ? "," : "", i, 2 * x + 2, x + y, x + 1 }
+  print "]}" }' >"$T/hard.json"
+t 'not given up' 0 allocate "$T/hard.json"
+t 'given up' 5 allocate "$T/hard.json" --max-nodes 1
 has out 'given up: says so' '^UNKNOWN: the search was ended by its limits'
 
 # Couplings: both layers at the same precision (links), or at most one precision, leave w4 w4 only.
