@@ -207,13 +207,24 @@ static void bound(Proof *s) {
   newline(s->t);
 }
 
+// What S7 says of a tail holds for the inputs that docs/qir.md section 6 allows it: 256 values, or 16 bits.
+static bool tail_in_range(const Proof *s, const Node *n, uint32_t row) {
+  Iv x = force_at(s->force, n->in[0], 0);
+  for (uint32_t e = 1; e < row; e++) {
+    Iv v = force_at(s->force, n->in[0], e);
+    if (v.lo < x.lo) x.lo = v.lo;
+    if (v.hi > x.hi) x.hi = v.hi;
+  }
+  return n->tail->fn == SOFTMAX_16 ? fits_bits(x.lo, x.hi, 16) : (i128)x.hi - x.lo <= 255;
+}
+
 // Section 7.6: the tail's row in the place of the outputs.
 static const Target *logits(const Proof *s) {
   const Net *net = s->net;
   const Property *p = s->p;
   const Tensor *y = &net->tensors[p->kept_tensor];
   const Node *n = y->origin == FROM_NODE ? &net->nodes[y->node] : NULL;
-  if (!p->keep || !n || n->kind != TAIL || tail_row(net, n) != y->size || !tail_ordered(n))
+  if (!p->keep || !n || n->kind != TAIL || tail_row(net, n) != y->size || !tail_ordered(n) || !tail_in_range(s, n, y->size))
     bad(s->t, "goals logits: no tail for which they can stand");
   int64_t gap = tail_gap(n, y->size);
   if (gap == 0 && p->kept != (p->first ? 0 : y->size - 1)) bad(s->t, "goals logits: a tie may lose the class, and the tail has no gap");

@@ -225,6 +225,11 @@ box 'keep last 0 output 0\n' 0 10 1 5
 robust 'pair of steps of sums, a tie loses' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
 box 'keep last 0 output 0\n' 0 10 2 5
 robust 'pair of steps of sums, a tie loses, but a whole step apart' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+sed -e 's/ lo 0 hi 10 / lo 0 hi 1048576 /' -e 's/wrap bits 16/wrap bits 32/' -e 's/lo -100 hi 100/lo -9999999 hi 9999999/' -i "$dir/t.qir"
+box "$keep0" 0 131070 0 5
+robust 'pair over 2^16 values' 0 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+box "$keep0" 0 1048576 0 5
+robust 'pair over more than 2^16 values' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
 cp "$dir/s.qir" "$dir/t.qir"
 sed 's/RQ_S 1 30/RQ_D -2147483648 -1/' -i "$dir/t.qir"
 box "$keep0" 0 0 5 6
@@ -275,3 +280,27 @@ robust 'a box of too many points' 1 "points\n$end"
 robust 'the outputs exclude it in 128 bits' 1 "${goals}target 0\nempty\n$end"
 box 'violations 1\nviolation 1\nge 4611686018427387904 1 4611686018427387904 0 0\n' 0 0 0 0
 robust 'the outputs exclude it in 128 bits, really' 0 "${goals}target 0\nempty\n$end"
+
+# Logits: the tail has gap 5, as the model in make_robust.py says.
+printf 'node 0 tail op "" layer 0 in 1 0 out 1\ntail softmax_q out_zp -128 lo -128 hi 128 mult 1073741824 ls 18 diff_min -100 out_bits 8\n' |
+  net '1 2' 0 1000 2 1
+logits="goals logits\ntarget 0\ndual sum 1 1 0 0\n$end"
+box 'keep first 1 output 0\n' 5 5 10 10
+robust 'logits, the gap' 0 "$logits"
+robust 'logits, as points' 0 "goals logits\ntarget 0\npoints\n$end"
+robust 'logits, as outputs' 1 "goals outputs\ntarget 0\ndual sum 1 1 0 0\n$end"
+box 'keep first 1 output 0\n' 5 5 9 10
+robust 'logits, one less' 1 "$logits"
+box 'keep first 1 output 0\n' 5 5 10 260
+robust 'logits, 256 values' 0 "$logits"
+box 'keep first 1 output 0\n' 5 5 10 261
+robust 'logits, 257 values: nothing is known of the tail' 1 "$logits"
+box 'keep last 1 output 0\n' 5 5 5 5
+robust 'logits, a tie keeps the class' 0 "$logits"
+box 'violations 1\nviolation 1\nge 300 1 1 0 0\n' 5 5 5 5
+robust 'logits, not for violations' 1 "$logits"
+sed -i 's/hi 128 mult/hi -1 mult/' "$dir/t.qir"
+box 'keep first 1 output 0\n' 5 5 10 10
+robust 'logits, no gap where the result may be clipped' 1 "$logits"
+box 'keep last 1 output 0\n' 5 5 5 5
+robust 'logits, no gap and no tie that loses' 0 "$logits"
