@@ -53,7 +53,7 @@ typedef struct cli_cmd {
 extern int cli_argc;
 extern char *const *cli_argv;
 
-extern const cli_cmd cli_info, cli_run, cli_overflow, cli_audit, cli_diff, cli_check, cli_lower, cli_profiles, cli_quantize, cli_ci, cli_plan, cli_work, cli_merge, cli_bundle, cli_explain;
+extern const cli_cmd cli_info, cli_run, cli_overflow, cli_audit, cli_diff, cli_check, cli_lower, cli_profiles, cli_quantize, cli_ci, cli_plan, cli_work, cli_merge, cli_bundle, cli_explain, cli_selftest;
 extern const cli_cmd cli_oaq;
 extern const cli_cmd cli_allocate, cli_compare;
 extern const cli_cmd cli_robust, cli_radius, cli_verify, cli_supports;

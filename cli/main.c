@@ -9,7 +9,7 @@
 
 static const cli_cmd *const commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
                                           &cli_radius, &cli_verify, &cli_supports,
-                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain};
+                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest};
 int cli_argc;
 char *const *cli_argv;
 

@@ -342,18 +342,18 @@ qv_status rb_realize(bool *real, rb_answer *a, const rb_job *j, const rb_case *c
   const qv_net *net = j->net;
   bool exact = j->family == RB_REAL; /* otherwise the question was about integers, and any value that gives them will do */
   qv_arena arena = {0};
-  const int64_t *const *x = rb_sample(j, c->sample, &arena), **mult = QV_NEW(&arena, net->n_in, const int64_t *);
+  const int64_t *const *x = exact ? rb_sample(j, c->sample, &arena) : NULL, **mult = QV_NEW(&arena, net->n_in, const int64_t *);
   const float **r = QV_NEW(&arena, net->n_in, const float *);
   *real = true;
   qv_status st = QV_OK;
-  if (x == NULL || mult == NULL || r == NULL || (a->real = QV_NEW(&a->arena, net->n_in, float *)) == NULL) {
+  if ((exact && x == NULL) || mult == NULL || r == NULL || (a->real = QV_NEW(&a->arena, net->n_in, float *)) == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
   }
   for (uint32_t i = 0; exact && i < net->n_in; i++) {
     r[i] = j->real[i] != NULL ? j->real[i] + c->sample * qv_elems(input(net, i)) : NULL;
   }
-  QV_TRY(factors(mult, j, c, &arena, err));
+  if (exact) QV_TRY(factors(mult, j, c, &arena, err)); /* a question in a file has no sample */
   const qv_sample s = {x, r};
   for (uint32_t i = 0; i < net->n_in; i++) {
     size_t n = qv_elems(input(net, i));
