@@ -16,12 +16,12 @@ typedef struct {
   const char *file;
   qv_net *net;
   qv_err *err;
-  char what[64];      /* part being read: "layer 3 (conv)" */
-  uint32_t layer, t;  /* number of the layer; net tensor that it reads */
-  uint32_t h, w, c;   /* its shape: rows, columns, channels */
-  bool flat;          /* [c] rather than [h,w,c] */
-  qv_surd scale;      /* real value of one step of that tensor; its zero is 0 */
-  bool real;          /* no LTQ since the last sum: nothing may follow */
+  char what[64];     /* part being read: "layer 3 (conv)" */
+  uint32_t layer, t; /* number of the layer; net tensor that it reads */
+  uint32_t h, w, c;  /* its shape: rows, columns, channels */
+  bool flat;         /* [c] rather than [h,w,c] */
+  qv_surd scale;     /* real value of one step of that tensor; its zero is 0 */
+  bool real;         /* no LTQ since the last sum: nothing may follow */
   const char *op;
 } n2uq;
 
@@ -126,7 +126,8 @@ static qv_status wholes(n2uq *N, const cJSON *o, const char *key, uint32_t n, in
   if (!cJSON_IsArray(v) || (uint32_t)cJSON_GetArraySize(v) != n) return PARSE(N, "'%s' must be an array of %u whole numbers", key, n);
   e = v->child;
   for (uint32_t i = 0; i < n; i++, e = e->next)
-    if (qv_json_int(&out[i], e, lo, hi, key, NULL) != QV_OK) return PARSE(N, "'%s': whole numbers from %lld to %lld are expected", key, (long long)lo, (long long)hi);
+    if (qv_json_int(&out[i], e, lo, hi, key, NULL) != QV_OK)
+      return PARSE(N, "'%s': whole numbers from %lld to %lld are expected", key, (long long)lo, (long long)hi);
   return QV_OK;
 }
 
@@ -134,7 +135,8 @@ static qv_status whole(n2uq *N, const cJSON *o, const char *key, int64_t lo, int
   const cJSON *v = member(o, key);
   *out = absent;
   if (v == NULL && absent >= lo && absent <= hi) return QV_OK;
-  if (v == NULL || qv_json_int(out, v, lo, hi, key, NULL) != QV_OK) return PARSE(N, "'%s' must be a whole number from %lld to %lld", key, (long long)lo, (long long)hi);
+  if (v == NULL || qv_json_int(out, v, lo, hi, key, NULL) != QV_OK)
+    return PARSE(N, "'%s' must be a whole number from %lld to %lld", key, (long long)lo, (long long)hi);
   return QV_OK;
 }
 
@@ -270,7 +272,8 @@ static qv_status chain(n2uq *N, const cJSON *o, qv_pwa **f) {
   else if (strcmp(op->valuestring, "batchnorm") == 0) st = batchnorm(N, o, f);
   else {
     const char *name = op->valuestring;
-    bool mul = strcmp(name, "mul") == 0, add = strcmp(name, "add") == 0, prelu = strcmp(name, "prelu") == 0, relu = strcmp(name, "relu") == 0;
+    bool mul = strcmp(name, "mul") == 0, add = strcmp(name, "add") == 0, prelu = strcmp(name, "prelu") == 0,
+         relu = strcmp(name, "relu") == 0;
     QV_TRY(keys(N, o, known));
     if (!mul && !add && !prelu && !relu) st = PARSE(N, "unknown op '%.30s'; known: mul, add, prelu, relu, batchnorm", name);
     else st = reals(N, o, "value", N->c, !relu, &v);
@@ -326,9 +329,22 @@ static qv_status read_window(n2uq *N, const cJSON *o, qv_window *g) {
   QV_TRY(wholes(N, o, "pad", 4, 0, 1 << 14, 0, p)); /* top, left, bottom, right */
   int64_t rh = (int64_t)N->h + p[0] + p[2] - k[0], rw = (int64_t)N->w + p[1] + p[3] - k[1];
   if (N->flat || rh < 0 || rw < 0) return PARSE(N, "the kernel does not fit into the image");
-  *g = (qv_window){.n = 1, .ih = N->h, .iw = N->w, .ic = N->c, .oh = (uint32_t)(rh / s[0] + 1), .ow = (uint32_t)(rw / s[1] + 1), .oc = N->c,
-                   .kh = (uint32_t)k[0], .kw = (uint32_t)k[1], .sh = (uint32_t)s[0], .sw = (uint32_t)s[1], .dh = 1, .dw = 1,
-                   .pt = (uint32_t)p[0], .pl = (uint32_t)p[1], .groups = 1};
+  *g = (qv_window){.n = 1,
+                   .ih = N->h,
+                   .iw = N->w,
+                   .ic = N->c,
+                   .oh = (uint32_t)(rh / s[0] + 1),
+                   .ow = (uint32_t)(rw / s[1] + 1),
+                   .oc = N->c,
+                   .kh = (uint32_t)k[0],
+                   .kw = (uint32_t)k[1],
+                   .sh = (uint32_t)s[0],
+                   .sw = (uint32_t)s[1],
+                   .dh = 1,
+                   .dw = 1,
+                   .pt = (uint32_t)p[0],
+                   .pl = (uint32_t)p[1],
+                   .groups = 1};
 done:
   return st;
 }
@@ -337,7 +353,8 @@ done:
 static qv_status read_weights(n2uq *N, const cJSON *o, size_t count, int64_t bits, int32_t **out) {
   const cJSON *v = member(o, "weights");
   int64_t n = ((int64_t)1 << bits) - 1, x;
-  if (!cJSON_IsArray(v) || (size_t)cJSON_GetArraySize(v) != count) return PARSE(N, "'weights' must be an array of %zu whole numbers", count);
+  if (!cJSON_IsArray(v) || (size_t)cJSON_GetArraySize(v) != count)
+    return PARSE(N, "'weights' must be an array of %zu whole numbers", count);
   int32_t *w = QV_NEW(&N->net->arena, count, int32_t);
   if (w == NULL) return NOMEM(N);
   const cJSON *e = v->child;
@@ -361,7 +378,8 @@ static qv_status last_scale(n2uq *N, qv_pwa *const *f) {
 }
 
 static qv_status sums(n2uq *N, const cJSON *o, bool conv) {
-  static const char *const conv_keys[] = {"type", "name", "out", "kernel", "stride", "pad", "groups", "bits", "weights", "scale", "then", "ltq", "wrap_bits", "sat_bits", NULL};
+  static const char *const conv_keys[] = {"type",    "name",  "out",  "kernel", "stride",    "pad",      "groups", "bits",
+                                          "weights", "scale", "then", "ltq",    "wrap_bits", "sat_bits", NULL};
   static const char *const dense_keys[] = {"type", "name", "out", "bits", "weights", "scale", "then", "ltq", "wrap_bits", "sat_bits", NULL};
   qv_window g = {.n = 1, .ih = 1, .iw = 1, .ic = N->c, .oh = 1, .ow = 1, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
   int64_t out, groups = 1, bits;
@@ -562,14 +580,17 @@ static qv_status add_output(n2uq *N) {
   float s = (float)mpq_get_d(N->scale.p);
   qv_surd f;
   qv_surd_init(&f);
-  bool exact = qv_surd_rational(&N->scale) && s >= 0x1p-126f && s <= 0x1p127f && qv_surd_set_f64(&f, (double)s) && mpq_equal(f.p, N->scale.p);
+  bool exact =
+      qv_surd_rational(&N->scale) && s >= 0x1p-126f && s <= 0x1p127f && qv_surd_set_f64(&f, (double)s) && mpq_equal(f.p, N->scale.p);
   qv_surd_clear(&f);
   if (exact && !N->real && N->net->n_nodes > 0) {
     t->has_q = true;
     t->scale = s;
     p.end = QV_END_DEQUANT;
-  } else if (N->real && !qv_net_add_note(N->net, "the output gives the integer sums of the last layer: their real values are an increasing function of them, "
-                                                 "the same for all channels")) {
+  } else if (N->real &&
+             !qv_net_add_note(N->net,
+                              "the output gives the integer sums of the last layer: their real values are an increasing function of them, "
+                              "the same for all channels")) {
     return NOMEM(N);
   }
   return qv_net_add_out(N->net, &p) ? QV_OK : NOMEM(N);

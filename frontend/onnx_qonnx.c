@@ -40,8 +40,10 @@ qv_status qx_keep(ox *L, qv_pwa *f) {
 }
 
 qv_status qx_inexact(ox *L, const ox_value *v) {
-  return OX_UNSUP(L, v, "no exact form: two different square roots meet (BatchNorm behind BatchNorm without a quantizer between), a division by "
-                  "0, or numbers of more than %d bits", QV_SURD_BITS);
+  return OX_UNSUP(L, v,
+                  "no exact form: two different square roots meet (BatchNorm behind BatchNorm without a quantizer between), a division by "
+                  "0, or numbers of more than %d bits",
+                  QV_SURD_BITS);
 }
 
 static qv_status made(ox *L, const ox_value *v, qv_status st, qv_pwa *f) {
@@ -111,8 +113,9 @@ qv_status qx_spread(ox *L, const ox_value *v, const ox_shape *s, qx_rule *r) {
   }
   if (axes <= 1 && r->n <= QX_MAX_CHANNELS) return QV_OK;
   *r = (qx_rule){(uint32_t)n, 1};
-  return n == count && n <= QX_MAX_CHANNELS ? QV_OK : OX_UNSUP(L, v, "a constant that differs along several dimensions, or in more than %u places",
-                                                               QX_MAX_CHANNELS);
+  return n == count && n <= QX_MAX_CHANNELS
+             ? QV_OK
+             : OX_UNSUP(L, v, "a constant that differs along several dimensions, or in more than %u places", QX_MAX_CHANNELS);
 }
 
 static qv_status set_real(ox *L, ox_value *y, qx_leaf leaf, qx_rule r, const qv_pwa *const *f) {
@@ -345,8 +348,8 @@ static bool meets(int64_t *k, const qv_piece *p, const qv_piece *q) {
   mpz_t z;
   qv_surd_init(&x);
   mpz_init(z);
-  bool ok = qv_surd_sign(&p->a) == 0 && qv_surd_sub(&x, &p->b, &q->b) && qv_surd_div(&x, &x, &q->a) && qv_surd_floor(z, &x) &&
-            mpz_fits_sint_p(z);
+  bool ok =
+      qv_surd_sign(&p->a) == 0 && qv_surd_sub(&x, &p->b, &q->b) && qv_surd_div(&x, &x, &q->a) && qv_surd_floor(z, &x) && mpz_fits_sint_p(z);
   *k = ok ? mpz_get_si(z) : 0;
   mpz_clear(z);
   qv_surd_clear(&x);
@@ -431,12 +434,15 @@ qv_status qx_acc(ox *L, const ox_value *y, qv_acc *acc) {
   L->qx->nodes++;
   *acc = (qv_acc){.mode = QV_ACC_EXACT, .order = QV_ORDER_ANY, .bias = QV_BIAS_LAST};
   if (L->prof->reals == QV_REALS_FINN && bits == 0 && qx_annotation(L, y->name, t) && finn_range(t, &r, &bits, &sign)) {
-    if (!sign) return OX_UNSUP(L, y, "accumulators of the unsigned type %s are not modelled; profile finn:P chooses P signed bits, qonnx-exact none", t);
+    if (!sign)
+      return OX_UNSUP(L, y, "accumulators of the unsigned type %s are not modelled; profile finn:P chooses P signed bits, qonnx-exact none",
+                      t);
     if (bits < 2) bits = 2;
   }
   if (bits != 0) *acc = (qv_acc){.mode = QV_ACC_WRAP, .bits = (uint8_t)bits, .order = QV_ORDER_ANY, .bias = QV_BIAS_LAST};
   if (L->prof->reals == QV_REALS_FIXED)
-    *acc = (qv_acc){.mode = p->saturate ? QV_ACC_SAT : QV_ACC_WRAP, .bits = (uint8_t)p->bits, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_FIRST};
+    *acc =
+        (qv_acc){.mode = p->saturate ? QV_ACC_SAT : QV_ACC_WRAP, .bits = (uint8_t)p->bits, .order = QV_ORDER_KERNEL, .bias = QV_BIAS_FIRST};
   return QV_OK;
 }
 
@@ -521,7 +527,8 @@ static qv_status common_step(ox *L, ox_value *v) {
   mpz_clear(z);
   if (!ok) st = ox_nomem(L);
   if (st == QV_OK && !fits)
-    st = OX_UNSUP(L, v, "the channels of this output have different scales without a common step of 32 bits: the integers cannot be compared");
+    st = OX_UNSUP(L, v,
+                  "the channels of this output have different scales without a common step of 32 bits: the integers cannot be compared");
   qx_rule rule = rule_of(r);
   uint32_t in, net;
   bool cl;
@@ -534,7 +541,11 @@ static qv_status common_step(ox *L, ox_value *v) {
     st = OX_UNSUP(L, v, "an output whose channels differ along a dimension that is not stored last");
     goto done;
   }
-  const qv_affine a = {.win = {(uint32_t)(count / n), 1, 1, n, 1, 1, n, 1, 1, 1, 1, 1, 1, 0, 0, n}, .w = w, .n_w_zp = 1, .w_zp = wz, .b = b,
+  const qv_affine a = {.win = {(uint32_t)(count / n), 1, 1, n, 1, 1, n, 1, 1, 1, 1, 1, 1, 0, 0, n},
+                       .w = w,
+                       .n_w_zp = 1,
+                       .w_zp = wz,
+                       .b = b,
                        .acc = {.mode = QV_ACC_EXACT}};
   QV_TRY(ox_add_tensor(L, v, "/scaled", QV_I64, &stored, &net));
   QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_AFFINE, .u.affine = a}, &in, 1, net));
@@ -594,8 +605,10 @@ qv_status qx_output(ox *L, ox_value *v) {
     port.end = QV_END_DEQUANT;
     note = NULL;
   } else {
-    note = qv_arena_printf(&L->net->arena, "output '%.100s' gives the integers k of real values a*k + b, a about %.9g: order is preserved, the scale is left out",
-                           v->name, (sign < 0 ? -1 : 1) * (mpq_get_d(p->a.p) + (mpq_sgn(p->a.q) != 0 ? mpq_get_d(p->a.q) * sqrt(mpq_get_d(p->a.r)) : 0)));
+    note = qv_arena_printf(
+        &L->net->arena,
+        "output '%.100s' gives the integers k of real values a*k + b, a about %.9g: order is preserved, the scale is left out", v->name,
+        (sign < 0 ? -1 : 1) * (mpq_get_d(p->a.p) + (mpq_sgn(p->a.q) != 0 ? mpq_get_d(p->a.q) * sqrt(mpq_get_d(p->a.r)) : 0)));
     if (note == NULL || !qv_net_add_note(L->net, note)) return ox_nomem(L);
   }
   if (port.name == NULL || !qv_net_add_out(L->net, &port)) return ox_nomem(L);
@@ -610,8 +623,10 @@ done:
 qv_status qx_finish(ox *L) {
   if (L->qx->nodes == 0) return OX_UNSUP(L, NULL, "the graph has no quantizer and no sum of integers: float graphs make no integer claim");
   if (L->qx->near == 0) return QV_OK;
-  char *note = qv_arena_printf(&L->net->arena, "%u thresholds lie within 2^-20 of an integer: a runtime that computes scales and thresholds in binary32 "
-                               "may decide differently there", L->qx->near);
+  char *note = qv_arena_printf(&L->net->arena,
+                               "%u thresholds lie within 2^-20 of an integer: a runtime that computes scales and thresholds in binary32 "
+                               "may decide differently there",
+                               L->qx->near);
   return note != NULL && qv_net_add_note(L->net, note) ? QV_OK : ox_nomem(L);
 }
 
@@ -644,5 +659,6 @@ qv_status qx_lower_node(ox *L) {
   static const char *const shared[] = {"Constant", "ConstantOfShape", "Shape"};
   for (size_t i = 0; dom[0] == 0 && i < sizeof shared / sizeof *shared; i++)
     if (strcmp(name, shared[i]) == 0) return i == 0 ? ox_constant(L) : i == 1 ? ox_constant_of_shape(L) : ox_shape_op(L);
-  return OX_UNSUP(L, ox_opt(L, 0), "the operator is not supported under profile %s; see docs/onnx.md for the supported operators", L->prof->name);
+  return OX_UNSUP(L, ox_opt(L, 0), "the operator is not supported under profile %s; see docs/onnx.md for the supported operators",
+                  L->prof->name);
 }

@@ -95,6 +95,10 @@ qv_dtype qx_storage(int64_t lo, int64_t hi);
 /* Accumulator of the node being lowered, whose result is y. */
 QV_NODISCARD qv_status qx_acc(ox *L, const ox_value *y, qv_acc *acc);
 
+/* Window and result shape of a pooling operator on x; and the rule of x's channels in a result of shape s. */
+QV_NODISCARD qv_status qx_pool_window(ox *L, ox_value *x, qv_window *w, ox_shape *out);
+QV_NODISCARD qv_status qx_pool_rule(ox *L, const ox_value *x, const ox_shape *s, qx_rule *r);
+
 /* finn_datatype of a value by the model's annotations; false if there is none. */
 bool qx_annotation(const ox *L, const char *name, char text[32]);
 

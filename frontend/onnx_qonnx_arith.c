@@ -47,7 +47,8 @@ static bool power(qv_surd *z, const qv_surd *x, const qv_surd *y) {
   qv_surd one;
   qv_surd_init(&one);
   qv_surd_set_i64(&one, 1);
-  bool half = qv_surd_rational(y) && mpz_cmp_ui(mpq_denref(y->p), 2) == 0, whole = qv_surd_rational(y) && mpz_cmp_ui(mpq_denref(y->p), 1) == 0;
+  bool half = qv_surd_rational(y) && mpz_cmp_ui(mpq_denref(y->p), 2) == 0,
+       whole = qv_surd_rational(y) && mpz_cmp_ui(mpq_denref(y->p), 1) == 0;
   bool small = whole || half ? mpz_cmpabs_ui(mpq_numref(y->p), half ? 1 : 2) <= 0 : false;
   bool ok = small;
   if (ok && half) ok = qv_surd_sqrt(z, x);
@@ -140,7 +141,8 @@ static qv_status with_constant(ox *L, ox_value *x, ox_value *w, binary op, bool 
   else {
     size_t have, want;
     st = ox_count(&x->shape, &have) && ox_count(&s, &want) && have == want
-             ? QV_OK : OX_UNSUP(L, x, "the constant is larger than the tensor that it is combined with");
+             ? QV_OK
+             : OX_UNSUP(L, x, "the constant is larger than the tensor that it is combined with");
   }
   if (st != QV_OK) goto done;
   if (op == C_DIV && swapped) {
@@ -338,8 +340,8 @@ qv_status qx_batchnorm(ox *L) {
   for (uint32_t c = 0; c < r.n; c++) {
     bool ok = true;
     for (int i = 0; ok && i < 4; i++) ok = qx_number(&v[i], p[i], c); /* scale, bias, mean, var */
-    ok = ok && qv_surd_add(&v[3], &v[3], &e) && qv_surd_sign(&v[3]) > 0 && qv_surd_sqrt(&v[3], &v[3]) && qv_surd_div(&t.a[c], &v[0], &v[3]) &&
-         qv_surd_mul(&t.b[c], &t.a[c], &v[2]) && qv_surd_sub(&t.b[c], &v[1], &t.b[c]);
+    ok = ok && qv_surd_add(&v[3], &v[3], &e) && qv_surd_sign(&v[3]) > 0 && qv_surd_sqrt(&v[3], &v[3]) &&
+         qv_surd_div(&t.a[c], &v[0], &v[3]) && qv_surd_mul(&t.b[c], &t.a[c], &v[2]) && qv_surd_sub(&t.b[c], &v[1], &t.b[c]);
     if (!ok) {
       st = OX_UNSUP(L, x, "channel %u: the variance plus epsilon is not positive, or a parameter is not a number", c);
       goto done;
@@ -456,10 +458,10 @@ static ox_handler mover(const Onnx__NodeProto *n) {
   static const struct {
     const char *name;
     ox_handler fn;
-  } table[] = {{"Reshape", ox_reshape}, {"Flatten", ox_flatten}, {"Squeeze", ox_squeeze}, {"Unsqueeze", ox_unsqueeze},
-               {"Transpose", ox_transpose}, {"Pad", ox_pad}, {"Slice", ox_slice}, {"Split", ox_split}, {"Concat", ox_concat},
-               {"Gather", ox_gather}, {"Expand", ox_expand}, {"Resize", ox_resize}, {"Upsample", ox_resize}, {"Identity", ox_identity},
-               {"Dropout", ox_identity}};
+  } table[] = {{"Reshape", ox_reshape},     {"Flatten", ox_flatten},   {"Squeeze", ox_squeeze}, {"Unsqueeze", ox_unsqueeze},
+               {"Transpose", ox_transpose}, {"Pad", ox_pad},           {"Slice", ox_slice},     {"Split", ox_split},
+               {"Concat", ox_concat},       {"Gather", ox_gather},     {"Expand", ox_expand},   {"Resize", ox_resize},
+               {"Upsample", ox_resize},     {"Identity", ox_identity}, {"Dropout", ox_identity}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if (ox_is_op(n, table[i].name)) return table[i].fn;
   return NULL;
@@ -545,7 +547,8 @@ qv_status qx_move(ox *L) {
     ox_value *y = name[0] != 0 ? &L->val[qv_names_get(&L->index, name)] : NULL;
     if (y == NULL || y->state == OX_UNSET) continue;
     qx_rule to = rule;
-    if (!moved_rule(L->op, perm, &from, &y->shape, &to)) return OX_UNSUP(L, x, "this movement of a tensor whose channels have different scales is not supported");
+    if (!moved_rule(L->op, perm, &from, &y->shape, &to))
+      return OX_UNSUP(L, x, "this movement of a tensor whose channels have different scales is not supported");
     const ox_value moved = {.net = y->net, .cl = y->cl, .c = y->c, .shape = y->shape, .real = r};
     if (r->leaf != QX_CODES && y->net != saved.net) qx_range(L, y->net, qv_min64(lo, code), qv_max64(hi, code));
     QV_TRY(qx_set(L, y, &moved, to, r->f));
@@ -594,7 +597,8 @@ qv_status qx_cast(ox *L) {
   QV_TRY(ox_arg(L, 0, &x));
   if (x->state != OX_REAL && x->state != OX_INT) return ox_cast(L);
   QV_TRY(ox_attr_i(L, "to", 0, &to));
-  if (to != ONX_FLOAT) return OX_UNSUP(L, x, "conversion to %s is not supported here", to >= 0 && to < 64 ? onx_type_name((int32_t)to) : "?");
+  if (to != ONX_FLOAT)
+    return OX_UNSUP(L, x, "conversion to %s is not supported here", to >= 0 && to < 64 ? onx_type_name((int32_t)to) : "?");
   QV_TRY(qx_arg(L, 0, &x));
   QV_TRY(ox_res(L, 0, &y));
   QV_TRY(qx_set(L, y, x, (qx_rule){x->real->n, x->real->inner}, x->real->f));
@@ -660,7 +664,8 @@ qv_status qx_argmax(ox *L) {
     QV_TRY(ox_ints(L, kv, 1, &v, &n));
     k = n == 1 ? v[0] : 0;
   }
-  if (k != 1 || largest != 1 || last != 0 || !whole_row(&x->shape, axis)) return OX_UNSUP(L, x, "only the index of the largest value of one row is supported");
+  if (k != 1 || largest != 1 || last != 0 || !whole_row(&x->shape, axis))
+    return OX_UNSUP(L, x, "only the index of the largest value of one row is supported");
   QV_TRY(end_operator(L, "ARGMAX"));
 done:
   return st;

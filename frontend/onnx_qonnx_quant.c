@@ -25,7 +25,8 @@ static qv_status whole(ox *L, uint32_t k, int64_t lo, int64_t hi, int64_t *r) {
   qv_status st = scalar(L, k, &x);
   bool ok = st == QV_OK && qv_surd_floor(z, &x) && mpz_cmp_si(z, lo) >= 0 && mpz_cmp_si(z, hi) <= 0;
   *r = ok ? mpz_get_si(z) : 0;
-  if (st == QV_OK && !ok) st = OX_UNSUP(L, ox_opt(L, k), "the bit width must be a whole number from %lld to %lld", (long long)lo, (long long)hi);
+  if (st == QV_OK && !ok)
+    st = OX_UNSUP(L, ox_opt(L, k), "the bit width must be a whole number from %lld to %lld", (long long)lo, (long long)hi);
   mpz_clear(z);
   qv_surd_clear(&x);
   return st;
@@ -35,9 +36,9 @@ static qv_status rounding(ox *L, const char *absent, qv_rounding *m) {
   static const struct {
     const char *name;
     qv_rounding m;
-  } modes[] = {{"ROUND", QV_ROUND_EVEN},     {"HALF_EVEN", QV_ROUND_EVEN},   {"CEIL", QV_ROUND_CEIL},         {"FLOOR", QV_ROUND_FLOOR},
-               {"UP", QV_ROUND_UP},          {"DOWN", QV_ROUND_DOWN},        {"ROUND_TO_ZERO", QV_ROUND_DOWN}, {"HALF_UP", QV_ROUND_HALF_UP},
-               {"HALF_DOWN", QV_ROUND_HALF_DOWN}};
+  } modes[] = {{"ROUND", QV_ROUND_EVEN},         {"HALF_EVEN", QV_ROUND_EVEN},  {"CEIL", QV_ROUND_CEIL},
+               {"FLOOR", QV_ROUND_FLOOR},        {"UP", QV_ROUND_UP},           {"DOWN", QV_ROUND_DOWN},
+               {"ROUND_TO_ZERO", QV_ROUND_DOWN}, {"HALF_UP", QV_ROUND_HALF_UP}, {"HALF_DOWN", QV_ROUND_HALF_DOWN}};
   const Onnx__AttributeProto *a = ox_attr(L, "rounding_mode");
   char t[32] = "";
   if (a != NULL && (!a->has_s || a->s.len >= sizeof t)) return OX_PARSE(L, NULL, "attribute 'rounding_mode' has the wrong type or size");
@@ -55,8 +56,8 @@ static qv_status rounding(ox *L, const char *absent, qv_rounding *m) {
 /* Constant scale s_c != 0 and zero point z_c of tensor x, as the map k -> s*(k - z). */
 typedef struct {
   qx_rule r;
-  qv_surd *s, *z;    /* [r.n] */
-  qv_surd *a, *b;    /* s, -s*z */
+  qv_surd *s, *z; /* [r.n] */
+  qv_surd *a, *b; /* s, -s*z */
 } scales;
 
 static void scales_clear(scales *q) {
@@ -147,7 +148,8 @@ static qv_status make_level(ox *L, const void *ctx, uint32_t c, qv_pwa **g) {
 static qv_status quantize_levels(ox *L, const ox_value *x, ox_value *y, const scales *q, qv_pwa *levels, const scales *out) {
   qv_status st = qx_keep(L, levels);
   const level_ctx ctx = {q, levels};
-  if (st == QV_OK) st = qx_quantize(L, x, y, &(qx_quantizer){.r = q->r, .make = make_level, .ctx = &ctx, .ra = out->r, .a = out->a, .b = out->b});
+  if (st == QV_OK)
+    st = qx_quantize(L, x, y, &(qx_quantizer){.r = q->r, .make = make_level, .ctx = &ctx, .ra = out->r, .a = out->a, .b = out->b});
   return st;
 }
 
@@ -173,7 +175,8 @@ static void round_number(mpz_t k, const qv_surd *u, qv_rounding m, int64_t lo, i
 }
 
 /* Constants are rounded one by one: they may have far more levels than a node. */
-static qv_status quantize_const(ox *L, const ox_value *x, ox_value *y, const scales *q, qv_rounding m, bool bipolar, int64_t lo, int64_t hi) {
+static qv_status quantize_const(ox *L, const ox_value *x, ox_value *y, const scales *q, qv_rounding m, bool bipolar, int64_t lo,
+                                int64_t hi) {
   qv_status st = QV_OK;
   onx_const r = *x->c;
   int32_t *k = OX_NEW(L, r.n, int32_t);
@@ -468,7 +471,8 @@ static qv_status make_thresholds(ox *L, const void *ctx, uint32_t c, qv_pwa **g)
 /* Codes of the counts 0..k: the values scale*i + bias themselves if they are integers, else i + bias/scale if that is one, else i. */
 static qv_status count_codes(ox *L, ox_value *v, size_t k, float scale, float bias, int32_t *code, qv_surd *a, qv_surd *b) {
   if (!(scale != 0)) return OX_UNSUP(L, v, "out_scale is 0");
-  if (!qv_surd_set_f64(a, (double)scale) || !qv_surd_set_f64(b, (double)bias)) return OX_PARSE(L, v, "out_scale or out_bias is not a number");
+  if (!qv_surd_set_f64(a, (double)scale) || !qv_surd_set_f64(b, (double)bias))
+    return OX_PARSE(L, v, "out_scale or out_bias is not a number");
   bool whole_values = mpz_cmp_ui(mpq_denref(a->p), 1) == 0 && mpz_cmp_ui(mpq_denref(b->p), 1) == 0;
   double step = whole_values ? (double)scale : 1, from = whole_values ? (double)bias : 0;
   qv_surd q;
@@ -481,7 +485,8 @@ static qv_status count_codes(ox *L, ox_value *v, size_t k, float scale, float bi
     qv_surd_set_i64(b, 0);
   }
   qv_surd_clear(&q);
-  if (!(fmin(from, from + step * (double)k) >= -0x1p31 && fmax(from, from + step * (double)k) < 0x1p31)) return OX_UNSUP(L, v, "codes beyond 32 bits");
+  if (!(fmin(from, from + step * (double)k) >= -0x1p31 && fmax(from, from + step * (double)k) < 0x1p31))
+    return OX_UNSUP(L, v, "codes beyond 32 bits");
   for (size_t i = 0; i <= k; i++) code[i] = (int32_t)(from + step * (double)i); /* whole numbers below 2^53 */
   return QV_OK;
 }
@@ -501,11 +506,13 @@ qv_status qx_multithreshold(ox *L) {
   QV_TRY(ox_attr_f(L, "out_scale", 1, &scale));
   QV_TRY(ox_attr_f(L, "out_bias", 0, &bias));
   (void)ox_attr(L, "out_dtype"); /* what the numbers are called; they are what scale and bias say */
-  bool last = ox_attr_is(L, "data_layout", "NHWC", false), first = ox_attr_is(L, "data_layout", "NCHW", true) || ox_attr_is(L, "data_layout", "NC", false);
+  bool last = ox_attr_is(L, "data_layout", "NHWC", false),
+       first = ox_attr_is(L, "data_layout", "NCHW", true) || ox_attr_is(L, "data_layout", "NC", false);
   uint32_t rank = x->shape.rank, axis = rank == 4 && !last ? 1 : rank - 1;
   if (!last && !first) st = OX_UNSUP(L, x, "this data_layout is not supported; supported: NCHW, NHWC");
   else if (c->f == NULL || c->rank != 2 || rank < 1) st = OX_UNSUP(L, t, "the thresholds must be a matrix of floats [channels, steps]");
-  else if (c->dim[0] != 1 && c->dim[0] != x->shape.dim[axis]) st = OX_PARSE(L, t, "%u rows of thresholds for %u channels", c->dim[0], x->shape.dim[axis]);
+  else if (c->dim[0] != 1 && c->dim[0] != x->shape.dim[axis])
+    st = OX_PARSE(L, t, "%u rows of thresholds for %u channels", c->dim[0], x->shape.dim[axis]);
   else if (c->dim[1] > QV_MAX_THRESHOLDS || c->dim[0] > QX_MAX_CHANNELS) st = OX_UNSUP(L, t, "too many thresholds");
   if (st != QV_OK) goto done;
   qx_rule r = {c->dim[0], 1};

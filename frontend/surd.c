@@ -35,7 +35,9 @@ bool qv_surd_set_f64(qv_surd *z, double v) {
 
 bool qv_surd_rational(const qv_surd *x) { return mpq_sgn(x->q) == 0; }
 
-static bool small(mpq_srcptr v) { return mpz_sizeinbase(mpq_numref(v), 2) <= QV_SURD_BITS && mpz_sizeinbase(mpq_denref(v), 2) <= QV_SURD_BITS; }
+static bool small(mpq_srcptr v) {
+  return mpz_sizeinbase(mpq_numref(v), 2) <= QV_SURD_BITS && mpz_sizeinbase(mpq_denref(v), 2) <= QV_SURD_BITS;
+}
 
 /* Canonical: no root where its factor is 0. */
 static bool finish(qv_surd *z) {

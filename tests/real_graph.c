@@ -77,8 +77,7 @@ int rg_cmp(const rg_num *x, const rg_num *y) {
   int sd = cmp_q(&d, zero), r;
   if (y->s == 0) r = sd;
   else if (sd != y->s) r = sd > y->s ? 1 : -1; /* different signs, or d is 0 */
-  else { /* same sign: compare d^2 = A^2 + b1 + 2 A s1 sqrt b1 with b2 */
-    mpq_mul(sq.a, d.a, d.a);
+  else { /* same sign: compare d^2 = A^2 + b1 + 2 A s1 sqrt b1 with b2 */ mpq_mul(sq.a, d.a, d.a);
     mpq_add(sq.a, sq.a, d.b);
     mpq_mul(sq.b, d.a, d.a);
     mpq_mul(sq.b, sq.b, d.b);
@@ -530,11 +529,16 @@ static void windows(const rg *g, const node *n, rg_value *y, window kind) {
   const rg_value *x = in(g, n, 0), *w = kind == W_CONV ? in(g, n, 1) : NULL, *b = kind == W_CONV ? in(g, n, 2) : NULL;
   bool global = strstr(n->op_type, "Global") != NULL;
   size_t ih = x->dim[2], iw = x->dim[3], kh = w != NULL ? w->dim[2] : global ? ih : (size_t)attr_k(n, "kernel_shape", 0, 1);
-  size_t kw = w != NULL ? w->dim[3] : global ? iw : (size_t)attr_k(n, "kernel_shape", 1, 1), ic = x->dim[1], oc = w != NULL ? w->dim[0] : ic;
-  long sh = attr_k(n, "strides", 0, 1), sw = attr_k(n, "strides", 1, 1), dh = attr_k(n, "dilations", 0, 1), dw = attr_k(n, "dilations", 1, 1);
+  size_t kw = w != NULL ? w->dim[3]
+              : global  ? iw
+                        : (size_t)attr_k(n, "kernel_shape", 1, 1),
+         ic = x->dim[1], oc = w != NULL ? w->dim[0] : ic;
+  long sh = attr_k(n, "strides", 0, 1), sw = attr_k(n, "strides", 1, 1), dh = attr_k(n, "dilations", 0, 1),
+       dw = attr_k(n, "dilations", 1, 1);
   long pt = attr_k(n, "pads", 0, 0), pl = attr_k(n, "pads", 1, 0), pb = attr_k(n, "pads", 2, 0), pr = attr_k(n, "pads", 3, 0);
   size_t groups = (size_t)attr_i(n, "group", 1), gic = w != NULL ? ic / groups : 1;
-  size_t oh = (size_t)(((long)ih + pt + pb - dh * ((long)kh - 1) - 1) / sh + 1), ow = (size_t)(((long)iw + pl + pr - dw * ((long)kw - 1) - 1) / sw + 1);
+  size_t oh = (size_t)(((long)ih + pt + pb - dh * ((long)kh - 1) - 1) / sh + 1),
+         ow = (size_t)(((long)iw + pl + pr - dw * ((long)kw - 1) - 1) / sw + 1);
   size_t dim[4] = {x->dim[0], oc, oh, ow}, e = 0;
   mpq_t t;
   mpq_init(t);
@@ -616,7 +620,8 @@ static void transpose(const rg *g, const node *n, rg_value *y) {
 /* [1,h,w,c] to [1,oh,ow,kh*kw*c], order (ky, kx, c). */
 static void im2col(const rg *g, const node *n, rg_value *y) {
   const rg_value *x = in(g, n, 0);
-  long h = (long)x->dim[1], w = (long)x->dim[2], c = (long)x->dim[3], kh = attr_k(n, "kernel_size", 0, 1), kw = attr_k(n, "kernel_size", 1, 1);
+  long h = (long)x->dim[1], w = (long)x->dim[2], c = (long)x->dim[3], kh = attr_k(n, "kernel_size", 0, 1),
+       kw = attr_k(n, "kernel_size", 1, 1);
   long sh = attr_k(n, "stride", 0, 1), sw = attr_k(n, "stride", 1, 1), dh = attr_k(n, "dilations", 0, 1), dw = attr_k(n, "dilations", 1, 1);
   long p[4], fill = attr_i(n, "pad_value", 0);
   for (size_t i = 0; i < 4; i++) p[i] = attr_k(n, "pad_amount", i, 0);

@@ -321,7 +321,8 @@ static void test_random(void **state) {
     qv_net *net;
     make_net(&g);
     write_net(&b, &g);
-    if (load(&net, (const char *)b.p, b.n, &err) != QV_OK) fail_msg("seed %llu: %s\n%.*s", (unsigned long long)seed, err.msg, (int)b.n, (const char *)b.p);
+    if (load(&net, (const char *)b.p, b.n, &err) != QV_OK)
+      fail_msg("seed %llu: %s\n%.*s", (unsigned long long)seed, err.msg, (int)b.n, (const char *)b.p);
     for (uint32_t k = 0; k < net->n_nodes; k++)
       if (net->node[k].kind == QV_THRESHOLD) folded += net->node[k].u.threshold.par[0].k > 7;
     qv_values v;
@@ -353,12 +354,12 @@ static void test_random(void **state) {
 
 /* ---- one net by hand --------------------------------------------------------------------------------------------------------------- */
 
-#define NET                                                                                                                   \
-  "{\"format\": \"n2uq\", \"version\": 1, \"name\": \"hand\",\n"                                                              \
-  " \"input\": {\"shape\": [2], \"bits\": 2, \"scale\": 0.5},\n"                                                              \
-  " \"layers\": [{\"type\": \"dense\", \"out\": 2, \"bits\": 2, \"weights\": [3, -1, 1, 1], \"scale\": [2, \"0x1p-1\"],\n"    \
-  "   \"then\": [{\"op\": \"prelu\", \"value\": [-1, 0.5]}, {\"op\": \"add\", \"value\": 0.25}],\n"                           \
-  "   \"ltq\": {\"start\": 1, \"a\": [1, 2, 0], \"scale1\": 1, \"scale2\": 3}, \"wrap_bits\": 6},\n"                          \
+#define NET                                                                                                                                \
+  "{\"format\": \"n2uq\", \"version\": 1, \"name\": \"hand\",\n"                                                                           \
+  " \"input\": {\"shape\": [2], \"bits\": 2, \"scale\": 0.5},\n"                                                                           \
+  " \"layers\": [{\"type\": \"dense\", \"out\": 2, \"bits\": 2, \"weights\": [3, -1, 1, 1], \"scale\": [2, \"0x1p-1\"],\n"                 \
+  "   \"then\": [{\"op\": \"prelu\", \"value\": [-1, 0.5]}, {\"op\": \"add\", \"value\": 0.25}],\n"                                        \
+  "   \"ltq\": {\"start\": 1, \"a\": [1, 2, 0], \"scale1\": 1, \"scale2\": 3}, \"wrap_bits\": 6},\n"                                       \
   "  {\"type\": \"dense\", \"out\": 1, \"bits\": 1, \"weights\": [1, -1], \"scale\": 4, \"sat_bits\": 9}]}\n"
 
 /* Thresholds 3/2, 3, 3 + (2 + 0.001)/2 = 4.0005. Channel 0: u = |acc| + 1/4, so levels begin above |acc| = 1.25, 2.75, 3.7505.
@@ -417,10 +418,12 @@ static const struct {
     {"\"prelu\", \"value\": [-1, 0.5]", "\"gelu\", \"value\": 1", "unknown op 'gelu'", QV_E_PARSE},
     {"\"prelu\", \"value\": [-1, 0.5]", "\"prelu\"", "'value' must be a number", QV_E_PARSE},
     {"\"prelu\", \"value\": [-1, 0.5]", "\"relu\", \"value\": 1", "relu takes no 'value'", QV_E_PARSE},
-    {"\"prelu\", \"value\": [-1, 0.5]", "\"batchnorm\", \"scale\": 1, \"bias\": 0, \"mean\": 0, \"var\": -1, \"epsilon\": 1", "variance plus epsilon is not positive", QV_E_PARSE},
+    {"\"prelu\", \"value\": [-1, 0.5]", "\"batchnorm\", \"scale\": 1, \"bias\": 0, \"mean\": 0, \"var\": -1, \"epsilon\": 1",
+     "variance plus epsilon is not positive", QV_E_PARSE},
     {"\"prelu\", \"value\": [-1, 0.5]", "\"batchnorm\", \"scale\": 1", "'bias' must be a number", QV_E_PARSE},
     {"{\"op\": \"prelu\", \"value\": [-1, 0.5]}",
-     "{\"op\": \"batchnorm\", \"scale\": 1, \"bias\": 0.5, \"mean\": 1, \"var\": 2, \"epsilon\": 0}, {\"op\": \"batchnorm\", \"scale\": 1, \"bias\": 0, "
+     "{\"op\": \"batchnorm\", \"scale\": 1, \"bias\": 0.5, \"mean\": 1, \"var\": 2, \"epsilon\": 0}, {\"op\": \"batchnorm\", \"scale\": 1, "
+     "\"bias\": 0, "
      "\"mean\": 0, \"var\": 3, \"epsilon\": 0}",
      "two different square roots meet", QV_E_UNSUP},
     {"[{\"op\": \"prelu\", \"value\": [-1, 0.5]}, {\"op\": \"add\", \"value\": 0.25}]", "7", "'then' must be an array", QV_E_PARSE},

@@ -186,7 +186,8 @@ static void test_finn(void **state) {
   assert_true(x.count == 4 * 784 && x.type == QV_EL_F32 && want.count == 4 && want.type == QV_EL_I64);
   qv_values v;
   assert_int_equal(qv_values_init(&v, net, &err), QV_OK);
-  for (size_t i = 0; i < 4; i++) assert_int_equal(argmax(run(&v, net, (const float *)x.data + i * 784), 10), ((const int64_t *)want.data)[i]);
+  for (size_t i = 0; i < 4; i++)
+    assert_int_equal(argmax(run(&v, net, (const float *)x.data + i * 784), 10), ((const int64_t *)want.data)[i]);
   /* widths as annotated: INT32 */
   for (uint32_t k = 0; k < net->n_nodes; k++)
     if (net->node[k].kind == QV_AFFINE) assert_true(net->node[k].u.affine.acc.mode == QV_ACC_WRAP && net->node[k].u.affine.acc.bits == 32);
@@ -276,7 +277,8 @@ static void multithreshold(const cJSON *j, float times, float scale, float bias,
   const qv_tensor *o = &net->tensor[net->out[0].tensor];
   bool counts = net->out[0].end == QV_END_INT; /* the values are no integers times a scale: plain counts */
   for (size_t e = 0; e < 72; e++)
-    assert_true(counts ? (double)y[at[e]] == (double)want[e] : (double)o->scale * (double)(y[at[e]] - o->zp) == (double)(scale * want[e] + bias));
+    assert_true(counts ? (double)y[at[e]] == (double)want[e]
+                       : (double)o->scale * (double)(y[at[e]] - o->zp) == (double)(scale * want[e] + bias));
   assert_int_equal(counts, bias == 0.125f);
   qv_values_clear(&v);
   qv_net_free(net);
@@ -336,7 +338,8 @@ static void test_finn_operators(void **state) {
   qv_rng r = {99};
   for (int it = 0; it < 60; it++) { /* [1,h,w,c] quantized with zero point z, Im2Col, MatMul, MultiThreshold in NHWC */
     ob b;
-    int64_t h = qv_rng_range(&r, 3, 6), w = qv_rng_range(&r, 3, 5), c = qv_rng_range(&r, 1, 3), k = qv_rng_range(&r, 1, 2), s = qv_rng_range(&r, 1, 2);
+    int64_t h = qv_rng_range(&r, 3, 6), w = qv_rng_range(&r, 3, 5), c = qv_rng_range(&r, 1, 3), k = qv_rng_range(&r, 1, 2),
+            s = qv_rng_range(&r, 1, 2);
     int64_t o = qv_rng_range(&r, 1, 3), d = qv_rng_range(&r, 1, 2), pad[4];
     float wt[64], th[12];
     for (int i = 0; i < 4; i++) pad[i] = qv_rng_range(&r, 0, 1);
@@ -392,7 +395,8 @@ static qv_net *small_dense(const char *profile, const char *annotated, float bia
   ob_init(&b, 11);
   ob_input(&b, "x", OB_FLOAT, 2, (const int64_t[]){1, 2});
   ob_output(&b, "y", OB_FLOAT);
-  const char *s = ob_float(&b, 0.25f), *z = ob_float(&b, 0), *bits = ob_float(&b, 4), *w = ob_floats(&b, 2, (const int64_t[]){2, 2}, (const float[]){0.125f, 0.5f, -0.25f, 1});
+  const char *s = ob_float(&b, 0.25f), *z = ob_float(&b, 0), *bits = ob_float(&b, 4),
+             *w = ob_floats(&b, 2, (const int64_t[]){2, 2}, (const float[]){0.125f, 0.5f, -0.25f, 1});
   const char *bn = ob_floats(&b, 1, (const int64_t[]){2}, (const float[]){bias, 2 * bias});
   Onnx__NodeProto *n = ob_node(&b, BREVITAS, "Quant", "q", "x", s, z, bits, NULL);
   ob_attr_i(&b, n, "signed", 1);
@@ -460,11 +464,31 @@ static void test_accumulators(void **state) {
 
 static void test_parameters(void **state) {
   (void)state;
-  static const char *const good[] = {"qonnx-exact", "qonnx-exact@u8/255", "finn", "finn:2", "finn:62@i4/7", "wrapnet:12", "ap_fixed:16,6",
-                                     "ap_fixed:16,-3,WRAP", "ap_fixed:16,20,SAT@u1/1"};
-  static const char *const wrong[] = {"qonnx-exact:3", "qonnx-exact@", "qonnx-exact@u8", "qonnx-exact@u17/2", "qonnx-exact@u8/0", "qonnx-exact@s8/2", "finn:", "finn:1",
-                                      "finn:63", "finn:8x", "wrapnet", "wrapnet:", "wrapnet:-4", "ap_fixed:16", "ap_fixed:16,", "ap_fixed:16,6,TRN", "ap_fixed:16,6,SATx",
-                                      "finn: 8", "ort-vnni:3", "ort-vnni@u8/1", "finns", "fin"};
+  static const char *const good[] = {"qonnx-exact",   "qonnx-exact@u8/255",  "finn",
+                                     "finn:2",        "finn:62@i4/7",        "wrapnet:12",
+                                     "ap_fixed:16,6", "ap_fixed:16,-3,WRAP", "ap_fixed:16,20,SAT@u1/1"};
+  static const char *const wrong[] = {"qonnx-exact:3",
+                                      "qonnx-exact@",
+                                      "qonnx-exact@u8",
+                                      "qonnx-exact@u17/2",
+                                      "qonnx-exact@u8/0",
+                                      "qonnx-exact@s8/2",
+                                      "finn:",
+                                      "finn:1",
+                                      "finn:63",
+                                      "finn:8x",
+                                      "wrapnet",
+                                      "wrapnet:",
+                                      "wrapnet:-4",
+                                      "ap_fixed:16",
+                                      "ap_fixed:16,",
+                                      "ap_fixed:16,6,TRN",
+                                      "ap_fixed:16,6,SATx",
+                                      "finn: 8",
+                                      "ort-vnni:3",
+                                      "ort-vnni@u8/1",
+                                      "finns",
+                                      "fin"};
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
     if (qv_onnx_profile_find(good[i]) == NULL) fail_msg("%s", good[i]);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
@@ -485,7 +509,9 @@ static const char *vec(model *m, float a, float c) { return ob_floats(&m->b, 1, 
 static const char *mat(model *m, float a, float b, float c, float d) {
   return ob_floats(&m->b, 2, (const int64_t[]){2, 2}, (const float[]){a, b, c, d});
 }
-static Onnx__NodeProto *op(model *m, const char *name, const char *out, const char *x, const char *w) { return ob_node(&m->b, "", name, out, x, w, NULL); }
+static Onnx__NodeProto *op(model *m, const char *name, const char *out, const char *x, const char *w) {
+  return ob_node(&m->b, "", name, out, x, w, NULL);
+}
 static Onnx__NodeProto *quant(model *m, const char *out, const char *x, const char *s) {
   return ob_node(&m->b, BREVITAS, "Quant", out, x, s, m->c[1], m->c[2], NULL);
 }
@@ -502,7 +528,9 @@ static void r_clip(model *m) {
   op(m, "MatMul", "y", "a", mat(m, 1, 0, 0, 1));
 }
 static void r_add(model *m) { norm(m, "a", "q", 2), op(m, "Add", "y", "a", "q"); }
-static void r_add_tiny(model *m) { quant(m, "a", "q", ob_float(&m->b, 0.1f)), quant(m, "b", "q", ob_float(&m->b, 100.3f)), op(m, "Add", "y", "a", "b"); }
+static void r_add_tiny(model *m) {
+  quant(m, "a", "q", ob_float(&m->b, 0.1f)), quant(m, "b", "q", ob_float(&m->b, 100.3f)), op(m, "Add", "y", "a", "b");
+}
 static void r_weight_scales(model *m) {
   const char *s = ob_floats(&m->b, 2, (const int64_t[]){2, 1}, (const float[]){1, 2});
   quant(m, "w", mat(m, 1, 2, 3, 4), s);
@@ -515,8 +543,12 @@ static void r_bits_fraction(model *m) { ob_node(&m->b, BREVITAS, "Quant", "y", "
 static void r_scale_0(model *m) { quant(m, "y", "q", m->c[1]); }
 static void r_scale_nan(model *m) { quant(m, "y", "q", ob_float(&m->b, NAN)); }
 static void r_scale_computed(model *m) { quant(m, "y", "q", "q"); }
-static void r_threshold_nan(model *m) { ob_node(&m->b, FINN, "MultiThreshold", "y", "q", ob_floats(&m->b, 2, (const int64_t[]){1, 2}, (const float[]){0, NAN}), NULL); }
-static void r_threshold_rows(model *m) { ob_node(&m->b, FINN, "MultiThreshold", "y", "q", ob_floats(&m->b, 2, (const int64_t[]){3, 1}, (const float[]){0, 1, 2}), NULL); }
+static void r_threshold_nan(model *m) {
+  ob_node(&m->b, FINN, "MultiThreshold", "y", "q", ob_floats(&m->b, 2, (const int64_t[]){1, 2}, (const float[]){0, NAN}), NULL);
+}
+static void r_threshold_rows(model *m) {
+  ob_node(&m->b, FINN, "MultiThreshold", "y", "q", ob_floats(&m->b, 2, (const int64_t[]){3, 1}, (const float[]){0, 1, 2}), NULL);
+}
 static void r_product(model *m) { op(m, "Mul", "y", "q", "q"); }
 static void r_quotient(model *m) { op(m, "Div", "y", m->c[0], "q"); }
 static void r_power(model *m) { op(m, "Pow", "y", "q", ob_float(&m->b, 2)); }
@@ -530,7 +562,8 @@ static void r_output(model *m) { norm(m, "y", "q", 2); }
 static void r_output_step(model *m) { op(m, "Mul", "y", "q", vec(m, 0.1f, 1e4f)); }
 static void r_attribute(model *m) { ob_attr_i(&m->b, quant(m, "y", "q", m->c[0]), "channelwise", 1); }
 static void r_pad(model *m) {
-  Onnx__NodeProto *n = ob_node(&m->b, FINN, "MultiThreshold", "a", "q", ob_floats(&m->b, 2, (const int64_t[]){1, 1}, (const float[]){0}), NULL);
+  Onnx__NodeProto *n =
+      ob_node(&m->b, FINN, "MultiThreshold", "a", "q", ob_floats(&m->b, 2, (const int64_t[]){1, 1}, (const float[]){0}), NULL);
   ob_attr_f(&m->b, n, "out_scale", 0.5f);
   ob_attr_f(&m->b, n, "out_bias", 0.25f); /* 0.25 and 0.75 */
   ob_attr_ints(&m->b, op(m, "Unsqueeze", "b", "a", NULL), "axes", 1, (const int64_t[]){2});
@@ -590,7 +623,8 @@ static void test_refusals(void **state) {
     cases[i].build(&m);
     ob_pack(&m.b, &file);
     qv_status st = load(&net, &file, "qonnx-exact", &err);
-    if ((st != QV_E_UNSUP && st != QV_E_PARSE) || strstr(err.msg, cases[i].part) == NULL) fail_msg("case %zu (%s): %s: %s", i, cases[i].part, qv_status_name(st), err.msg);
+    if ((st != QV_E_UNSUP && st != QV_E_PARSE) || strstr(err.msg, cases[i].part) == NULL)
+      fail_msg("case %zu (%s): %s: %s", i, cases[i].part, qv_status_name(st), err.msg);
     if (i > 1) { /* without a profile, and under one of another kind */
       err = (qv_err){0};
       assert_int_equal(load(&net, &file, NULL, &err), QV_E_ARG);
@@ -681,7 +715,8 @@ static void quantizer(gen *g, const char *x) {
     int64_t nb = pick(g, 1, 5);
     bool many = chance(g, 20);
     float sf = scale(g);
-    const char *s = many ? per_channel(g, true, scale) : ob_float(&g->b, sf), *z = ob_float(&g->b, chance(g, 60) ? 0 : (float)pick(g, -3, 3));
+    const char *s = many ? per_channel(g, true, scale) : ob_float(&g->b, sf),
+               *z = ob_float(&g->b, chance(g, 60) ? 0 : (float)pick(g, -3, 3));
     const char *bits = ob_float(&g->b, (float)nb);
     Onnx__NodeProto *n = ob_node(&g->b, BREVITAS, "Quant", step(g), in, s, z, bits, NULL);
     ob_attr_i(&g->b, n, "signed", pick(g, 0, 1));
@@ -712,7 +747,8 @@ static const char *weights(gen *g, size_t rank, const int64_t *dim, int64_t out_
     int64_t q[1024], z[16] = {0};
     for (int64_t i = 0; i < n; i++) q[i] = pick(g, -7, 7);
     for (int64_t i = 0; i < dim[out_axis]; i++) s[i] = scale(g), z[i] = pick(g, -1, 1);
-    const char *qn = ob_ints(&g->b, OB_I8, rank, dim, q), *sn = ob_floats(&g->b, 1, &dim[out_axis], s), *zn = ob_ints(&g->b, OB_I8, 1, &dim[out_axis], z);
+    const char *qn = ob_ints(&g->b, OB_I8, rank, dim, q), *sn = ob_floats(&g->b, 1, &dim[out_axis], s),
+               *zn = ob_ints(&g->b, OB_I8, 1, &dim[out_axis], z);
     Onnx__NodeProto *d = ob_node(&g->b, "", "DequantizeLinear", step(g), qn, sn, zn, NULL);
     ob_attr_i(&g->b, d, "axis", out_axis);
     return here(g);
@@ -724,7 +760,8 @@ static const char *weights(gen *g, size_t rank, const int64_t *dim, int64_t out_
   bool many = chance(g, 50);
   if (many) sd[out_axis] = dim[out_axis];
   for (int64_t i = 0; i < sd[out_axis]; i++) s[i] = scale(g);
-  const char *sn = many ? ob_floats(&g->b, rank, sd, s) : ob_float(&g->b, s[0]), *z = ob_float(&g->b, 0), *bits = ob_float(&g->b, (float)pick(g, 1, 4));
+  const char *sn = many ? ob_floats(&g->b, rank, sd, s) : ob_float(&g->b, s[0]), *z = ob_float(&g->b, 0),
+             *bits = ob_float(&g->b, (float)pick(g, 1, 4));
   if (chance(g, 20)) {
     ob_node(&g->b, BREVITAS, "BipolarQuant", step(g), w, sn, NULL);
   } else {
@@ -810,7 +847,8 @@ static void dense(gen *g) {
 
 static void conv(gen *g) {
   char *x = here(g);
-  int64_t c = g->dim[1], groups = chance(g, 30) ? c : 1, o = groups * pick(g, 1, groups > 1 ? 2 : 4), k = pick(g, 1, 3), pad = pick(g, 0, 1), s = pick(g, 1, 2);
+  int64_t c = g->dim[1], groups = chance(g, 30) ? c : 1, o = groups * pick(g, 1, groups > 1 ? 2 : 4), k = pick(g, 1, 3),
+          pad = pick(g, 0, 1), s = pick(g, 1, 2);
   if (g->dim[2] + 2 * pad < k) k = 1;
   const char *w = weights(g, 4, (const int64_t[]){o, c / groups, k, k}, 0);
   float b[16];
@@ -948,9 +986,10 @@ static void test_random(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_random), cmocka_unit_test(test_finn_operators), cmocka_unit_test(test_accumulators), cmocka_unit_test(test_parameters), cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_multithreshold), cmocka_unit_test(test_tfc_1w1a), cmocka_unit_test(test_tfc_2w2a),
-      cmocka_unit_test(test_tfc_grid), cmocka_unit_test(test_finn), cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_random),     cmocka_unit_test(test_finn_operators), cmocka_unit_test(test_accumulators),
+      cmocka_unit_test(test_parameters), cmocka_unit_test(test_refusals),       cmocka_unit_test(test_multithreshold),
+      cmocka_unit_test(test_tfc_1w1a),   cmocka_unit_test(test_tfc_2w2a),       cmocka_unit_test(test_tfc_grid),
+      cmocka_unit_test(test_finn),       cmocka_unit_test(test_ranges),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
