@@ -7,20 +7,20 @@
 #include "cli/opt.h"
 #include "cli/qverify.h"
 
-static const cli_cmd *const commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
+const cli_cmd *const cli_commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
                                           &cli_radius, &cli_verify, &cli_supports,
-                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest};
+                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest, &cli_completion, NULL};
 int cli_argc;
 char *const *cli_argv;
 
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+enum { N_COMMANDS = sizeof cli_commands / sizeof cli_commands[0] - 1 };
 
 static void top_help(qv_buf *out) {
   qv_buf_str(out, "qverify: exact integer arithmetic of quantized neural networks, executed and proved\n\n"
                   "Usage: qverify COMMAND [options]\n\nCommands:\n");
   for (size_t i = 0; i < N_COMMANDS; i++) {
-    qv_buf_printf(out, "  %-10s", commands[i]->name);
-    cli_wrap(out, commands[i]->summary, 12, 79);
+    qv_buf_printf(out, "  %-10s", cli_commands[i]->name);
+    cli_wrap(out, cli_commands[i]->summary, 12, 79);
   }
   qv_buf_str(out, "\nOptions:\n  -h, --help     this text; 'qverify COMMAND --help' for one command\n"
                   "  -V, --version  version and licence\n\n"
@@ -45,7 +45,7 @@ static int show(qv_buf *out) {
 
 static int unknown_command(const char *word) {
   const char *names[N_COMMANDS];
-  for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i]->name;
+  for (size_t i = 0; i < N_COMMANDS; i++) names[i] = cli_commands[i]->name;
   if (word[0] == '-') return cli_usage(NULL, "unknown option '%.80s'", word);
   const char *near = cli_nearest(word, names, N_COMMANDS);
   if (near == NULL) return cli_usage(NULL, "unknown command '%.80s'", word);
@@ -82,7 +82,7 @@ int main(int argc, char **argv) {
   bool help = strcmp(word, "help") == 0;
   if (help) word = argv[2];
   for (size_t i = 0; i < N_COMMANDS; i++) {
-    const cli_cmd *cmd = commands[i];
+    const cli_cmd *cmd = cli_commands[i];
     if (strcmp(cmd->name, word) != 0) continue;
     int rc = help ? 0 : cli_parse(&args, cmd, argc - 2, argv + 2);
     if (rc != 0) return rc;

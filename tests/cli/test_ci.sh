@@ -113,6 +113,13 @@ check 'bundle: a changed certificate is noticed' sh -c "! CHECKER='${QVERIFY%/*}
 t 'bundle: not over an old one' 1 bundle "$T/b.jsonl" --results "$T/b" -o "$T/bundle2"
 for c in 0 1 2 3 5 6 10 VERIFIED INCOMPLETE; do t "explain $c" 0 explain $c; done
 t 'explain nothing' 1 explain 11
+t 'selftest' 0 selftest
+has out 'selftest: all' '^([0-9]+) of \1 as expected$'
+t 'completion' 0 completion bash
+cp "$T/out" "$T/complete"
+check 'completion: bash reads it' bash -c "source '$T/complete'; COMP_WORDS=(qverify overflow --acc) COMP_CWORD=2; _qverify; [ \"\${COMPREPLY[*]}\" = --acc-bits ]"
+t 'completion for fish' 0 completion fish
+t 'completion for nobody' 1 completion tcsh
 
 # killed at any moment, started again: the same report, nothing done twice
 t 'undisturbed' 10 ci --manifest "$T/many.json" --results "$T/calm" --json "$T/calm.json"
