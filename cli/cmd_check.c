@@ -6,10 +6,16 @@
 #include "cli/cli.h"
 #include "cli/checker.h"
 
+/* A certificate of an allocation? Then the checker takes "alloc", the problem and the certificate. */
+static bool allocation(const char *cert) {
+  size_t n = strlen(cert);
+  return n > 4 && strcmp(cert + n - 4, ".qva") == 0;
+}
+
 /* NAME.qir and NAME.qvp beside NAME.qvc, unless given. */
 static char *beside(const char *cert, const char *ext) {
   size_t n = strlen(cert);
-  size_t stem = n > 4 && strcmp(cert + n - 4, ".qvc") == 0 ? n - 4 : n;
+  size_t stem = n > 4 && (strcmp(cert + n - 4, ".qvc") == 0 || allocation(cert)) ? n - 4 : n;
   char *s = malloc(stem + strlen(ext) + 1);
   if (s == NULL) return NULL;
   memcpy(s, cert, stem);
@@ -34,9 +40,12 @@ static bool exists(const char *path) {
   return f != NULL;
 }
 
+static bool said(const qv_buf *text, const char *line) { return text->n > 0 && memmem(text->p, text->n, line, strlen(line)) != NULL; }
+
 static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *val) {
   const char *qir = cli_get(cmd, val, "net"), *qvp = cli_get(cmd, val, "property");
-  char *qir_own = beside(operand[0], ".qir"), *qvp_own = beside(operand[0], ".qvp");
+  bool alloc = allocation(operand[0]);
+  char *qir_own = beside(operand[0], ".qir"), *qvp_own = beside(operand[0], alloc ? ".qap" : ".qvp");
   qv_buf text = {0};
   qv_err err = {0};
   int code = -1, rc;
@@ -44,6 +53,10 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   if (qir_own == NULL || qvp_own == NULL) {
     rc = cli_fail(QV_FAIL(&err, QV_E_NOMEM, "out of memory"), NULL, &err);
     goto done;
+  }
+  if (alloc) {
+    qvp = qir != NULL ? qir : qvp_own;
+    qir = "alloc";
   }
   if (qir == NULL) qir = !exists(qir_own) && shared != NULL && exists(shared) ? shared : qir_own;
   if (qvp == NULL) qvp = exists(qvp_own) ? qvp_own : "-";
@@ -54,8 +67,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
     goto done;
   }
   /* accepted: did it claim a proof? 2: unusable input; anything else: not accepted */
-  bool proof = code == 0 && text.n > 0 && memmem(text.p, text.n, "c verdict verified\n", 19) != NULL;
-  bool refuted = code == 0 && text.n > 0 && memmem(text.p, text.n, "c verdict falsified\n", 20) != NULL;
+  bool proof = code == 0 && (said(&text, "c verdict verified\n") || (alloc && (said(&text, "c optimum ") || said(&text, "c front "))));
+  bool refuted = code == 0 && (said(&text, "c verdict falsified\n") || (alloc && said(&text, "c infeasible\n")));
   const qv_tally tally = {.selected = 1, .verified = proof && !refuted, .falsified = refuted};
   if (code != 0) {
     qv_arena a = {0};
@@ -72,7 +85,7 @@ done:
 }
 
 static const cli_opt opts[] = {
-    {"net", 'n', "FILE", false, "the .qir; default: CERTIFICATE with .qir in place of .qvc, else net.qir beside it"},
+    {"net", 'n', "FILE", false, "the .qir; default: CERTIFICATE with .qir in place of .qvc, else net.qir beside it. Of a .qva: its .qap"},
     {"property", 'P', "FILE", false, "the .qvp, or '-' for the default property; default: CERTIFICATE with .qvp if that exists, else '-'"},
     {.name = NULL},
 };

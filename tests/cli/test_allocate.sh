@@ -27,7 +27,10 @@ check 'report: loss' grep -q '"loss": "21/1000"' "$T/r.json"
 check 'report: checked' grep -q '"independently_checked": true' "$T/r.json"
 check 'problem text beside the certificate' grep -qx 'row "size" 37 16/1' "$T/a.qap"
 check 'the certificate stands alone' "$(dirname "$QVERIFY")/qverify-check" alloc "$T/a.qap" "$T/a.qva"
+t 'qverify check' 0 check "$T/a.qva"
+has out 'qverify check: the optimum' '^c optimum 21/1000$'
 sed -i 's/^choice 63 0 1/choice 1060 1 1/' "$T/a.qva"
+t 'qverify check, forged' 6 check "$T/a.qva"
 check 'a forged one does not' sh -c "! '$(dirname "$QVERIFY")/qverify-check' alloc '$T/a.qap' '$T/a.qva'"
 t 'the other engine' 0 allocate "$T/two.json" --method dp
 has out 'the other engine: the same' '\(exactly 21/1000\)'
