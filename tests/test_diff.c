@@ -189,6 +189,10 @@ static void closed_form(void **state) {
   qv_node f = {.kind = QV_TABLE, .u.table = {-100, 201, t}}, g = {.kind = QV_TABLE, .u.table = {-100, 201, zero}};
   size_t runs;
   assert_int_equal(count(&f, &g, (qv_itv){-100, 100}, &runs), 200 - 66);
+  /* plateaus of all lengths, so that a stride can end on an equal value behind another one */
+  uint64_t ones = 0;
+  for (int i = 0; i <= 200; i++) ones += (uint64_t)(t[i] = (int32_t)(qv_rng_next(&r) & qv_rng_next(&r) & 1));
+  assert_int_equal(count(&f, &g, (qv_itv){-100, 100}, &runs), ones);
 }
 
 /* ---- nets -------------------------------------------------------------------------------------------------------------------------- */
@@ -455,6 +459,68 @@ static void saturating_pairs(void **state) {
   }
 }
 
+/* The sums 0, 102, .. in 8 bits that wrap: negative ones are reached, on which the functions differ, though no exact sum is negative. */
+static void wrapped_sums(void **state) {
+  (void)state;
+  static const int32_t w[1] = {102};
+  static const qv_diff_opts o = {.no_search = true, .no_enumeration = true};
+  qv_net *net[2];
+  for (int n = 0; n < 2; n++) {
+    net[n] = rn_new();
+    qv_rq_par *p = QV_NEW(&net[n]->arena, 1, qv_rq_par);
+    *p = (qv_rq_par){.fn = n == 0 ? QV_RQ_D : QV_RQ_S, .m = 1 << 30, .sh = -1};
+    qv_step s;
+    uint32_t x = rn_input(net[n], QV_I8, 0, 15, 2, (const uint32_t[]){1, 1});
+    uint32_t y = rn_affine(net[n], x, (rn_affine_arg){.win = rn_dense(1, 1), .w = w, .b = (const int64_t[]){0}, .acc = {.mode = QV_ACC_WRAP, .bits = 8}});
+    uint32_t z = rn_node(net[n], step_node(&s, p, 0, -128, 127), 1, &y, 4, (const uint32_t[]){1, 1, 1, 1});
+    net[n]->node[1].layer = 0;
+    assert_true(qv_net_add_out(net[n], &(qv_port){.tensor = z, .end = QV_END_INT, .name = "z"}));
+    assert_int_equal(qv_ir_check(net[n], NULL), QV_OK);
+  }
+  truth t = by_force(net[0], net[1]);
+  assert_false(t.equal);
+  assert_int_equal(judge(net[0], net[1], &o, &t, 0), QV_UNKNOWN);
+  assert_int_equal(judge(net[0], net[1], NULL, &t, 0), QV_FALSIFIED);
+  qv_net_free(net[0]);
+  qv_net_free(net[1]);
+}
+
+/* A row convolution on x, and on x + 1 with a bias that makes up for it: the same sums, but not where a tap is padding. */
+static qv_net *row(bool shifted_x, bool padded) {
+  static const int32_t w[2] = {3, 5};
+  qv_net *net = rn_new();
+  uint32_t x = rn_input(net, QV_I8, 0, 3, 4, (const uint32_t[]){1, 1, 2, 1}), u = x;
+  int64_t *c = QV_NEW(&net->arena, 2, int64_t), b = shifted_x ? 10 - 8 : 10;
+  c[0] = 1;
+  c[1] = -1;
+  if (shifted_x) u = rn_node(net, (qv_node){.kind = QV_SUM, .u.sum = {.c = c, .z = c + 1, .acc = {.mode = QV_ACC_EXACT}}}, 1, &x, 4, (const uint32_t[]){1, 1, 2, 1});
+  qv_window g = rn_dense(1, 1);
+  g.iw = 2;
+  g.kw = 2;
+  g.pl = padded ? 1 : 0;
+  g.ow = padded ? 3 : 1;
+  uint32_t y = rn_affine(net, u, (rn_affine_arg){.win = g, .w = w, .b = &b, .acc = {.mode = QV_ACC_WRAP, .bits = 32}});
+  for (uint32_t k = 0; k < net->n_nodes; k++) net->node[k].layer = 0;
+  assert_true(qv_net_add_out(net, &(qv_port){.tensor = y, .end = QV_END_INT, .name = "y"}));
+  qv_err err = {0};
+  if (qv_ir_check(net, &err) != QV_OK) fail_msg("%s", err.msg);
+  return net;
+}
+
+static void shifted_operands(void **state) {
+  (void)state;
+  static const qv_diff_opts o = {.no_search = true, .no_enumeration = true};
+  for (int padded = 0; padded < 2; padded++) {
+    qv_net *a = row(false, padded), *b = row(true, padded);
+    truth t = by_force(a, b);
+    assert_int_equal(t.equal, !padded);
+    assert_int_equal(judge(a, b, &o, &t, 0), padded ? QV_UNKNOWN : QV_VERIFIED);
+    assert_int_equal(judge(a, b, NULL, &t, 0), padded ? QV_FALSIFIED : QV_VERIFIED);
+    qv_net_free(a);
+    qv_net_free(b);
+  }
+}
+
 /* Operands of a sum of two bytes: all pairs, and only those that some input gives. */
 static qv_net *adds(qv_rq fn, bool twice, int64_t hi) {
   qv_net *net = rn_new();
@@ -556,7 +622,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reach),     cmocka_unit_test(reach_wide),      cmocka_unit_test(counts),          cmocka_unit_test(closed_form),
       cmocka_unit_test(mutants),   cmocka_unit_test(one_layer),       cmocka_unit_test(saturating_pairs), cmocka_unit_test(pairs_of_values),
-      cmocka_unit_test(ends_that_differ), cmocka_unit_test(undefined_is_not_equal),
+      cmocka_unit_test(ends_that_differ), cmocka_unit_test(undefined_is_not_equal), cmocka_unit_test(shifted_operands), cmocka_unit_test(wrapped_sums),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
