@@ -37,7 +37,8 @@ typedef struct {
   qv_err *err;
   qv_status st;
   uint32_t node;
-  qv_atom **v;      /* [n_tensors][elements] */
+  qv_atom **v;      /* [n_tensors][elements]; NULL: not needed, or the result of a tail */
+  bool *needed;     /* [n_tensors] the condition or a cut depends on it, or a trap that has to be excluded */
   form f, f2;       /* for one form at a time */
   mterm *m;
   size_t n_m, cap_m;
@@ -688,10 +689,45 @@ static void cut_tensor(builder *b, uint32_t t, const qv_cut *cut, uint32_t n) {
       fail(b, QV_FAIL(b->err, QV_E_ARG, "encoding: a cut of tensor %u", t));
       return;
     }
+    if (b->v[t] == NULL) {
+      (void)refuse(b, "a cut of a softmax tail");
+      return;
+    }
     qv_atom a = b->v[t][cut[i].el];
     qv_itv r = itv_of(b, a), c = {qv_max64(r.lo, cut[i].itv.lo), qv_min64(r.hi, cut[i].itv.hi)};
     if (c.lo > c.hi) b->empty = true;
     else if (a.def != QV_NONE && !(c.lo == r.lo && c.hi == r.hi)) b->d->def[a.def].itv = c, b->d->def[a.def].cut = true;
+  }
+}
+
+static bool must_be_seen(const qv_node *n) { /* whether or not anything depends on it */
+  switch (n->kind) {
+  case QV_AFFINE: return n->u.affine.acc.mode == QV_ACC_TRAP;
+  case QV_SUM: return n->u.sum.acc.mode == QV_ACC_TRAP;
+  case QV_PRODUCT: return n->u.product.acc.mode == QV_ACC_TRAP;
+  case QV_OPAQUE: return true;
+  case QV_STEP: case QV_TABLE: case QV_THRESHOLD: case QV_MAX: case QV_INDEX: case QV_CLAMP: case QV_WRAP: case QV_TAIL: case QV_KINDS: break;
+  }
+  return false;
+}
+
+static void mark_needed(builder *b, const qv_cut *cut, uint32_t n_cut) {
+  const qv_net *net = b->net;
+  const qv_condition *c = &b->p->cond;
+  if ((b->needed = QV_NEW(&b->mem, net->n_tensors, bool)) == NULL) {
+    nomem(b);
+    return;
+  }
+  if (c->kind != QV_AVOID) b->needed[net->out[c->out].tensor] = true;
+  for (uint32_t i = 0; c->kind == QV_AVOID && i < c->n; i++)
+    for (uint32_t k = 0; k < c->bad[i].n; k++)
+      for (uint32_t j = 0; j < c->bad[i].ineq[k].n; j++) b->needed[net->out[c->bad[i].ineq[k].term[j].out].tensor] = true;
+  for (uint32_t i = 0; i < n_cut; i++)
+    if (cut[i].tensor < net->n_tensors) b->needed[cut[i].tensor] = true;
+  for (uint32_t k = net->n_nodes; k-- > 0;) {
+    const qv_node *n = &net->node[k];
+    b->needed[n->out] = b->needed[n->out] || must_be_seen(n);
+    for (uint32_t i = 0; b->needed[n->out] && i < n->n_in; i++) b->needed[n->in[i]] = true;
   }
 }
 
@@ -873,10 +909,12 @@ qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, c
     return QV_FAIL(err, QV_E_ARG, "encoding: the property is not a box with an output condition for this net");
   b.v = QV_NEW(&b.mem, net->n_tensors, qv_atom *);
   if (b.v == NULL) nomem(&b);
+  mark_needed(&b, cut, n_cut);
   add_leaves(&b);
   for (uint32_t t = 0; t < net->n_tensors && b.st == QV_OK; t++)
     if (b.v[t] != NULL) cut_tensor(&b, t, cut, n_cut);
   for (uint32_t k = 0; k < net->n_nodes && b.st == QV_OK; k++) {
+    if (!b.needed[net->node[k].out]) continue;
     add_node(&b, k);
     if (b.st == QV_OK) cut_tensor(&b, net->node[k].out, cut, n_cut);
   }

@@ -360,6 +360,7 @@ static bool step_new(step_net *n, qv_rng *r, qv_rq fn, int64_t span) {
   assert_int_equal(qv_property_whole(&n->p, n->net, 0, NULL), QV_OK);
   n->p.claim = QV_CLAIM_ROBUST;
   n->p.in[0].n = 1, n->p.in[0].itv = &n->box;
+  n->p.cond.out = 1;
   return true;
 }
 
@@ -638,6 +639,10 @@ static void test_tails(void **state) {
       else if ((a.answer == QV_SMT_SAT) != want) fail_msg("seed %llu: a tail: enumeration says %d", (unsigned long long)t.seed, want);
       else proved += !want;
       if (st == QV_OK) assert_true(check_points(&t, NULL));
+      qv_cut cut = {last->out, 0, {0, 1}};
+      qv_defs d;
+      assert_int_equal(qv_defs_build(&d, t.net, &t.p, &cut, 1, NULL), QV_E_UNSUP);
+      qv_defs_clear(&d);
       qv_smt_clear(&a);
     }
     tiny_clear(&t);
