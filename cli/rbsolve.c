@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,40 +21,52 @@ struct rb_session {
   rb_opts opts;
   qv_buf qir;
   char net_sha256[QV_SHA256_HEX];
-  char dir[4096];       /* private, holds net.qir and what the checker is given */
-  char net_path[4200];
+  int net_fd;           /* net.qir in memory, for the checker: nothing is left behind when the run is killed */
+  char net_path[64];
   rb_journal *journal;  /* or NULL */
-  _Atomic unsigned workers;
 };
 
 struct rb_worker {
   rb_session *s;
   qv_robust *rob;
-  char qvp[4200], qvc[4200]; /* files for the checker */
+  int fd[2];         /* property and certificate in memory, for the checker */
+  char path[2][64];
 };
 
 static const qv_tensor *input(const qv_net *net, uint32_t i) { return &net->tensor[net->in[i].tensor]; }
 static const qv_tensor *output(const qv_net *net, uint32_t i) { return &net->tensor[net->out[i].tensor]; }
 
+/* ---- files in memory, which the checker opens through /proc ----------------------------------------------------------------------- */
+
+static qv_status memory_file(int *fd, char path[64], qv_err *err) {
+  if ((*fd = memfd_create("qverify", MFD_CLOEXEC)) < 0) return QV_FAIL(err, QV_E_INTERNAL, "memfd_create: %s", strerror(errno));
+  (void)snprintf(path, 64, "/proc/%ld/fd/%d", (long)getpid(), *fd);
+  return QV_OK;
+}
+
+static qv_status refill(int fd, const qv_buf *b, qv_err *err) {
+  bool ok = !b->failed && ftruncate(fd, 0) == 0;
+  for (size_t at = 0; ok && at < b->n;) {
+    ssize_t k = pwrite(fd, b->p + at, b->n - at, (off_t)at);
+    if (k > 0) at += (size_t)k;
+    else ok = k < 0 && errno == EINTR;
+  }
+  return ok ? QV_OK : QV_FAIL(err, QV_E_INTERNAL, "what the checker is given: %s", b->failed ? "out of memory" : strerror(errno));
+}
+
 /* ---- sessions ----------------------------------------------------------------------------------------------------------------- */
 
 qv_status rb_session_open(rb_session **out, const qv_net *net, const rb_opts *o, qv_err *err) {
   qv_status st;
-  const char *tmp = getenv("TMPDIR");
   rb_session *s = calloc(1, sizeof *s);
   if (s == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  s->net_fd = -1;
   s->net = net;
   s->opts = *o;
   QV_TRY(qv_qir_write(&s->qir, net, err));
   qv_sha256_hex(s->net_sha256, s->qir.p, s->qir.n);
-  (void)snprintf(s->dir, sizeof s->dir, "%s/qverify.XXXXXX", tmp != NULL && tmp[0] != 0 && strlen(tmp) < 3900 ? tmp : "/tmp");
-  if (mkdtemp(s->dir) == NULL) {
-    st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", s->dir, strerror(errno));
-    s->dir[0] = 0;
-    goto done;
-  }
-  (void)snprintf(s->net_path, sizeof s->net_path, "%s/net.qir", s->dir);
-  QV_TRY(cli_emit(s->net_path, &s->qir, err));
+  QV_TRY(memory_file(&s->net_fd, s->net_path, err));
+  QV_TRY(refill(s->net_fd, &s->qir, err));
   if (o->cert_dir != NULL) {
     char path[4200];
     if (mkdir(o->cert_dir, 0777) != 0 && errno != EEXIST) {
@@ -75,8 +87,7 @@ done:
 void rb_session_close(rb_session *s) {
   if (s == NULL) return;
   rb_journal_close(s->journal);
-  if (s->net_path[0] != 0) (void)unlink(s->net_path);
-  if (s->dir[0] != 0) (void)rmdir(s->dir);
+  if (s->net_fd >= 0) (void)close(s->net_fd);
   qv_buf_free(&s->qir);
   free(s);
 }
@@ -85,10 +96,10 @@ qv_status rb_worker_open(rb_worker **out, rb_session *s, qv_err *err) {
   rb_worker *w = calloc(1, sizeof *w);
   if (w == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   w->s = s;
-  unsigned k = atomic_fetch_add(&s->workers, 1);
-  (void)snprintf(w->qvp, sizeof w->qvp, "%s/%u.qvp", s->dir, k);
-  (void)snprintf(w->qvc, sizeof w->qvc, "%s/%u.qvc", s->dir, k);
-  qv_status st = qv_robust_new(&w->rob, s->net, err);
+  w->fd[0] = w->fd[1] = -1;
+  qv_status st = memory_file(&w->fd[0], w->path[0], err);
+  if (st == QV_OK) st = memory_file(&w->fd[1], w->path[1], err);
+  if (st == QV_OK) st = qv_robust_new(&w->rob, s->net, err);
   if (st == QV_OK) *out = w;
   else rb_worker_close(w);
   return st;
@@ -96,8 +107,8 @@ qv_status rb_worker_open(rb_worker **out, rb_session *s, qv_err *err) {
 
 void rb_worker_close(rb_worker *w) {
   if (w == NULL) return;
-  (void)unlink(w->qvp);
-  (void)unlink(w->qvc);
+  for (int k = 0; k < 2; k++)
+    if (w->fd[k] >= 0) (void)close(w->fd[k]);
   qv_robust_free(w->rob);
   free(w);
 }
@@ -197,21 +208,13 @@ static qv_robust_opts engine_opts(const rb_opts *o, double seconds) {
 
 /* ---- evidence --------------------------------------------------------------------------------------------------------------------- */
 
-/* A file for the checker: nobody needs it after a crash, so it is not synced. */
-static qv_status scratch(const char *path, const qv_buf *b, qv_err *err) {
-  FILE *f = b->failed ? NULL : fopen(path, "wb");
-  bool ok = f != NULL && fwrite(b->p, 1, b->n, f) == b->n;
-  ok = f != NULL && fclose(f) == 0 && ok;
-  return ok ? QV_OK : QV_FAIL(err, QV_E_INTERNAL, "%s: %s", path, b->failed ? "out of memory" : strerror(errno));
-}
-
 /* Let the independent checker read the certificate. Accepted: a->checked. Out of time: not accepted, UNKNOWN. Anything else is an error. */
 static qv_status check(rb_answer *a, rb_worker *w, const qv_buf *property, const qv_buf *cert, double seconds, qv_err *err) {
   qv_buf text = {0};
   int code = -1;
-  qv_status st = scratch(w->qvp, property, err);
-  if (st == QV_OK) st = scratch(w->qvc, cert, err);
-  if (st == QV_OK) st = cli_run_checker_for(&code, &text, w->s->net_path, w->qvp, w->qvc, seconds, err);
+  qv_status st = refill(w->fd[0], property, err);
+  if (st == QV_OK) st = refill(w->fd[1], cert, err);
+  if (st == QV_OK) st = cli_run_checker_for(&code, &text, w->s->net_path, w->path[0], w->path[1], seconds, err);
   if (st == QV_E_LIMIT) {
     *err = (qv_err){0};
     st = QV_OK;

@@ -109,6 +109,12 @@ t 'condition: bad file' 2 robust "$T/fc.qir" -i "$T/all.bin" --index 65535 --eps
 has err 'condition: line' 'cond: line 1'
 t 'property file' 0 robust "$T/fc.qir" --property "$T/mr/65535.qvp" --json "$T/r.json"
 valid_report 'property file' "$T/r.json"
+t 'a counterexample, kept' 10 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 60 --certificate "$T/mf"
+t 'property file: falsified' 10 robust "$T/fc.qir" --property "$T/mf/0.qvp" --witness "$T/pw" --json "$T/r.json"
+valid_report 'property file: falsified' "$T/r.json"
+t 'property file: falsified: the witness runs' 0 run "$T/fc.qir" -i "$T/pw/property_input0.npy" -o "$T/w.bin"
+printf 'qvp 1\nclaim robust\ninput 0 points 3\n255 255\n254 255\n0 0\nkeep first 1 output 0\nend\n' >"$T/points.qvp"
+t 'property file: points' "$([ "$(truth 0 0 0 first '')" = VERIFIED ] && awk 'NR == 1 { print ($2 > $1) ? 0 : 10 }' "$T/y.txt")" robust "$T/fc.qir" --property "$T/points.qvp"
 t 'property file with samples' 1 robust "$T/fc.qir" --property "$T/mr/65535.qvp" -i "$T/all.bin"
 printf 'qvp 1\nclaim overflow\nacc-bits 0\ninput 0 all\nend\n' >"$T/ov.qvp"
 t 'property file about overflow' 2 robust "$T/fc.qir" --property "$T/ov.qvp"
