@@ -12,20 +12,36 @@ typedef struct {
   const qv_goal *goal;
   float *x, *grad, *mean; /* [n] variables, gradient, its running mean (inputs only) */
   double *acc;            /* [n] of units */
+  double leak;            /* share of the slope that counts where a unit is saturated, so that it can be moved back */
+  bool smooth;            /* functions without their stairs: easier to descend */
   int64_t *xi;            /* [n_in] */
 } ascent;
 
-/* Average slope of f_v between its saturated ends, within the bounds; outside them less, so that a unit can be moved back. */
-static double slope(const qv_dual *d, uint32_t v, double acc) {
+/* Average slope of f_v between its saturated ends, within the bounds; outside them a share of it. */
+static double slope(const qv_dual *d, uint32_t v, double acc, double leak) {
   const qv_graph *g = d->g;
   const qv_unit *u = &g->unit[v];
   if (d->lo[v] == d->hi[v]) return 0;
   if (u->fn == QV_UNIT_STEP && g->level[u->node][u->channel].at != NULL) {
     const qv_thresholds *l = &g->level[u->node][u->channel];
     double from = (double)l->at[1], to = (double)l->at[l->n - 1], per = (double)(l->n - 1) / (to - from + 1);
-    return acc < from - 1 || acc > to ? per / 4 : per;
+    return acc < from - 1 || acc > to ? per * leak : per;
   }
   return (double)(qv_unit_eval(g, v, d->acc[v].hi) - qv_unit_eval(g, v, d->acc[v].lo)) / (double)(d->acc[v].hi - d->acc[v].lo);
+}
+
+/* The line between a step's saturated ends. */
+static double without_stairs(const qv_dual *d, uint32_t v, double acc) {
+  const qv_unit *u = &d->g->unit[v];
+  const qv_thresholds *l = &d->g->level[u->node][u->channel];
+  double from = (double)l->at[1], to = (double)l->at[l->n - 1];
+  double y = (double)l->lo + 0.5 + (acc - from) * (double)(l->n - 2) / (to - from + 1);
+  return fmin((double)d->hi[v], fmax((double)d->lo[v], y));
+}
+
+static bool has_stairs(const qv_graph *g, uint32_t v) {
+  const qv_unit *u = &g->unit[v];
+  return u->fn == QV_UNIT_STEP && g->level[u->node][u->channel].at != NULL && g->level[u->node][u->channel].n > 2;
 }
 
 static void forward(ascent *a) {
@@ -38,6 +54,10 @@ static void forward(ascent *a) {
     }
     double s = (double)u->b + qv_rob_sumf(g->wf, a->x, g->seg + u->seg, u->n_seg);
     a->acc[v] = s;
+    if (a->smooth && has_stairs(g, v)) {
+      a->x[v] = (float)without_stairs(a->d, v, s);
+      continue;
+    }
     a->x[v] = a->d->lo[v] == a->d->hi[v] ? (float)a->d->lo[v]
                                          : (float)qv_unit_eval(g, v, qv_clamp64(llrint(s), a->d->acc[v].lo, a->d->acc[v].hi));
   }
@@ -66,7 +86,7 @@ static void backward(ascent *a) {
   }
   for (uint32_t v = g->n; v-- > g->n_in;) {
     if (a->grad[v] == 0 || g->unit[v].fn == QV_UNIT_FREE) continue;
-    double s = (double)a->grad[v] * slope(a->d, v, a->acc[v]);
+    double s = (double)a->grad[v] * slope(a->d, v, a->acc[v], a->leak);
     if (s != 0) push(a, v, s);
   }
 }
@@ -95,8 +115,21 @@ static qv_status flush(bool *found, int64_t *x, qv_batch *b, const int64_t *kept
   return st;
 }
 
-#define PER_START 6 /* rounds from one start */
+#define PER_START 6 /* rounds from one start, jumping from corner to corner */
+#define PER_WALK 24 /* rounds of a walk in ever smaller steps */
 #define CANDIDATES 8
+
+/* Down the gradient, into the box: to the corner it points to, or a share of the way. */
+static void step(ascent *a, double share) {
+  const qv_dual *d = a->d;
+  for (size_t v = 0; v < d->g->n_in; v++) {
+    a->mean[v] = 0.5F * a->mean[v] + a->grad[v];
+    if (a->mean[v] == 0) continue; /* no influence: leave the value where it is */
+    double to = (double)(a->mean[v] > 0 ? d->lo[v] : d->hi[v]), width = (double)(d->hi[v] - d->lo[v]);
+    double x = (double)a->x[v] + (a->mean[v] > 0 ? -1 : 1) * share * width;
+    a->x[v] = (float)(share >= 1 ? to : fmin((double)d->hi[v], fmax((double)d->lo[v], x)));
+  }
+}
 
 qv_status qv_attack_gradient(bool *found, int64_t *x, qv_batch *b, const qv_dual *d, const qv_goal *goal, uint32_t rounds, qv_rng *rng,
                              qv_err *err) {
@@ -111,18 +144,19 @@ qv_status qv_attack_gradient(bool *found, int64_t *x, qv_batch *b, const qv_dual
   qv_status st = QV_OK;
   *found = false;
   if (a.x == NULL || a.grad == NULL || a.mean == NULL || a.acc == NULL || a.xi == NULL) st = QV_FAIL(err, QV_E_NOMEM, "attack");
-  for (uint32_t it = 0; st == QV_OK && it < rounds && !*found; it++) {
-    if (it % PER_START == 0) begin(&a, it / PER_START, rng);
+  uint32_t start = 0, left = 0;
+  for (uint32_t it = 0; st == QV_OK && it < rounds && !*found; it++, left--) {
+    if (left == 0) {
+      a.smooth = start % 3 == 2;
+      a.leak = start % 2 == 0 ? 0.25 : 0;
+      left = a.smooth ? PER_WALK : PER_START;
+      begin(&a, start++, rng);
+    }
     forward(&a);
     backward(&a);
+    step(&a, a.smooth ? 0.3 * left / PER_WALK : 1);
     int64_t *xi = a.xi + b->n * n_in;
-    for (size_t v = 0; v < n_in; v++) {
-      a.mean[v] = 0.5F * a.mean[v] + a.grad[v];
-      /* no influence: leave the value where it is */
-      if (a.mean[v] > 0) a.x[v] = (float)d->lo[v];
-      else if (a.mean[v] < 0) a.x[v] = (float)d->hi[v];
-      xi[v] = qv_clamp64((int64_t)a.x[v], d->lo[v], d->hi[v]);
-    }
+    for (size_t v = 0; v < n_in; v++) xi[v] = qv_clamp64(llrintf(a.x[v]), d->lo[v], d->hi[v]);
     qv_batch_put(b, xi);
     if (b->n == CANDIDATES) st = flush(found, x, b, a.xi, n_in, err);
   }

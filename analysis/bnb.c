@@ -37,7 +37,8 @@ typedef struct {
   double bound;
   split s;
   double *start;   /* to be handed to the children */
-  int64_t *x;      /* two candidate inputs */
+  int64_t *x;      /* candidate inputs */
+  uint32_t n_x;
   int scale;       /* closed: as in qv_bnb_node */
   uint32_t n;
   uint32_t *var_s;
@@ -220,6 +221,23 @@ static double hull_at(const qv_hull *h, double m, double x) {
   return (double)p[i - 1].y + (double)(p[i].y - p[i - 1].y) * (x - (double)p[i - 1].x) / (double)(p[i].x - p[i - 1].x);
 }
 
+/* The clamp's kink inside the interval that the hull cuts off by most, if that is more than rounding can be. */
+static bool kink(const qv_dual *d, uint32_t v, double m, const qv_thresholds *l, int64_t *at) {
+  const qv_itv a = d->acc[v];
+  const int64_t ends[2] = {l->at[1] - 1, l->at[l->n - 1] - 1};
+  double most = 1.5;
+  bool found = false;
+  for (int k = 0; k < 2; k++) {
+    if (ends[k] < a.lo || ends[k] >= a.hi) continue;
+    double off = fabs((double)qv_unit_eval(d->g, v, ends[k]) - hull_at(&d->hull[v], m, (double)ends[k]));
+    if (off <= most) continue;
+    most = off;
+    *at = ends[k];
+    found = true;
+  }
+  return found;
+}
+
 /* Where the averaged relaxed solution leaves f_v most, and the cut that forbids it: the end of its run of equal values from
  * which the hull has to rise anew. */
 static void best_unit(const qv_dual *d, split *best) {
@@ -238,6 +256,7 @@ static void best_unit(const qv_dual *d, split *best) {
       int64_t down = y > l->lo ? l->at[y - l->lo] - 1 : INT64_MIN, up = y - l->lo + 1 < l->n ? l->at[y - l->lo + 1] - 1 : INT64_MAX;
       at = m > 0 ? down : up;
       if (at < d->acc[v].lo || at >= d->acc[v].hi) at = m > 0 ? up : down;
+      (void)kink(d, v, m, l, &at);
     }
     if (u->fn == QV_UNIT_THRESHOLD) { /* between two pieces, at the end of this one where they rise (fall) into it */
       qv_itv run = qv_pieces_run(qv_unit_pieces(g, v), x);
@@ -341,13 +360,22 @@ static bool close(worker *w, task *t, const qv_goal *goal) {
   return t->closed = true;
 }
 
-static void candidates(const qv_dual *d, int64_t *x) {
+/* Two inputs that the search ended with. False: no memory. */
+static bool add_candidates(task *t, const qv_dual *d) {
   uint32_t n = d->g->n_in;
+  int64_t *x = realloc(t->x, (t->n_x + 2) * (size_t)n * sizeof *x + 1);
+  if (x == NULL) return false;
+  t->x = x;
+  x += t->n_x * (size_t)n;
+  t->n_x += 2;
   for (uint32_t v = 0; v < n; v++) {
     x[v] = qv_clamp64((int64_t)d->at[v], d->lo[v], d->hi[v]);
     x[n + v] = qv_clamp64((int64_t)llrint(d->mean[v]), d->lo[v], d->hi[v]);
   }
+  return true;
 }
+
+#define EARLY 40 /* root steps after which inputs are tried: the search is still wide then */
 
 /* Behind a split of the pair's own value the parent's multipliers of the root are far off. */
 static bool saturated(const search *b, uint32_t k) {
@@ -373,7 +401,13 @@ static bool process(worker *w, task *t) {
     memcpy(d->s + b->g->n_in, b->start[parent].s, units * sizeof *d->s);
     memcpy(d->root_s, b->start[parent].s + units, roots * sizeof *d->s);
   }
-  t->bound = qv_dual_climb(d, &goal, parent == QV_NONE ? b->o->root_steps : b->o->node_steps, ENOUGH);
+  uint32_t steps = parent == QV_NONE ? b->o->root_steps : b->o->node_steps;
+  if (parent == QV_NONE && steps > EARLY) {
+    t->bound = qv_dual_climb(d, &goal, EARLY, ENOUGH);
+    if (!add_candidates(t, d)) return false;
+    steps -= EARLY;
+  }
+  if (!(t->bound > ENOUGH)) t->bound = qv_dual_climb(d, &goal, steps, ENOUGH);
   if (t->bound > 0 && !close(w, t, &goal)) return false;
   if (t->closed) return true;
   if (parent == QV_NONE && b->o->center != NULL) b->out->loss = qv_dual_losses(d, &goal, b->o->center);
@@ -382,10 +416,8 @@ static bool process(worker *w, task *t) {
     if (!close(w, t, &goal)) return false;
     if (t->closed) return true;
   }
-  t->x = malloc(2 * (size_t)b->g->n_in * sizeof *t->x + 1);
   t->start = malloc((units + roots) * sizeof *t->start + 1);
-  if (t->x == NULL || t->start == NULL) return false;
-  candidates(d, t->x);
+  if (t->start == NULL || !add_candidates(t, d)) return false;
   memcpy(t->start, d->s + b->g->n_in, units * sizeof *d->s);
   memcpy(t->start + units, d->root_s, roots * sizeof *d->s);
   return true;
@@ -463,14 +495,14 @@ static qv_status commit(search *b) {
 /* Offer the candidates of all nodes that stayed open. */
 static bool found(search *b) {
   uint32_t n = 0, n_in = b->g->n_in;
-  for (uint32_t i = 0; i < b->n_t; i++) n += b->t[i].x != NULL ? 2 : 0;
+  for (uint32_t i = 0; i < b->n_t; i++) n += b->t[i].closed ? 0 : b->t[i].n_x;
   if (b->o->probe == NULL || n == 0) return false;
   int64_t *x = malloc((size_t)n * n_in * sizeof *x + 1), *to = x;
   if (x == NULL) return false;
   for (uint32_t i = 0; i < b->n_t; i++) {
-    if (b->t[i].x == NULL) continue;
-    memcpy(to, b->t[i].x, 2 * (size_t)n_in * sizeof *x);
-    to += 2 * (size_t)n_in;
+    if (b->t[i].closed || b->t[i].n_x == 0) continue;
+    memcpy(to, b->t[i].x, b->t[i].n_x * (size_t)n_in * sizeof *x);
+    to += b->t[i].n_x * (size_t)n_in;
   }
   bool hit = b->o->probe(b->o->ctx, x, n);
   free(x);

@@ -11,10 +11,10 @@
 #include "analysis/tail_gap.h"
 #include "kernels/ref.h"
 
-#define ATTACK_ROUNDS 16
+#define ATTACK_WORK 2e7 /* multiply-adds of the gradient rounds towards one target, and 50 times as many of the local search */
 #define ENUMERATE_MAX 300000
 #define MAX_NODES 100000
-#define ROOT_STEPS 40
+#define ROOT_STEPS 300
 #define NODE_STEPS 24
 #define UNIT_STEPS 8
 #define UNIT_WORK 2e9 /* multiply-adds that bounds of deeper units may cost a query */
@@ -767,7 +767,7 @@ static qv_status engines(query *k) {
   if (!k->r->may_trap && !k->o.no_linear) QV_TRY(run_linear(k));
   if (res->verdict != QV_UNKNOWN || !open_left(k)) return QV_OK;
   if (attack) QV_TRY(run_attack(k, k->o.attack_rounds));
-  if (attack && res->verdict == QV_UNKNOWN && !late(k)) QV_TRY(attack_local(k, k->o.attack_rounds / 2));
+  if (attack && res->verdict == QV_UNKNOWN && !late(k)) QV_TRY(attack_local(k, k->o.attack_rounds));
   if (!k->r->may_trap && !k->o.no_branching && res->verdict == QV_UNKNOWN) QV_TRY(run_branching(k));
 done:
   return st;
@@ -807,7 +807,8 @@ qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_que
   *out = (qv_robust_result){0};
   query k = {.r = r, .q = q, .res = out, .err = err, .start = qv_clock()};
   if (opts != NULL) k.o = *opts;
-  if (k.o.attack_rounds == 0) k.o.attack_rounds = ATTACK_ROUNDS;
+  double rounds = ATTACK_WORK / (2 * (double)r->graph->n_w + 1);
+  if (k.o.attack_rounds == 0) k.o.attack_rounds = (uint32_t)fmin(240, fmax(12, rounds));
   if (k.o.enumerate_max == 0) k.o.enumerate_max = ENUMERATE_MAX;
   if (k.o.max_nodes == 0) k.o.max_nodes = MAX_NODES;
   if (k.o.threads == 0) k.o.threads = 1;

@@ -31,7 +31,7 @@ typedef enum {
 typedef struct {
   bool no_interval, no_attack, no_enumeration, no_linear, no_branching;
   uint64_t seed;          /* of the attack */
-  uint32_t attack_rounds; /* 0 = 16 */
+  uint32_t attack_rounds; /* gradient rounds towards each target; 0 = 12..240, the more the smaller the net */
   uint64_t enumerate_max; /* boxes up to so many points; 0 = 300000 */
   uint32_t max_nodes;     /* of branch and bound, a query; 0 = 100000 */
   uint32_t threads;       /* of branch and bound and of enumeration; 0 = 1. Results do not depend on it */

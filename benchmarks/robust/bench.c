@@ -316,6 +316,8 @@ int main(int argc, char **argv) {
   qv_robust_opts opts = {.seconds = argc > 3 ? atof(argv[3]) : 5, .max_nodes = argc > 4 ? (uint32_t)atol(argv[4]) : 1000000};
   opts.threads = getenv("THREADS") != NULL ? (uint32_t)atoi(getenv("THREADS")) : 1;
   opts.evidence = getenv("EVIDENCE") != NULL || getenv("CHECKER") != NULL;
+  opts.attack_rounds = getenv("ATTACK") != NULL ? (uint32_t)atol(getenv("ATTACK")) : 0;
+  opts.seed = getenv("SEED") != NULL ? (uint64_t)atol(getenv("SEED")) : 0;
   size_t every = getenv("EVERY") != NULL ? (size_t)atol(getenv("EVERY")) : 1;
   if (strstr(argv[2], ".tflite") != NULL) return real_net(data, argv[2], &opts);
   row *rows;
