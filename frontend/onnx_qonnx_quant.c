@@ -174,19 +174,50 @@ static void round_number(mpz_t k, const qv_surd *u, qv_rounding m, int64_t lo, i
   }
 }
 
+/* The same in binary64 where that decides: |u| < 2^20 has an error below 2^-30 after two operations, and no boundary (all are multiples
+ * of 1/2) lies within 2^-21. s = 0: not known in binary64. */
+static bool round_quickly(int32_t *k, double w, double s, double z, qv_rounding m, bool bipolar, int64_t lo, int64_t hi) {
+  double u = s != 0 ? w / s + z : INFINITY, floor_u = floor(u);
+  int64_t twice;
+  bool closed;
+  if (!(fabs(u) < 0x1p20) || fabs(2 * u - rint(2 * u)) < 0x1p-20) return false;
+  qv_round_boundary(m, (int64_t)floor_u + 1, &twice, &closed);
+  int64_t r = (int64_t)floor_u + (2 * u > (double)twice);
+  *k = bipolar ? (u > 0 ? 1 : -1) : (int32_t)qv_clamp64(r, lo, hi);
+  return true;
+}
+
+/* x if it is a binary64 number, else 0. */
+static double as_double(const qv_surd *x) {
+  qv_surd t;
+  qv_surd_init(&t);
+  double d = qv_surd_rational(x) ? mpq_get_d(x->p) : 0;
+  bool exact = qv_surd_set_f64(&t, d) && mpq_equal(t.p, x->p);
+  qv_surd_clear(&t);
+  return exact ? d : 0;
+}
+
 /* Constants are rounded one by one: they may have far more levels than a node. */
 static qv_status quantize_const(ox *L, const ox_value *x, ox_value *y, const scales *q, qv_rounding m, bool bipolar, int64_t lo,
                                 int64_t hi) {
   qv_status st = QV_OK;
   onx_const r = *x->c;
   int32_t *k = OX_NEW(L, r.n, int32_t);
-  if (k == NULL) return ox_nomem(L);
+  double *d = QV_NEW(&L->tmp, 2 * (size_t)q->r.n, double);
+  if (k == NULL || d == NULL) return ox_nomem(L);
   mpz_t z;
   qv_surd u;
   mpz_init(z);
   qv_surd_init(&u);
+  for (uint32_t c = 0; c < q->r.n; c++) {
+    d[2 * c] = as_double(&q->s[c]);
+    d[2 * c + 1] = as_double(&q->z[c]);
+    if (d[2 * c + 1] == 0 && qv_surd_sign(&q->z[c]) != 0) d[2 * c] = 0;
+  }
   for (size_t e = 0; st == QV_OK && e < r.n; e++) {
     uint32_t c = qx_channel(q->r, e);
+    bool plain = x->state == OX_CONST && r.f != NULL;
+    if (plain && round_quickly(&k[e], (double)r.f[e], d[2 * c], d[2 * c + 1], m, bipolar, lo, hi)) continue;
     if (!qx_number(&u, x, e)) st = OX_PARSE(L, x, "element %zu is not a number", e);
     else if (!qv_surd_div(&u, &u, &q->s[c]) || !qv_surd_add(&u, &u, &q->z[c])) st = qx_inexact(L, x);
     else if (bipolar) k[e] = qv_surd_sign(&u) >= 0 ? 1 : -1;
