@@ -234,6 +234,48 @@ static void test_real_float_end(void **state) {
   mpq_clears(eps, c, t, NULL);
 }
 
+/* An input that takes the order numbers of binary32 values: the integers are the floats of the interval, one by one. */
+static void test_order_end(void **state) {
+  qv_rng r = seeded("order numbers");
+  (void)state;
+  qv_net *net = make_net("i32", 1, -QV_F32_ORDER_MAX, QV_F32_ORDER_MAX, "f32_order", NULL, 0);
+  mpq_t eps, c, t;
+  mpq_inits(eps, c, t, NULL);
+  for (unsigned round = 0; round < effort(200); round++) {
+    float x = (float)qv_rng_range(&r, -1000, 1000) / (float)qv_rng_range(&r, 1, 300);
+    const float real[1] = {x};
+    const float *reals[1] = {real};
+    const int64_t q[1] = {qv_f32_order(x)};
+    const int64_t *qs[1] = {q};
+    bool given = round % 2 == 0; /* as a float, or as the integer that stands for it */
+    const qv_sample s = {qs, given ? reals : NULL};
+    mpq_set_d(c, (double)x);
+    mpq_set_d(eps, (double)(nextafterf(fabsf(x), INFINITY) - fabsf(x)));
+    mpq_set_si(t, qv_rng_range(&r, 0, 90), 4);
+    mpq_canonicalize(t);
+    mpq_mul(eps, eps, t);
+    qv_property p;
+    begin(&p, net);
+    assert_int_equal(qv_query_real(&p, net, &s, eps, NULL, NULL), QV_OK);
+    qv_itv v = p.in[0].itv[0];
+    for (int64_t k = v.lo - 1; k <= v.hi + 1; k++) {
+      mpq_set_d(t, (double)qv_f32_of_order((int32_t)k));
+      mpq_sub(t, t, c);
+      mpq_abs(t, t);
+      assert_int_equal(mpq_cmp(t, eps) <= 0, k >= v.lo && k <= v.hi);
+    }
+    qv_property_clear(&p);
+  }
+  const int64_t q[1] = {QV_F32_ORDER_MAX}; /* infinity: no distance is defined */
+  const int64_t *qs[1] = {q};
+  qv_property p;
+  begin(&p, net);
+  assert_int_equal(qv_query_real(&p, net, &(qv_sample){.x = qs}, eps, NULL, NULL), QV_E_ARG);
+  qv_property_clear(&p);
+  mpq_clears(eps, c, t, NULL);
+  qv_net_free(net);
+}
+
 /* ---- families ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
@@ -385,7 +427,7 @@ static void test_margin(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rat),        cmocka_unit_test(test_steps),    cmocka_unit_test(test_real_int_end), cmocka_unit_test(test_real_float_end),
-      cmocka_unit_test(test_brightness), cmocka_unit_test(test_contrast), cmocka_unit_test(test_top),          cmocka_unit_test(test_margin),
+      cmocka_unit_test(test_order_end), cmocka_unit_test(test_brightness), cmocka_unit_test(test_contrast), cmocka_unit_test(test_top),          cmocka_unit_test(test_margin),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
