@@ -11,8 +11,8 @@
 #include "ir/base/int.h"
 
 typedef struct {
-  int64_t up, down; /* >= 0, each with up * most within 2^46 */
-  int64_t most;     /* steps that there are: >= 0            */
+  int64_t up, down; /* >= 0; the sums of up * most and of down * most lie within 2^62 */
+  int64_t most;     /* steps that there are: >= 0                                   */
 } qv_least_term;
 
 typedef struct {

@@ -156,17 +156,24 @@ static bool halving_is_better(const repair *p, uint32_t node, const clipped *c) 
 /* Weights times num/den; *changed = false if the layer's requantization cannot take that up. */
 static qv_status rescale(repair *p, uint32_t node, qv_repair_way way, int64_t num, int64_t den, bool *changed) {
   qv_affine *a = &p->net->node[node].u.affine;
-  const int32_t *was = a->w;
+  const qv_affine was = *a;
   qv_err why = {0};
   *changed = false;
   if (!qv_rescale_possible(p->net, node)) return QV_OK;
+  qv_step *s = &p->net->node[qv_sole_reader(p->net, p->net->node[node].out)].u.step;
+  const qv_step step = *s;
   qv_status st = qv_rescale(p->net, node, num, den, &why);
   if (st == QV_E_UNSUP) return QV_OK;
+  if (st == QV_OK && (st = qv_ir_check(p->net, &why)) == QV_E_RANGE) { /* the step's input times the larger scale has to fit 60 bits */
+    *a = was;
+    *s = step;
+    return qv_ir_check(p->net, p->err);
+  }
   if (st != QV_OK) return QV_FAIL(p->err, st, "%s", why.msg);
   qv_repair_layer *l = note_layer(p, node, way);
   if (l == NULL) return short_of_memory(p);
   if (way == QV_REPAIR_SCALE) l->levels = num, l->of = den;
-  for (size_t i = 0, n = a->win.oc * terms_per_output(&a->win); i < n; i++) l->weights += was[i] != a->w[i];
+  for (size_t i = 0, n = a->win.oc * terms_per_output(&a->win); i < n; i++) l->weights += was.w[i] != a->w[i];
   *changed = true;
   return QV_OK;
 }

@@ -540,6 +540,23 @@ static void test_halved(void **s) {
   assert_true(halved > 20 && clipped > 20);
 }
 
+/* A scale that cannot be doubled, because the step's input range (32 bits) times it would leave 60 bits: clipped instead, all else as it was. */
+static void test_scale_too_large(void **s) {
+  (void)s;
+  const uint32_t n = 2;
+  const int32_t w[2] = {127, 127};
+  qv_net *net = rn_new();
+  uint32_t y = rn_affine(net, rn_input(net, QV_U8, 0, 255, 1, &n), (rn_affine_arg){.win = rn_dense(2, 1), .w = w, .acc = PAIRS});
+  close_net(net, requantize(net, y, (qv_rq_par){.fn = QV_RQ_F32, .M = 0x1.8p28}, true));
+  qv_err err = {0};
+  qv_repair f;
+  ok(qv_repair_run(&f, net, NULL, QV_REPAIR_RANGE, &err), &err);
+  assert_true(f.n_layers == 1 && f.layer[0].way == QV_REPAIR_CLIP && f.steps == 126);
+  assert_true(net->node[1].u.step.par[0].M == 0x1.8p28 && net->node[0].u.affine.w[0] == 64 && net->node[0].u.affine.w[1] == 64);
+  qv_repair_clear(&f);
+  qv_net_free(net);
+}
+
 /* A factor of two is exact for every requantization by a scale: weights and biases that are even give the same outputs. */
 static void test_rescale_functions(void **s) {
   (void)s;
@@ -579,7 +596,7 @@ int main(void) {
   const struct CMUnitTest t[] = {
       cmocka_unit_test(test_least),        cmocka_unit_test(test_even),    cmocka_unit_test(test_match),
       cmocka_unit_test(test_fewest_zeros), cmocka_unit_test(test_permuted), cmocka_unit_test(test_clipped),
-      cmocka_unit_test(test_lanes_permuted), cmocka_unit_test(test_clip_is_least), cmocka_unit_test(test_padding_counts), cmocka_unit_test(test_levels), cmocka_unit_test(test_halved),  cmocka_unit_test(test_rescale_functions),
+      cmocka_unit_test(test_lanes_permuted), cmocka_unit_test(test_clip_is_least), cmocka_unit_test(test_padding_counts), cmocka_unit_test(test_levels), cmocka_unit_test(test_halved),  cmocka_unit_test(test_rescale_functions), cmocka_unit_test(test_scale_too_large),
   };
   return cmocka_run_group_tests(t, NULL, NULL);
 }

@@ -110,6 +110,8 @@ onnx=${QV_DATA:-../shared/data}/golden/onnx_ort_avx2/u8s8_conv.onnx
 if [ -r "$onnx" ]; then
   t 'ONNX on AVX2' 10 audit "$onnx" --profile ort-avx2
   t 'ONNX with VNNI' 0 audit "$onnx" --profile ort-vnni
+  t 'ONNX with 16-bit accumulation' 10 audit "$onnx" --profile fbgemm-acc16
+  has out '16-bit accumulation: stages' '16-bit lanes of 128 pairs'
 else
   skip "SKIPPED: $onnx is not there"
 fi
