@@ -565,6 +565,7 @@ static void test_stored_models(void **state) {
   stored_model("conv.int4_weights.qdq", "onnx-spec", "ort_node_all", true); /* ONNX Runtime computes it in binary32, equal here */
   stored_model("conv.int4_weights.qdq", "ort-vnni", "ort_node_all", false);
   stored_model("layout_transform_reshape.qdq", "ort-vnni", "ort_node_all", false); /* ReduceMean in binary32 */
+  stored_model("constant_folding_qdq_node_unit", "ort-vnni", "ort_node_all", false); /* a float sum is the output */
   stored_model("qdq_with_multi_consumer_q_dq_axis", "ort-vnni", "ort_node_all", false); /* float results before quantization are outputs */
 }
 
