@@ -244,6 +244,8 @@ mkdir -p "$T/jf.d"
 t 'forged: a word' 2 "${J[@]}" --resume "$T/jf"
 forge 'falsified becomes verified' 's/\tFALSIFIED\t/\tVERIFIED\t/' 6
 forge 'the witness' 's/\t0,[0-9]*\t/\t0,0\t/; s/\t[0-9]*,[0-9]*\t/\t0,0\t/'
+far=$(awk '{ k = $2 > $1 } NR == 1 { c = k } k != c && NR > 256 * 61 { print int((NR - 1) / 256) "," (NR - 1) % 256; exit }' "$T/y.txt")
+forge "a witness outside the set ($far)" "s/\t[0-9]*,[0-9]*\t/\t$far\t/"
 forge 'the hash of the certificate' 's/\t[0-9a-f]\{60\}\([0-9a-f]\{4\}\)\t/\tffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\1\t/'
 for c in "$T"/j2.d/*.qvc; do sed -i 's/^goals outputs/goals logits/; s/^witness/witnesss/' "$c"; done
 t 'forged: the certificates' 2 "${J[@]}" --resume "$T/j2"
