@@ -6,9 +6,11 @@
 
 #include "cli/alloc_report.h"
 #include "cli/allocnet.h"
+#include "cli/require.h"
 #include "ilp/greedy.h"
 
 #define MAX_HINTS 64u
+#define MAX_CUTS 64u /* allocations that a requirement may exclude */
 
 typedef struct {
   const cli_cmd *cmd;
@@ -361,12 +363,45 @@ done:
   return st;
 }
 
+/* Optimum after optimum, each excluded in turn, until one keeps the requirement; *cuts: how many did not. */
+static qv_status satisfy(job *j, const cli_requirement *need, const char *path, uint32_t *cuts, qv_err *err) {
+  qv_status st = QV_OK;
+  for (*cuts = 0; j->result.has_choice && j->report.state == QV_ALLOC_OPTIMAL; ++*cuts) {
+    cli_quantized x = {0};
+    qv_quantized q = {0};
+    int code = -1;
+    st = cli_allocnet_apply(&x, &q, &j->net, j->a.p, j->result.choice, false, err);
+    if (st == QV_OK) st = cli_require_check(&code, need, &j->net, &x.onnx, err);
+    qv_quantized_clear(&q);
+    cli_quantized_free(&x);
+    if (st != QV_OK || code == 0) return st;
+    if (*cuts == MAX_CUTS) {
+      j->report.state = QV_ALLOC_UNKNOWN;
+      return QV_OK;
+    }
+    QV_TRY(cli_require_cut(&j->net.made.json, *cuts + 1, j->a.p, j->result.choice, err));
+    qv_alloc_result_clear(&j->result);
+    j->result = (qv_alloc_result){0};
+    cli_alloc_free(&j->a);
+    int rc = cli_alloc_load_text(&j->a, j->cmd, path, &j->net.made.json, NULL, cli_all(j->cmd, j->val, "limit"), err);
+    if (rc != 0) return QV_FAIL(err, QV_E_INTERNAL, "a table with a cut cannot be read");
+    QV_TRY(solve_exact(j, err));
+  }
+done:
+  return st;
+}
+
 static int solve(job *j, const char *path, qv_err *err) {
   const char *front = cli_get(j->cmd, j->val, "front"), *cert = cli_get(j->cmd, j->val, "certificate");
   int rc = load(j, path, err);
   qv_status st;
   qv_buf out = {0};
+  const char *require = cli_get(j->cmd, j->val, "require");
+  cli_requirement need = {0};
+  uint32_t cuts = 0;
   if (rc != 0) return rc;
+  if (require != NULL && !j->net.used) return cli_usage(j->cmd, "--require needs a float network");
+  if (require != NULL && !cli_require_read(&need, j->cmd, j->val, require)) return QV_EXIT_USAGE;
   j->report.a = &j->a;
   bool exact = strcmp(j->report.method, "ilp") == 0 || strcmp(j->report.method, "dp") == 0;
   if (!exact && (front != NULL || cert != NULL)) return cli_usage(j->cmd, "a greedy method has neither front nor certificate");
@@ -380,7 +415,10 @@ static int solve(job *j, const char *path, qv_err *err) {
   j->report.front_row = j->front_row;
   j->opts.engine = strcmp(j->report.method, "dp") == 0 ? QV_ALLOC_DP : QV_ALLOC_TREE;
   if (j->draw_front) QV_TRY(solve_front(j, err));
-  else if (exact) QV_TRY(solve_exact(j, err));
+  else if (exact) {
+    QV_TRY(solve_exact(j, err));
+    if (require != NULL) QV_TRY(satisfy(j, &need, path, &cuts, err));
+  }
   else QV_TRY(solve_greedy(j, j->report.method, err));
   j->report.hint = j->hint;
   j->report.n_hints = j->n_hints;
@@ -389,6 +427,9 @@ static int solve(job *j, const char *path, qv_err *err) {
     j->report.cert_path = cert;
   }
   text(&out, j);
+  if (require != NULL)
+    qv_buf_printf(&out, "Requirement %s: %" PRIu32 " better allocations excluded because it is not proved for them%s\n", require, cuts,
+                  j->report.state == QV_ALLOC_OPTIMAL ? "; for this one it is, on every sample asked about" : "");
   if (j->net.used && cli_get(j->cmd, j->val, "explain") != NULL) cli_allocnet_explain(&out, &j->net);
   if (j->net.used && j->result.has_choice) QV_TRY(realize(j, &out, err));
   const char *json = j->report.path;
@@ -455,6 +496,9 @@ static const cli_opt opts[] = {
     {"max-nodes", 0, "N", false, "give up after so many nodes of a search tree (default 200000)"},
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
     CLI_ALLOCNET_OPTS,
+    {"require", 0, "robust:EPS", false, "float network: the chosen network must provably keep its answers within EPS integer steps of the input; allocations that do not are excluded"},
+    {"require-samples", 0, "N", false, "... on the first N calibration samples (default 10)"},
+    {"require-timeout", 0, "S", false, "... with S seconds a sample (default 10)"},
     {.name = NULL},
 };
 

@@ -61,6 +61,12 @@ for m in noise kl fisher hessian eagl orm; do
 done
 t 'accuracy needs labels' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% --metric accuracy
 t 'a metric that does not exist' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% --metric nois
+t 'a requirement' 0 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --require robust:1 --require-samples 3 --certificate "$T/req.qva"
+has out 'a requirement: kept' '^Requirement robust:1: [0-9]+ better allocations excluded .*; for this one it is'
+t 'a requirement nobody can keep' 10 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --candidates 8/8,4/8 --require robust:255 --require-samples 2 --require-timeout 1
+has out 'a requirement nobody can keep: all excluded' '^Requirement robust:255: [1-9][0-9]* better allocations excluded'
+t 'a requirement on a table' 1 allocate "$T/table.json" --limit size=85% --require robust:1
+t 'a requirement that does not exist' 1 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --require magic
 t 'ends kept' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=95% --keep-ends 8/8
 t 'candidates twice' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=80% --candidates 8/8,8/8
 t 'output of a table' 1 allocate "$T/table.json" --limit size=85% -o "$T/x.onnx"
