@@ -11,16 +11,13 @@
 #include "cli/ovtext.h"
 #include "cli/qverify.h"
 #include "cli/repair.h"
+#include "cli/report.h"
 #include "cli/samples.h"
 #include "cli/storage.h"
 #include "ir/qir.h"
 
 /* One net of the comparison: the model on the narrow accumulator, changed in some way. */
-typedef struct {
-  cli_model m;
-  qv_repair fix;
-  qv_ovcheck o;
-} variant;
+typedef cli_repair variant;
 
 typedef struct {
   const cli_cmd *cmd;
@@ -31,11 +28,11 @@ typedef struct {
   qv_repair_way way;
   cli_model exact;         /* the model with its own accumulators */
   variant given, rule, scale, clip, chosen; /* chosen: used for ways that are neither scale nor clip */
-  const variant *result;   /* what --by asks for */
+  variant *result;         /* what --by asks for */
   bool sampled;
   cli_samples s;
   qv_oaq oaq;
-  cli_difference as_given, by_rule, by_scale, by_clip;
+  cli_difference as_given, by_rule, by_scale, by_clip, by_result;
   qv_err *err;
 } job;
 
@@ -107,6 +104,7 @@ static qv_status compare_all(job *j) {
   QV_TRY(compare(&j->by_rule, j, want, j->rule.m.net));
   QV_TRY(compare(&j->by_scale, j, want, j->scale.m.net));
   QV_TRY(compare(&j->by_clip, j, want, j->clip.m.net));
+  QV_TRY(compare(&j->by_result, j, want, j->result->m.net));
 done:
   cli_outputs_free(want, j->exact.net->n_out);
   return st;
@@ -220,6 +218,7 @@ static qv_status text(qv_buf *out, const job *j, const char *file) {
     cli_difference_text(out, "the rule's net", &j->by_rule);
     cli_difference_text(out, "proved, by scale", &j->by_scale);
     cli_difference_text(out, "proved, by clipping", &j->by_clip);
+    if (j->result == &j->chosen) cli_difference_text(out, "proved, as asked", &j->by_result);
   }
   qv_buf_printf(out, "\n%s: by %s, %" PRIu32 " layers changed%s%s; %" PRIu32 " of %" PRIu32 " obligations proved %s\n", qv_verdict_name(qv_ovcheck_verdict(&v->o)),
                 qv_repair_name(j->way), v->fix.n_layers, file != NULL ? ", written to " : "", file != NULL ? cli_safe(&a, file) : "", v->o.verified,
@@ -276,7 +275,21 @@ static qv_status write_net(const job *j, const char *file) {
   return st;
 }
 
-static int work(job *j) {
+/* What the report says: the net of --by, how it was made, and how its outputs differ. */
+static void fill_report(cli_report *r, const job *j, const char *file) {
+  variant *v = j->result;
+  v->path = file != NULL ? file : "";
+  v->way = j->way;
+  v->samples = j->s.n;
+  v->audited = j->as_given;
+  v->repaired = j->by_result;
+  r->model = &v->m;
+  r->prop = &j->prop;
+  r->check = &v->o;
+  r->repair = v;
+}
+
+static int work(job *j, cli_report *r) {
   const char *file = cli_get(j->cmd, j->val, "output");
   int rc = cli_load(&j->exact, j->cmd, j->path, j->profile, false, j->err);
   if (rc == 0) rc = cli_domain(&j->prop, j->cmd, j->val, j->exact.net, j->err);
@@ -288,32 +301,37 @@ static int work(job *j) {
   j->result = j->way == QV_REPAIR_SCALE ? &j->scale : j->way == QV_REPAIR_CLIP ? &j->clip : &j->chosen;
   if (rc == 0 && j->result == &j->chosen) rc = make(&j->chosen, j, false, j->way);
   if (rc != 0) return rc;
-  qv_ovcheck *o = j->way == QV_REPAIR_SCALE ? &j->scale.o : j->way == QV_REPAIR_CLIP ? &j->clip.o : &j->chosen.o;
+  qv_ovcheck *o = &j->result->o;
   qv_buf out = {0};
   qv_status st = cli_get(j->cmd, j->val, "no-check") == NULL ? qv_ovcheck_check(o, j->err) : QV_OK;
   if (st == QV_OK && j->sampled) st = compare_all(j);
   if (st == QV_OK && file != NULL) st = write_net(j, file);
   if (st == QV_OK) st = text(&out, j, file);
-  if (st == QV_OK) st = cli_emit("-", &out, j->err);
+  if (st == QV_OK) fill_report(r, j, file);
+  if (st == QV_OK && (r->path == NULL || strcmp(r->path, "-") != 0)) st = cli_emit("-", &out, j->err);
   qv_buf_free(&out);
   if (st != QV_OK) return cli_fail(st, j->path, j->err);
   const qv_tally tally = {.selected = o->selected, .verified = o->verified, .falsified = o->falsified};
   return qv_cli_exit(QV_OK, &tally);
 }
 
-static void variant_clear(variant *v) {
-  qv_repair_clear(&v->fix);
-  qv_ovcheck_clear(&v->o);
-  cli_model_free(&v->m);
-}
-
 static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *val) {
-  qv_err err = {0};
+  double start = cli_now();
+  qv_err err = {0}, report_err = {0};
   job j = {.cmd = cmd, .val = val, .path = operand[0], .profile = cli_get(cmd, val, "profile"), .err = &err};
+  cli_report r = {.requested = "oaq", .path = cli_get(cmd, val, "json"), .argc = cli_argc, .argv = cli_argv, .profile_asked = j.profile, .model_path = j.path};
   if (!cli_profile_ok(cmd, j.profile) || !get_way(&j) || !get_kernel(&j)) return QV_EXIT_USAGE;
-  int rc = work(&j);
+  r.kernel = j.kernel.name;
+  r.domain_path = cli_domain_path(cmd, val);
+  qv_status st = cli_report_begin(&r, &report_err);
+  if (st != QV_OK) return cli_fail(st, r.path, &report_err);
+  r.exit_code = work(&j, &r);
+  r.err = &err;
+  r.seconds = cli_now() - start;
+  st = cli_report_write(&r, &report_err);
+  int rc = st == QV_OK ? r.exit_code : cli_fail(st, r.path, &report_err);
   variant *const all[] = {&j.given, &j.rule, &j.scale, &j.clip, &j.chosen};
-  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) variant_clear(all[i]);
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) cli_repair_clear(all[i]);
   cli_model_free(&j.exact);
   cli_samples_free(&j.s);
   qv_oaq_clear(&j.oaq);
@@ -328,6 +346,7 @@ static const cli_opt opts[] = {
     {"depthwise", 0, NULL, false, "depthwise convolutions too"},
     {"by", 'b', "WAY", false, "what is proved, and written: scale (fewer weight levels, default), clip (fewest steps), permute (channels), auto"},
     {"output", 'o', "OUT.qir", false, "write the net with these weights"},
+    {"json", 'j', "FILE", false, "write a report about the net of --by (docs/report.md); '-' writes it to standard output in place of the text"},
     {"input", 'i', "FILE", true, "samples for the published rule and for the comparison of outputs, once per model input"},
     {"samples", 'n', "N", false, "use the first N of them (default 64)"},
     {"domain", 'D', "FILE", false, "inputs that the claim is about (docs/property.md); default: every value of the input types"},

@@ -14,7 +14,7 @@ typedef struct {
   qv_repair fix;
   qv_ovcheck o;    /* its proof, no search    */
   size_t samples;  /* 0 = nothing was given   */
-  cli_difference audited, repaired;
+  cli_difference audited, repaired; /* against the given weights without narrow stages */
 } cli_repair;
 
 /* Load the model again with `load`, repair it, prove and (unless --no-check) have the proof checked, write it to `path`, run the

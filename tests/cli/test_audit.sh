@@ -46,6 +46,11 @@ t 'domain: reachable one step wider' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --d
 
 # 40035 - 32767 = 7268 is more than 28 steps of 255.
 printf '\377\377\0\0' >"$T/two.bin"
+printf '\377\377\0\0\12\12' >"$T/cal.bin"
+t 'a domain where nothing saturates' 0 audit "$T/fc.qir" --kernel avx2-u8s8 --domain "$T/d197" --repair "$T/none.qir"
+has out 'nothing to repair' '^Repair \(auto\): 0 layers changed'
+t 'compared on the samples of --calibrate' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --calibrate "$T/cal.bin" --repair "$T/fixed.qir"
+has out 'samples of --calibrate: compared' '^  On 3 samples'
 t 'repair' 10 audit "$T/fc.qir" --kernel avx2-u8s8 --repair "$T/fixed.qir" --by clip --input "$T/two.bin" --json "$T/r.json"
 has out 'repair: fewest steps' '^  2 weights in 1 groups moved toward zero by 29 steps'
 has out 'repair: split evenly' 'layer 0 FC: 2 weights by 29 steps, at most 15'

@@ -11,6 +11,11 @@ has out '16-bit sums: most levels' '^ +0 +FC +2 +127 +can overflow +none found +
 has out '16-bit sums: verdict' '^VERIFIED: by scale, 1 layers changed, written to .*\(certificate accepted by qverify-check\)$'
 t '16-bit sums: what was written is proved' 0 overflow "$T/o.qir"
 # 40055 - 32767 = 7288 is more than 28 steps of 255: 29 steps.
+t 'report' 0 oaq "$T/fc.qir" --acc-bits 16 --input "$T/small.bin" --json "$T/r.json"
+valid_report 'report' "$T/r.json"
+check 'report: what was done' grep -q '"levels": "103"' "$T/r.json"
+check 'report: verdict' test "$(json "$T/r.json" verdict)" = VERIFIED
+check 'report: of the written net' grep -q '"samples": "2"' "$T/r.json"
 t 'clipping' 0 oaq "$T/fc.qir" --acc-bits 16 --by clip --output "$T/c.qir"
 has out 'clipping: fewest steps' ' 103 +29 +2 +15$'
 t 'clipping: what was written is proved' 0 overflow "$T/c.qir"
@@ -30,6 +35,8 @@ t 'two accumulators' 1 oaq "$T/fc.qir" --acc-bits 16 --kernel mnn-oaq
 t 'a kernel that is none' 1 oaq "$T/fc.qir" --kernel x
 t 'a way that is none' 1 oaq "$T/fc.qir" --by x
 t 'bits out of range' 1 oaq "$T/fc.qir" --acc-bits 7
+t 'report of a failure' 3 oaq "$T/copy.qir" --json "$T/r.json"
+check 'report of a failure: state' test "$(json "$T/r.json" run_state)" = INCOMPLETE
 t 'samples that are missing' 2 oaq "$T/fc.qir" --input "$T/none.bin"
 t 'too many sample files' 1 oaq "$T/fc.qir" --input "$T/small.bin" --input "$T/small.bin"
 finish
