@@ -240,14 +240,12 @@ done:
   return st;
 }
 
-static bool counting(const search *s) { return s->t->mode == QV_TREE_COUNT || s->t->mode == QV_TREE_FIRST; }
-
-/* May an assignment of this node still break the class rule? (When counting, each leaf is tested instead.) */
+/* May an assignment of this node still break the class rule? */
 static bool classes_open(const search *s, const level *l) {
   const qv_alloc *p = s->q->p;
   uint64_t seen = 0;
   bool any_free = false;
-  if (p->n_classes == 0 || counting(s)) return false; /* the children of a class node overlap: leaves would be counted twice */
+  if (p->n_classes == 0 || s->t->mode == QV_TREE_FIRST) return false; /* in order: each leaf is tested instead */
   for (uint32_t c = 0; c < p->n_cands; c++) {
     uint32_t k = p->cand[c].cls;
     if (!l->alive[c] || k == 0) continue;
@@ -296,8 +294,20 @@ static bool before(const uint32_t *x, const uint32_t *y, uint32_t n) {
   return false;
 }
 
-static qv_status count_leaf(search *s) {
+/* The children of a class node overlap where its class is allowed but not used: such a leaf belongs to the first child. */
+static bool uses_its_classes(const search *s, const level *l) {
+  const qv_alloc *p = s->q->p;
+  for (uint32_t b = 1; b <= p->n_classes; b++) {
+    uint32_t g = 0;
+    while (g < p->n_groups && p->cand[p->group[g].first + s->pick[g]].cls != b) g++;
+    if (l->mark[b] == USED && g == p->n_groups) return false;
+  }
+  return true;
+}
+
+static qv_status count_leaf(search *s, const level *l) {
   qv_tree *t = s->t;
+  if (!uses_its_classes(s, l)) return QV_OK;
   mpz_t key;
   mpz_init(key);
   qv_question_key(key, s->q, s->pick);
@@ -331,7 +341,7 @@ static qv_status leaf(search *s, level *l) {
     return QV_OK;
   case QV_TREE_PROVE: return prove_leaf(s, l);
   case QV_TREE_COUNT:
-  case QV_TREE_FIRST: return count_leaf(s);
+  case QV_TREE_FIRST: return count_leaf(s, l);
   }
   return QV_OK;
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "ilp/glpk.h"
 #include "ilp/greedy.h"
 #include "tests/alloc_env.h"
 #include "tests/range_net.h"
@@ -420,6 +421,34 @@ static void limits_of_the_search(void **state) {
   qv_buf_free(&text);
 }
 
+/* GLPK, well scaled and in its child process, proposes something that keeps the limits; nothing of it reaches our streams. */
+static void glpk_proposes(void **state) {
+  qv_rng r = {3};
+  uint32_t kept = 0, choice[30];
+  (void)state;
+  for (int i = 0; i < 5; i++) {
+    qv_buf text = {0};
+    ae_layer_table(&text, &r, 30, 4, 2);
+    qv_buf_put(&text, "", 1);
+    qv_atable t = read_ok((const char *)text.p);
+    for (uint32_t m = 0; m < 2; m++) {
+      t.limit[m].kind = QV_LIMIT_PERCENT;
+      mpq_set_ui(t.limit[m].v, 60, 1);
+    }
+    qv_alloc *p = build_ok(&t);
+    qv_question q = {0};
+    bool tried = false;
+    assert_int_equal(qv_question_init(&q, p, NULL, 0, QV_ATABLE_NONE, NULL, NULL), QV_OK);
+    assert_int_equal(qv_glpk_propose(choice, &tried, &q, 5, NULL), QV_OK);
+    kept += tried && qv_question_feasible(&q, choice);
+    qv_question_clear(&q);
+    qv_alloc_free(p);
+    qv_atable_free(&t);
+    qv_buf_free(&text);
+  }
+  assert_true(kept >= 4); /* (its tolerances may break a limit by a unit) */
+}
+
 /* ---- greedy methods, by hand --------------------------------------------------------------------------------------------------- */
 
 /* Three groups, two widths, extra loss d and saving v at 4 bit: (1, 4), (2, 20), (3, 6); limit: save at least 6 of 30. */
@@ -546,6 +575,7 @@ int main(void) {
       cmocka_unit_test(pair_tables),
       cmocka_unit_test(ties),
       cmocka_unit_test(limits_of_the_search),
+      cmocka_unit_test(glpk_proposes),
       cmocka_unit_test(greedy_by_hand),
       cmocka_unit_test(greedy_never_beats_optimum),
       cmocka_unit_test(relaxation),
