@@ -14,6 +14,9 @@ if [ -f "$data/alloc/hawqv3_resnet18.json" ] && command -v python3 >/dev/null; t
   done
   echo "== HAWQ-V3 ResNet18, size, bops and latency together at 25, 50 and 75 % of their ranges"
   for r in 25 50 75; do ./qverify allocate $t --limit size=$r%range --limit bops=$r%range --limit latency=$r%range | grep -E '^(Loss|OPTIMAL)'; done
+  echo "== the integer program that GLPK 5.0 answers with 0.5544541886"
+  benchmarks/alloc/lp_table.py "$data/alloc/glpk50_wrong_optimum.lp" >build/bench/lp.json
+  ./qverify allocate build/bench/lp.json | grep -E '^(Loss|OPTIMAL)'
   echo "== MCT's knapsacks"
   benchmarks/alloc/mct_table.py "$data/alloc/mct_lp_cases.json" all build/bench
   for c in build/bench/case*.json; do ./qverify allocate "$c" | grep -E '^(OPTIMAL|INFEASIBLE|UNKNOWN)' || true; done
