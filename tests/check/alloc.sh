@@ -34,6 +34,7 @@ qva 'the first half left out' 1 "$lex${vectors}reduce 0\nsplit 1 1 0\nbound 1\n"
 qva 'a line too many' 1 "$lex${vectors}reduce 0\nsplit 1 1 0\nbound 1\nbound 2\nbound 2\n"
 qva 'the halves exchanged' 1 "$lex${vectors}reduce 0\nsplit 1 1 1\nbound 1\nbound 2\n"
 qva 'a half with everything' 1 "$lex${vectors}reduce 0\nsplit 1 2 0 1\nbound 1\nbound 2\n"
+qva 'a half with everything, done properly otherwise' 1 "$lex${vectors}reduce 0\nsplit 1 2 0 1\nsplit 1 1 0\nbound 1\nbound 2\nempty\n"
 qva 'a half with a candidate that was removed' 1 "$lex${vectors}reduce 0\nsplit 0 1 1\nbound 1\nbound 2\n"
 qva 'a multiplier for a row without limit' 1 "${lex}mults 1\nmult 1 1 0 1 1\nbound 0\n"
 qva 'a negative multiplier' 1 "${lex}mults 1\nmult 1 1 0 0 -1\nbound 0\n"
@@ -66,6 +67,35 @@ sed 's/"size" 37/"size" 24/' "$dir/e.qap" >"$dir/i.qap"
 qva 'infeasible' 0 'claim infeasible\nproof tree\nmults 1\nmult 0 1 0 0 1\nbound 0\n' "$dir/i.qap"
 if grep -qx 'c infeasible' "$dir/out"; then result 0 'says so'; else result 1 'says so'; fi
 qva 'infeasible without a reason' 1 'claim infeasible\nproof tree\nmults 1\nmult 0 0 0\nbound 0\n' "$dir/i.qap"
+# Classes: at most one of two.
+small() { # classes, a limit or -, lines of groups (printf format)
+  printf "qap 1\nloss 1/1\nrows 1\nrow \"c\" $2 1/1\nclasses $1\n$3pairs 0\nend\n" >"$dir/s.qap"
+}
+small '2 1' - 'groups 2\ngroup "a" 2\ncand "" 1 0 0\ncand "" 2 10 0\ngroup "b" 2\ncand "" 2 0 0\ncand "" 1 10 0\n'
+one='mults 1\nmult 1 0 0\n'
+qva 'classes' 0 "claim optimum loss\nchoice 10 0 1\nproof tree\n${one}class 1\nbound 0\nbound 0\n" "$dir/s.qap"
+qva 'classes: a choice of both' 1 "claim optimum loss\nchoice 0 0 0\nproof tree\n${one}bound 0\n" "$dir/s.qap"
+qva 'classes: not asked about' 1 "claim optimum loss\nchoice 10 0 1\nproof tree\n${one}bound 0\n" "$dir/s.qap"
+qva 'classes: asked twice' 1 "claim optimum loss\nchoice 10 0 1\nproof tree\n${one}class 1\nclass 1\nbound 0\nbound 0\nbound 0\n" "$dir/s.qap"
+qva 'classes: a banned one' 1 "claim optimum loss\nchoice 10 0 1\nproof tree\n${one}class 1\nbound 0\nclass 2\nbound 0\nbound 0\n" "$dir/s.qap"
+qva 'classes: no such class' 1 "claim optimum loss\nchoice 10 0 1\nproof tree\n${one}class 3\nbound 0\nbound 0\n" "$dir/s.qap"
+
+# Keys: loss first, then cost.
+small '0 0' 5 'groups 1\ngroup "a" 2\ncand "" 0 0 5\ncand "" 0 1 0\n'
+qva 'lex: the lesser loss' 0 "claim optimum lex\nchoice 0 0\nproof tree\n${one}bound 0\n" "$dir/s.qap"
+qva 'lex: the lesser cost' 1 "claim optimum lex\nchoice 1 1\nproof tree\n${one}bound 0\n" "$dir/s.qap"
+
+# A chain: each tree's limit is the cost before, minus 1.
+small '0 0' - 'groups 1\ngroup "a" 3\ncand "" 0 2 8\ncand "" 0 1 9\ncand "" 0 0 10\n'
+two='mults 2\nmult 1 0 0\nmult 0 1 0 0 1\n'
+none='mults 1\nmult 0 1 0 0 1\nbound 0\n'
+chain="${one}bound 0\n${two}split 0 2 0 1\nbound 0\nbound 1\n${two}split 0 1 0\nbound 0\nbound 1\n$none"
+qva 'chain' 0 "claim front 0\npoints 3\nchoice 2 0\nchoice 1 1\nchoice 0 2\nproof chain\n$chain" "$dir/s.qap"
+qva 'chain without the last tree' 1 "claim front 0\npoints 3\nchoice 2 0\nchoice 1 1\nchoice 0 2\nproof chain\n${chain%"$none"}" "$dir/s.qap"
+qva 'chain without the point between' 1 \
+  "claim front 0\npoints 2\nchoice 2 0\nchoice 0 2\nproof chain\n${one}bound 0\n${two}split 0 1 0\nbound 0\nbound 1\n$none" "$dir/s.qap"
+qva 'chain without the first point' 1 \
+  "claim front 0\npoints 2\nchoice 1 1\nchoice 0 2\nproof chain\n${one}bound 0\n${two}split 0 2 0 1\nbound 0\nbound 1\n$none" "$dir/s.qap"
 expect 'a certificate of another problem' 1 's REJECTED' alloc "$dir/e.qap" "$dir/e.qva"
 expect 'no certificate' 1 's REJECTED' alloc "$dir/e.qap" /dev/null
 expect 'no problem' 2 '' alloc /dev/null "$dir/e.qva"

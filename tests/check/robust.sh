@@ -272,6 +272,54 @@ robust 'opaque: nothing is proved' 1 "${goals}target 0\nempty\n$end"
 robust 'opaque: nothing is trusted' 1 "${goals}target 0\ntrusted x\nverdict trusted 1\n"
 robust 'opaque: nothing is executed' 1 "points\n$end"
 
+# Zero points and biases: y0 = x0 - 3 + 1, y1 = 2 (x1 - 3).
+both "$plain" 1 0 0 2 | sed -e 's/x_zp 0/x_zp 3/' -e 's/^b 0 0/b 1 0/' | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge 0 2 -1 0 0 1 0 1\n' 4 6 0 3
+robust 'zero points' 0 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+box 'violations 1\nviolation 1\nge 0 2 -1 0 0 1 0 1\n' 4 6 0 4
+robust 'zero points, one more' 1 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+
+# Pairs of what they are not for: one element twice; sums that are not exact, though nothing has to be proved.
+{
+  both "$plain" 1 0 0 1
+  printf 'node 1 index op "" layer 0 in 1 1 out 2\nindex gather axis 0\ng 0 0\n'
+} | net '1 2' 0 10 3 2
+box "$keep0" 0 10 0 10
+robust 'an element and itself: a pair' 1 "${goals}target 1\ndual pair 1 1 0 0\n$end"
+robust 'an element and itself: a sum' 0 "${goals}target 1\ndual sum 1 1 0 0\n$end"
+both 'wrap bits 4 order kernel bias last form corrected' 1 0 0 1 | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge 20 2 1 0 0 -1 0 1\n' 0 10 0 10
+robust 'wraps: a pair far apart' 1 "${goals}target 0\ndual pair 1 1 0 0\n$end"
+robust 'wraps: empty' 0 "${goals}target 0\nempty\n$end"
+
+# y0 = max(x0, x1), y1 = x1 and a padded tap.
+printf 'node 0 max op "" layer 0 in 1 0 out 1\nwindow n 1 ih 1 iw 2 ic 1 oh 1 ow 2 oc 1 kh 1 kw 2 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups 1\n' |
+  net '4 1 1 2 1' 0 10 2 1
+least='violations 1\nviolation 1\nge -4 1 -1 0 0\n'
+box "$least" 0 2 5 7
+robust 'max, as an interval' 0 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+robust 'max, over its values' 0 "${goals}target 0\ndual sum 1 1 0 1 1 0 0\n$end"
+robust 'max, by its second tap' 0 "${goals}target 0\ndual sum 1 1 0 1 1 1 1\n$end"
+robust 'max, by both taps' 1 "${goals}target 0\ndual sum 1 1 0 2 1 0 1 1 1 1\n$end"
+robust 'max, a multiplier for a padded tap' 1 "${goals}target 0\ndual sum 1 1 0 1 1 3 0\n$end"
+box "$least" 0 2 4 7
+robust 'max, one less' 1 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+robust 'max, one less, over its values' 1 "${goals}target 0\ndual sum 1 1 0 1 1 0 0\n$end"
+robust 'max, one less, by its second tap' 1 "${goals}target 0\ndual sum 1 1 0 1 1 1 1\n$end"
+
+# y = x * x, as a product of two.
+printf 'node 0 product op "" layer 0 in 2 0 0 out 1\nacc %s\nproduct z0 0 z1 0\n' "$plain" | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge 10 1 1 0 0\n' 2 3 2 3
+robust 'product, by multipliers' 0 "${goals}target 0\ndual sum 1 1 0 2 1 0 -2 1 1 -2\n$end"
+robust 'product, as an interval' 0 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+box 'violations 1\nviolation 1\nge 9 1 1 0 0\n' 2 3 2 3
+robust 'product, by multipliers, one less' 1 "${goals}target 0\ndual sum 1 1 0 2 1 0 -2 1 1 -2\n$end"
+robust 'product, as an interval, one less' 1 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+box 'violations 1\nviolation 1\nge -3 1 -1 0 0\n' 2 3 2 3
+robust 'product, from below' 0 "${goals}target 0\ndual sum 1 1 0 2 1 0 2 1 1 2\n$end"
+box 'violations 1\nviolation 1\nge -4 1 -1 0 0\n' 2 3 2 3
+robust 'product, from below, one more' 1 "${goals}target 0\ndual sum 1 1 0 2 1 0 2 1 1 2\n$end"
+
 # Values beyond what a bound may use, and boxes too large to enumerate.
 both 'wrap bits 64 order kernel bias last form corrected' 1 0 0 1 | net '1 2' 0 1000000000000 2 1
 box 'violations 1\nviolation 1\nge 4611686018427387904 1 4611686018427387904 0 0\n' 0 1000000000000 0 0
@@ -297,6 +345,8 @@ box 'keep first 1 output 0\n' 5 5 10 261
 robust 'logits, 257 values: nothing is known of the tail' 1 "$logits"
 box 'keep last 1 output 0\n' 5 5 5 5
 robust 'logits, a tie keeps the class' 0 "$logits"
+box 'keep last 1 output 0\n' 6 6 5 5
+robust 'logits, one more than a tie' 1 "$logits"
 box 'violations 1\nviolation 1\nge 300 1 1 0 0\n' 5 5 5 5
 robust 'logits, not for violations' 1 "$logits"
 sed -i 's/hi 128 mult/hi -1 mult/' "$dir/t.qir"
@@ -304,3 +354,11 @@ box 'keep first 1 output 0\n' 5 5 10 10
 robust 'logits, no gap where the result may be clipped' 1 "$logits"
 box 'keep last 1 output 0\n' 5 5 5 5
 robust 'logits, no gap and no tie that loses' 0 "$logits"
+
+# Sums beyond 2^61 are not exact for this purpose.
+both 'exact order kernel bias last form corrected' 2147483647 0 0 1 | net '1 2' 0 1200000000 2 1
+box "$keep0" 0 1000000000 0 0
+robust 'sums within 2^61' 0 "${goals}bound 1 0 lo 0 0 0\ntarget 1\nempty\n$end"
+box "$keep0" 0 1200000000 0 0
+robust 'sums beyond 2^61' 1 "${goals}bound 1 0 lo 0 0 0\ntarget 1\nempty\n$end"
+robust 'sums beyond 2^61, intervals alone' 0 "${goals}target 1\nempty\n$end"
