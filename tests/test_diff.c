@@ -283,7 +283,7 @@ static void mutate(qv_rng *r, qv_net *net) {
     switch (qv_rng_range(r, 0, 4)) {
     case 0: n->u.step.out_zp += by; break;
     case 1: n->u.step.lo += 1; break;
-    case 2: p->m += (int32_t)by; break;
+    case 2: p->m = (int32_t)qv_clamp64(p->m + by, INT32_MIN, INT32_MAX); break;
     case 3: p->fn = p->fn == QV_RQ_D ? QV_RQ_S : p->fn == QV_RQ_S ? QV_RQ_U : p->fn == QV_RQ_U ? QV_RQ_D : p->fn == QV_RQ_F32 ? QV_RQ_NDU : p->fn; break;
     default: p->M *= 1 + 0x1p-20; p->M = (double)(float)p->M; break;
     }
@@ -297,13 +297,13 @@ static void mutate(qv_rng *r, qv_net *net) {
     default: n->u.affine.acc = (qv_acc){.mode = QV_ACC_WRAP, .bits = (uint8_t)qv_rng_range(r, 6, 24)}; break;
     }
     break;
-  case QV_TABLE: ((int32_t *)(uintptr_t)n->u.table.t)[qv_rng_range(r, 0, n->u.table.n - 1)] += (int32_t)by; break;
-  case QV_THRESHOLD: ((int32_t *)(uintptr_t)n->u.threshold.par[0].v)[0] += (int32_t)by; break;
+  case QV_TABLE: ((int32_t *)(uintptr_t)n->u.table.t)[qv_rng_range(r, 0, n->u.table.n - 1)] ^= 1; break;
+  case QV_THRESHOLD: ((int32_t *)(uintptr_t)n->u.threshold.par[0].v)[0] ^= 1; break;
   case QV_SUM: ((int64_t *)(uintptr_t)n->u.sum.c)[0] += by; break;
   case QV_PRODUCT: n->u.product.z0 += by; break;
   case QV_CLAMP: n->u.clamp.lo += 1; break;
   case QV_WRAP: n->u.wrap.bits++; break;
-  case QV_INDEX: n->u.index.value += (int32_t)by; break;
+  case QV_INDEX: n->u.index.value ^= 1; break;
   case QV_MAX:
   case QV_TAIL:
   case QV_OPAQUE:
@@ -368,7 +368,7 @@ static void one_layer(void **state) {
     qv_rq_par par[2];
     par[0] = (qv_rq_par){.fn = QV_RQ_D, .m = (int32_t)qv_rng_range(&r, 1 << 30, INT32_MAX), .sh = (int)qv_rng_range(&r, -6, 0)};
     par[1] = par[0];
-    if (it % 4 == 0) par[1].m += (int32_t)(1u << (it % 28)), par[1].m &= INT32_MAX;
+    if (it % 4 == 0) par[1].m = (int32_t)(((int64_t)par[1].m + ((int64_t)1 << (it % 28))) & INT32_MAX);
     else par[1].fn = it % 2 != 0 ? QV_RQ_S : QV_RQ_U;
     qv_net *net[2];
     for (int n = 0; n < 2; n++) {
