@@ -82,6 +82,16 @@ t 'vacuous: 5' 5 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 1 --top 2
 has out 'vacuous: said' 'UNKNOWN: vacuous'
 hasnt out 'vacuous: not verified' 'VERIFIED'
 
+if [ -e /dev/full ]; then
+  for c in 'robust --eps 1' 'radius --max-eps 1'; do
+    set -- $c
+    "$QVERIFY" "$1" "$T/fc.qir" -i "$T/all.bin" --index 65535 "$2" "$3" >/dev/full 2>"$T/err"
+    check "$1: a result that cannot be written: 6" test $? = 6
+  done
+fi
+t 'witness folder in the way: 6' 6 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 60 --witness "$T/fc.qir" --json "$T/r.json"
+check 'witness folder in the way: the report claims nothing' test "$(json "$T/r.json" verdict)" = UNKNOWN
+
 # a sample that the net gets wrong is its own counterexample
 cls=$(awk 'NR == 1 { print ($2 > $1) }' "$T/y.txt")
 t 'misclassified' 10 robust "$T/fc.qir" -i "$T/all.bin" --index 0 --eps 0 --label $((1 - cls)) --witness "$T/mis"
@@ -218,7 +228,10 @@ before=$(wc -l <"$T/j")
 t 'resumed once more' 10 "${LONG[@]}" --resume "$T/j" --json "$T/k.json"
 check 'resumed once more: nothing was searched again' test "$before" = "$(wc -l <"$T/j")"
 has out 'resumed once more: said' '457 searched by an earlier run'
-check 'resumed: other options are other questions' sh -c "'$QVERIFY' robust '$T/fc.qir' -i '$T/all.bin' --index 0 --eps 4 --steps 201 --resume '$T/j' | grep -vq 'earlier run'"
+t 'resumed: other options' 0 robust "$T/fc.qir" -i "$T/all.bin" --index 65200 --eps 4 --steps 201 --resume "$T/j"
+hasnt out 'resumed: other options are other questions' 'earlier run'
+t 'resumed: the same options' 0 robust "$T/fc.qir" -i "$T/all.bin" --index 65200 --eps 4 --steps 200 --resume "$T/j"
+has out 'resumed: the same options are the same question' '1 searched by an earlier run'
 t 'journal of another net' 2 robust "$T/two.qir" -i "$T/ab" -i "$T/ab" --eps 1 --label 0 --resume "$T/j"
 has err 'journal of another net: said' 'another net'
 printf 'hello\n' >"$T/nj"
