@@ -169,21 +169,30 @@ bool qv_surd_floor(mpz_t z, const qv_surd *x) {
   return false;
 }
 
-int32_t qv_surd_order(const qv_surd *x, bool strict) {
-  int64_t lo = -QV_F32_ORDER_MAX, hi = QV_F32_ORDER_MAX; /* the answer is in [lo,hi]; infinity is above every number */
+/* Is the float with order number o at or above x (strict: above)? Infinities are beyond every number. */
+static bool reaches(int64_t o, const qv_surd *x, bool strict) {
+  if (o >= QV_F32_ORDER_MAX || o <= -QV_F32_ORDER_MAX) return o > 0;
   qv_surd f;
+  int c = 0;
   qv_surd_init(&f);
-  while (lo < hi) {
-    int64_t mid = lo + (hi - lo) / 2; /* towards lo, never hi */
-    int c = -1;
-    if (mid > -QV_F32_ORDER_MAX) {
-      QV_CHECK(qv_surd_set_f64(&f, (double)qv_f32_of_order((int32_t)mid)));
-      bool ok = qv_surd_cmp(&c, &f, x);
-      QV_CHECK(ok); /* f is rational */
-    }
-    if (strict ? c > 0 : c >= 0) hi = mid;
-    else lo = mid + 1;
-  }
+  bool ok = qv_surd_set_f64(&f, (double)qv_f32_of_order((int32_t)o)) && qv_surd_cmp(&c, &f, x);
+  QV_CHECK(ok); /* f is rational */
   qv_surd_clear(&f);
-  return (int32_t)lo;
+  return strict ? c > 0 : c >= 0;
+}
+
+int32_t qv_surd_order(const qv_surd *x, bool strict) {
+  int64_t lo = -QV_F32_ORDER_MAX, hi = QV_F32_ORDER_MAX; /* the answer is in (lo,hi] */
+  double near = mpq_get_d(x->p) + (mpq_sgn(x->q) != 0 ? mpq_get_d(x->q) * sqrt(mpq_get_d(x->r)) : 0);
+  if (fabs(near) < 0x1p127) { /* mostly right: then few comparisons are left */
+    int64_t o = qv_f32_order((float)near);
+    if (!reaches(o - 2, x, strict)) lo = o - 2;
+    if (reaches(o + 2, x, strict)) hi = o + 2;
+  }
+  while (hi - lo > 1) {
+    int64_t mid = lo + (hi - lo) / 2;
+    if (reaches(mid, x, strict)) hi = mid;
+    else lo = mid;
+  }
+  return (int32_t)hi;
 }
