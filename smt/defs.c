@@ -6,6 +6,7 @@
 #include "analysis/tail_gap.h"
 #include "ir/index.h"
 #include "kernels/threshold.h"
+#include "smt/child.h"
 
 #define FEW 2           /* a step of so many more values than one is written as pieces rather than as a floor */
 #define MAX_PIECES 65536
@@ -745,6 +746,7 @@ static void add_node(builder *b, uint32_t k) {
     return;
   }
   for (size_t e = 0; e < elems && b->st == QV_OK; e++) {
+    if (e % 64 == 0) fail(b, qv_defs_in_time(b->d, b->err));
     switch (n->kind) {
     case QV_AFFINE: y[e] = affine(b, &n->u.affine, x, e); break;
     case QV_STEP: y[e] = step(b, &n->u.step, qv_step_channel(&n->u.step, e), x[e]); break;
@@ -901,9 +903,10 @@ static void mark_live(qv_defs *d) {
   }
 }
 
-qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, const qv_cut *cut, uint32_t n_cut, qv_err *err) {
+qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, const qv_cut *cut, uint32_t n_cut, double deadline,
+                        qv_err *err) {
   builder b = {.d = out, .net = net, .p = p, .err = err, .st = QV_OK};
-  *out = (qv_defs){0};
+  *out = (qv_defs){.deadline = deadline};
   if ((b.st = qv_condition_check(&p->cond, net, err)) != QV_OK) return b.st;
   if (p->claim != QV_CLAIM_ROBUST || p->n_points != 0 || p->n_in != net->n_in)
     return QV_FAIL(err, QV_E_ARG, "encoding: the property is not a box with an output condition for this net");
@@ -930,6 +933,10 @@ qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, c
   free(b.val);
   qv_arena_clear(&b.mem);
   return b.st;
+}
+
+qv_status qv_defs_in_time(const qv_defs *d, qv_err *err) {
+  return d->deadline > 0 && qv_now() >= d->deadline ? QV_FAIL(err, QV_E_LIMIT, "the time limit passed while the question was written") : QV_OK;
 }
 
 void qv_defs_clear(qv_defs *d) {

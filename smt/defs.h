@@ -79,6 +79,7 @@ typedef struct {
   qv_goal_case *gcase;
   bool relaxed;    /* a tail was replaced by what follows from it: "no input" holds for the net, "some input" need not */
   size_t terms;    /* of all linear forms and pieces */
+  double deadline; /* of building and writing, on the clock of qv_now; 0 = none */
   qv_arena arena;
 } qv_defs;
 
@@ -92,10 +93,12 @@ typedef struct {
 #define QV_DEFS_TERMS ((size_t)1 << 25) /* larger questions are refused: memory */
 
 /* *out is the caller's (qv_defs_clear), also after an error. Pre: checked net; p read or built for it.
- *   Errors: QV_E_UNSUP (names node and reason), QV_E_LIMIT (too large), QV_E_ARG (no box, no robustness claim, no such output), QV_E_NOMEM.
+ *   Errors: QV_E_UNSUP (names node and reason), QV_E_LIMIT (too large, too late), QV_E_ARG (no box, no robustness claim, no such output), QV_E_NOMEM.
  * Cost: O(terms) time and memory. */
 QV_NODISCARD qv_status qv_defs_build(qv_defs *out, const qv_net *net, const qv_property *p, const qv_cut *cut, uint32_t n_cut,
-                                     qv_err *err);
+                                     double deadline, qv_err *err);
+/* QV_E_LIMIT once the deadline has passed. */
+QV_NODISCARD qv_status qv_defs_in_time(const qv_defs *d, qv_err *err);
 void qv_defs_clear(qv_defs *d);
 
 /* Value of a FLOOR definition at x. */

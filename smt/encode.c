@@ -436,6 +436,8 @@ qv_status qv_smtlib_write(qv_buf *out, const qv_defs *d, qv_smt_encoding e, bool
   str(&w, e == QV_SMT_INT ? "(set-logic QF_LIA)\n" : "(set-logic QF_BV)\n");
   for (uint32_t i = 0; i < d->n; i++) {
     if (!d->def[i].live) continue;
+    qv_status st = i % 64 == 0 ? qv_defs_in_time(d, err) : QV_OK;
+    if (st != QV_OK) return st;
     any = any || d->def[i].op == QV_DEF_INPUT;
     if (e == QV_SMT_INT) int_def(&w, i);
     else bv_def(&w, i);

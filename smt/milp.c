@@ -240,6 +240,7 @@ qv_status qv_milp_write(qv_buf *out, const qv_defs *d, qv_err *err) {
   for (uint32_t i = 0; i < d->n; i++) {
     const qv_def *f = &d->def[i];
     if (!f->live) continue;
+    if (i % 64 == 0) QV_TRY(qv_defs_in_time(d, err));
     bound(&w, i);
     switch (f->op) {
     case QV_DEF_INPUT: integral(&w, i); break;

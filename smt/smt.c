@@ -22,7 +22,7 @@ const char *qv_smt_engine_name(qv_smt_engine e) {
 qv_status qv_smt_export(qv_buf *out, const qv_net *net, const qv_property *p, qv_smt_encoding e, qv_err *err) {
   qv_defs d = {0};
   qv_status st;
-  QV_TRY(qv_defs_build(&d, net, p, NULL, 0, err));
+  QV_TRY(qv_defs_build(&d, net, p, NULL, 0, 0, err));
   QV_TRY(qv_smtlib_write(out, &d, e, true, err));
 done:
   qv_defs_clear(&d);
@@ -234,7 +234,7 @@ qv_status qv_smt_solve(qv_smt_result *out, const qv_net *net, const qv_property 
   qv_status st;
   *out = (qv_smt_result){0};
   memcpy(out->solver, qv_smt_engine_name(o->engine), strlen(qv_smt_engine_name(o->engine)) + 1);
-  QV_TRY(qv_defs_build(&d, net, p, o->cut, o->n_cut, err));
+  QV_TRY(qv_defs_build(&d, net, p, o->cut, o->n_cut, deadline, err));
   if (d.n_case == 0) {
     out->answer = QV_SMT_UNSAT;
     out->by_interval = true;
@@ -261,6 +261,11 @@ qv_status qv_smt_solve(qv_smt_result *out, const qv_net *net, const qv_property 
   }
   QV_TRY(judge(out, net, p, o, &d, &answer, end, bv, err));
 done:
+  if (st == QV_E_LIMIT && deadline > 0 && qv_now() >= deadline) { /* an answer, not a failure */
+    out->reason = "time";
+    st = QV_OK;
+    if (err != NULL && err->code == QV_E_LIMIT) *err = (qv_err){0};
+  }
   out->seconds = qv_now() - start;
   qv_defs_clear(&d);
   qv_buf_free(&text);

@@ -237,7 +237,7 @@ static bool check_points(tiny *t, const qv_cut *cut) {
   const int64_t *o[64];
   int64_t *in[8];
   assert_true(t->net->n_in <= 8 && t->net->n_out <= 64);
-  qv_status st = qv_defs_build(&d, t->net, &t->p, cut, cut != NULL, &err);
+  qv_status st = qv_defs_build(&d, t->net, &t->p, cut, cut != NULL, 0, &err);
   if (st != QV_OK) {
     qv_defs_clear(&d);
     if (st != QV_E_UNSUP) fail_msg("seed %llu: %s", (unsigned long long)t->seed, err.msg);
@@ -381,7 +381,7 @@ static void test_steps(void **state) {
     if (!step_new(&n, &r, fn, 150)) continue;
     qv_defs d;
     qv_err err = {0};
-    if (qv_defs_build(&d, n.net, &n.p, NULL, 0, &err) != QV_OK) fail_msg("seed %llu, step %u: %s", (unsigned long long)seed, i, err.msg);
+    if (qv_defs_build(&d, n.net, &n.p, NULL, 0, 0, &err) != QV_OK) fail_msg("seed %llu, step %u: %s", (unsigned long long)seed, i, err.msg);
     for (int64_t x = n.box.lo; x <= n.box.hi && d.n > 1; x++) {
       int64_t v[16], *port = &x;
       assert_true(d.n <= 16);
@@ -641,7 +641,7 @@ static void test_tails(void **state) {
       if (st == QV_OK) assert_true(check_points(&t, NULL));
       qv_cut cut = {last->out, 0, {0, 1}};
       qv_defs d;
-      assert_int_equal(qv_defs_build(&d, t.net, &t.p, &cut, 1, NULL), QV_E_UNSUP);
+      assert_int_equal(qv_defs_build(&d, t.net, &t.p, &cut, 1, 0, NULL), QV_E_UNSUP);
       qv_defs_clear(&d);
       qv_smt_clear(&a);
     }
@@ -692,15 +692,15 @@ static void test_refusals(void **state) {
     p.claim = QV_CLAIM_ROBUST;
     p.cond = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &bad};
     qv_err err = {0};
-    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, &err), cases[i].says != NULL ? QV_E_UNSUP : QV_OK);
+    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, 0, &err), cases[i].says != NULL ? QV_E_UNSUP : QV_OK);
     if (cases[i].says != NULL) assert_non_null(strstr(err.msg, cases[i].says));
     qv_defs_clear(&d);
     qv_itv small = {-50, 50};
     for (int k = 0; k < 2; k++) p.in[k].n = 1, p.in[k].itv = &small;
-    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, NULL), QV_OK);
+    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, 0, NULL), QV_OK);
     qv_defs_clear(&d);
     p.claim = QV_CLAIM_OVERFLOW;
-    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, NULL), QV_E_ARG);
+    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, 0, NULL), QV_E_ARG);
     qv_defs_clear(&d);
     qv_property_clear(&p);
     qv_net_free(net);
@@ -714,7 +714,7 @@ static void test_refusals(void **state) {
     assert_int_equal(qv_property_whole(&p, net, 0, NULL), QV_OK);
     p.claim = QV_CLAIM_ROBUST;
     for (int i = 0; i < 2; i++) p.in[i].n = 1, p.in[i].itv = &box[i];
-    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, NULL), k % 2 == 0 ? QV_E_UNSUP : QV_OK);
+    assert_int_equal(qv_defs_build(&d, net, &p, NULL, 0, 0, NULL), k % 2 == 0 ? QV_E_UNSUP : QV_OK);
     qv_defs_clear(&d);
     qv_property_clear(&p);
     qv_net_free(net);
@@ -889,7 +889,9 @@ static void test_hard_question(void **state) {
       {{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 0.7}, "time"},
       {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = 0.5}, "time"},
       {{.engine = QV_SMT_MILP, .seconds = 0.5}, NULL},
-      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 30, .bytes = (size_t)96 << 20}, "memory"}};
+      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 30, .bytes = (size_t)96 << 20}, "memory"},
+      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = 1e-6}, "time"}, /* the encoder's time counts */
+      {{.engine = QV_SMT_MILP, .seconds = 1e-6}, "time"}};
   for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
     qv_smt_result r;
     qv_err err = {0};
