@@ -201,6 +201,13 @@ robust 'pair of sums, unequal numbers' 1 "${goals}target 1\ndual pair 1 2 0 0\n$
 robust 'pair of sums, cut' 1 "${goals}target 1\ndual pair 1 1 0 1 1 0 0\n$end"
 robust 'not empty' 1 "${goals}target 1\nempty\n$end"
 
+box 'violations 1\nviolation 1\nge 6 1 -1 0 1\n' 0 10 0 10
+robust 'an input cut from above' 0 "${goals}target 0\nsplit 0 1 5\nempty\ntrusted x\nverdict trusted 1\n"
+robust 'an input cut from below' 1 "${goals}target 0\nsplit 0 1 5\ntrusted x\nempty\nverdict trusted 1\n"
+robust 'an input cut too little' 1 "${goals}target 0\nsplit 0 1 6\nempty\ntrusted x\nverdict trusted 1\n"
+robust 'two inputs cut, the other way round' 0 "${goals}target 0\nsplit 0 0 4\nsplit 0 1 5\nempty\ntrusted x\nsplit 0 1 9\nempty\nempty\nverdict trusted 1\n"
+robust 'two inputs cut, one too little' 1 "${goals}target 0\nsplit 0 0 4\nsplit 0 1 6\nempty\ntrusted x\nsplit 0 1 9\nempty\nempty\nverdict trusted 1\n"
+
 # Steps: 2 y = x, rounded up. In outputs a tie, so no bound on them can be positive; pair looks at what is behind.
 {
   both "$plain" 1 0 0 1
@@ -215,6 +222,11 @@ box "$keep0" 5 6 0 6
 robust 'steps: a tie in the outputs' 0 "${goals}target 1\nempty\n$end"
 robust 'steps: a multiplier' 0 "${goals}target 1\ndual sum 1 2 0 2 2 0 0 2 1 0\n$end"
 robust 'steps: a multiplier that costs the rounding' 1 "${goals}target 1\ndual sum 1 2 0 2 2 0 1 2 1 -1\n$end"
+# 3 f(a) - 2 a over a in [0,5] is least at the end of the piece before the last: 3*2 - 2*4.
+box 'violations 1\nviolation 1\nge 3 1 -3 0 0\n' 0 5 0 0
+robust 'steps: pieces' 0 "${goals}target 0\ndual sum 1 1 0 1 2 0 2\n$end"
+box 'violations 1\nviolation 1\nge 2 1 -3 0 0\n' 0 5 0 0
+robust 'steps: pieces, one less' 1 "${goals}target 0\ndual sum 1 1 0 1 2 0 2\n$end"
 cp "$dir/t.qir" "$dir/s.qir"
 sed 's/^0 1$/1 -1/' -i "$dir/t.qir"
 box "$keep0" 0 10 0 5
@@ -306,6 +318,13 @@ box "$least" 0 2 4 7
 robust 'max, one less' 1 "${goals}target 0\ndual sum 1 1 0 0\n$end"
 robust 'max, one less, over its values' 1 "${goals}target 0\ndual sum 1 1 0 1 1 0 0\n$end"
 robust 'max, one less, by its second tap' 1 "${goals}target 0\ndual sum 1 1 0 1 1 1 1\n$end"
+
+# -2 y + x of the clamp to [2,8] over [0,10] is least at 8: -8.
+printf 'node 0 clamp op "" layer 0 in 1 0 out 1\nclamp lo 2 hi 8\n' | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge 19 1 2 0 0\n' 0 10 0 0
+robust 'clamp' 0 "${goals}target 0\ndual sum 1 1 0 1 1 0 -1\n$end"
+box 'violations 1\nviolation 1\nge 18 1 2 0 0\n' 0 10 0 0
+robust 'clamp, one less' 1 "${goals}target 0\ndual sum 1 1 0 1 1 0 -1\n$end"
 
 # y = x * x, as a product of two.
 printf 'node 0 product op "" layer 0 in 2 0 0 out 1\nacc %s\nproduct z0 0 z1 0\n' "$plain" | net '1 2' 0 10 2 1
