@@ -10,7 +10,7 @@
 #include "ilp/tree.h"
 
 #define NOMEM(err) QV_FAIL((err), QV_E_NOMEM, "out of memory")
-#define MAX_STATES ((uint64_t)1 << 24)
+#define MAX_STATES ((uint64_t)1 << 22)
 #define MAX_OPTIMA 1000u
 #define HESITATION 3000u /* nodes after which GLPK is asked */
 
