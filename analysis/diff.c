@@ -548,6 +548,11 @@ static qv_status compare_pairs(qv_differ *d, qv_diff_node *n, const task *k, boo
 static bool kind_is(const qv_diff_side *s, uint32_t t, qv_kind k) { return s->producer[t] != QV_NONE && s->net->node[s->producer[t]].kind == k; }
 
 /* Two affine nodes with chains behind them. */
+static bool channel_harmless(const qv_differ *d, int side, uint32_t node, uint32_t c) {
+  const qv_acc *a = qv_node_acc(&d->s[side].net->node[node]);
+  return a->mode == QV_ACC_EXACT || qv_acc_harmless(a, a->bits, &d->s[side].range.acc[d->s[side].acc[node]], c);
+}
+
 static qv_status compare_sums(qv_differ *d, qv_diff_node *n, const task *k, qv_err *err) {
   uint32_t ka = d->s[0].producer[k->base[0]], kb = d->s[1].producer[k->base[1]];
   const qv_node *a = &d->s[0].net->node[ka], *b = &d->s[1].net->node[kb];
@@ -562,6 +567,8 @@ static qv_status compare_sums(qv_differ *d, qv_diff_node *n, const task *k, qv_e
     return compare_values(d, n, k, delta, err);
   }
   n->how = QV_DIFF_SUMS;
+  n->n_channel = a->u.affine.win.oc;
+  for (uint32_t c = 0; c < n->n_channel; c++) n->n_differ += !(channel_harmless(d, 0, ka, c) && channel_harmless(d, 1, kb, c));
   n->why = qv_diff_harmless(d, 0, ka) ? "the second profile's accumulator can overflow or saturate"
            : qv_diff_harmless(d, 1, kb) ? "the first profile's accumulator can overflow or saturate"
                                     : "both accumulators can overflow or saturate";

@@ -32,9 +32,9 @@ typedef struct {
   qv_diff_how how;
   const char *why;      /* SUMS, FORM: what could not be compared (static); else NULL */
   qv_i128 values, differ; /* VALUES, PAIRS: over all channels */
-  uint32_t n_channel;     /* channels, or 1 where all elements have the same function */
-  uint32_t n_differ;      /* ... that differ somewhere */
-  qv_diff_channel *channel; /* [n_channel] VALUES, PAIRS */
+  uint32_t n_channel;     /* VALUES, PAIRS, SUMS: channels, or 1 where all elements have the same function */
+  uint32_t n_differ;      /* ... that differ somewhere; SUMS: whose accumulators are not both proved harmless */
+  qv_diff_channel *channel; /* [n_channel] VALUES, PAIRS; else NULL */
   bool first;             /* reads inputs of the model only, through data movement at most */
   qv_verdict reached;     /* not EQUAL: FALSIFIED: an input was executed on which this tensor differs; VERIFIED: no input makes
                              it differ (given equal operands); UNKNOWN */

@@ -100,10 +100,11 @@ static void table(qv_buf *out, const qv_diff *d, bool all, qv_arena *a) {
       cli_cell(&t, "%s", big(a, n->values));
       cli_cell(&t, "%s", big(a, n->differ));
       cli_cell(&t, "%s", share(a, n->differ, n->values));
-      cli_cell(&t, "%" PRIu32 " of %" PRIu32, n->n_differ, n->n_channel);
     } else {
-      for (int i = 0; i < 4; i++) cli_cell(&t, "-");
+      for (int i = 0; i < 3; i++) cli_cell(&t, "-");
     }
+    if (counted(n) || n->how == QV_DIFF_SUMS) cli_cell(&t, "%" PRIu32 " of %" PRIu32, n->n_differ, n->n_channel);
+    else cli_cell(&t, "-");
     example(&t, n);
     cli_cell(&t, "%s", reached_text(n));
   }
@@ -219,6 +220,9 @@ static bool push_node(cJSON *list, const qv_diff_node *n) {
   ok = qv_json_add_str(o, "reached", n->reached == QV_FALSIFIED ? "yes" : n->reached == QV_VERIFIED ? "no" : NULL) && ok;
   ok = (counted(n) ? add_big(o, "possible", n->values) : qv_json_add_str(o, "possible", NULL)) && ok;
   ok = (counted(n) ? add_big(o, "differ", n->differ) : qv_json_add_str(o, "differ", NULL)) && ok;
+  bool by_channel = counted(n) || n->how == QV_DIFF_SUMS;
+  ok = (by_channel ? qv_json_add_int(o, "channels_total", n->n_channel) : qv_json_add_str(o, "channels_total", NULL)) && ok;
+  ok = (by_channel ? qv_json_add_int(o, "channels_differ", n->n_differ) : qv_json_add_str(o, "channels_differ", NULL)) && ok;
   cJSON *ch = cJSON_CreateArray();
   for (uint32_t c = 0; counted(n) && c < n->n_channel; c++) ok = push_channel(ch, n, &n->channel[c]) && ok;
   ok = qv_json_add(o, "channels", ch) && ok;

@@ -453,6 +453,7 @@ static void saturating_pairs(void **state) {
     assert_int_equal(d.n_node, 1);
     assert_int_equal(d.node[0].how, k == 0 ? QV_DIFF_SUMS : QV_DIFF_EQUAL);
     assert_int_equal(d.verdict, k == 0 ? QV_FALSIFIED : QV_VERIFIED);
+    if (k == 0) assert_true(d.node[0].n_channel == 1 && d.node[0].n_differ == 1);
     qv_diff_clear(&d);
     qv_net_free(a);
     qv_net_free(b);
