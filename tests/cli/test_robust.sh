@@ -44,6 +44,19 @@ for s in '0 0 0' '0 0 1' '0 0 4' '3 0 2' '10 10 5' '20 1 3' '200 3 20' '0 5 5' '
 done
 if ((n == 72 && wrong == 0)) && [[ $seen == *VERIFIED* && $seen == *FALSIFIED* ]]; then ok "$n verdicts agree with all inputs"; else not_ok "$wrong of $n verdicts are wrong"; fi
 
+# an input on which both outputs are equal: the first of them counts, or the last
+tie=$(awk '$1 == $2 { print NR - 1; exit }' "$T/y.txt")
+if [ -z "$tie" ]; then not_ok 'an input with a tie'; else
+  t 'tie: the first counts: class 0' 0 robust "$T/fc.qir" -i "$T/all.bin" --index "$tie" --eps 0 --label 0
+  t 'tie: the first counts: not class 1' 10 robust "$T/fc.qir" -i "$T/all.bin" --index "$tie" --eps 0 --label 1
+  t 'tie: the last counts: not class 0' 10 robust "$T/fc.qir" -i "$T/all.bin" --index "$tie" --eps 0 --label 0 --ties last
+  t 'tie: the last counts: class 1' 0 robust "$T/fc.qir" -i "$T/all.bin" --index "$tie" --eps 0 --label 1 --ties last
+  t 'tie: own class, first' 0 robust "$T/fc.qir" -i "$T/all.bin" --index "$tie" --eps 0
+  has out 'tie: own class, first' 'class 0: VERIFIED'
+  t 'tie: own class, last' 0 robust "$T/fc.qir" -i "$T/all.bin" --index "$tie" --eps 0 --ties last
+  has out 'tie: own class, last' 'class 1: VERIFIED'
+fi
+
 # ---- exit codes, text, report --------------------------------------------------------------------------------------------------------
 t 'verified: 0' 0 robust "$T/fc.qir" -i "$T/all.bin" --index 65535 --eps 3 --json "$T/r.json"
 has out 'verified: line' '^sample 65535, class 1: VERIFIED by [a-z]+, [0-9.]+ s$'
