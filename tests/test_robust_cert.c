@@ -136,9 +136,160 @@ static void fixed_point_nets(void **state) {
   print_counts("fixed-point nets");
 }
 
+/* ---- threads ---------------------------------------------------------------------------------------------------------------- */
+
+static const char zeros[65] = "0000000000000000000000000000000000000000000000000000000000000000";
+
+static void threads(void **state) {
+  (void)state;
+  int proofs = 0, nodes = 0;
+  for (int it = 0; it < effort(60); it++) {
+    uint64_t seed = 830000 + (uint64_t)it;
+    qv_rng r = {seed};
+    qv_err err = {0};
+    rt_trial t;
+    qv_robust *rob = NULL;
+    if (!rt_make(&t, rt_fixed_net(&r, true), &r)) fail();
+    assert_int_equal(qv_robust_new(&rob, t.net, &err), QV_OK);
+    qv_buf text[3] = {{0}, {0}, {0}};
+    for (uint32_t k = 0; k < 3; k++) {
+      qv_robust_result res;
+      const qv_robust_opts o = {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_linear = true, .threads = 1 + 2 * k, .max_nodes = 200, .evidence = true};
+      assert_int_equal(qv_robust_run(&res, rob, &t.q, &o, &err), QV_OK);
+      if (res.verdict != QV_UNKNOWN) {
+        assert_int_equal(qv_robust_certificate(&text[k], rob, &t.q, &res, zeros, zeros, &err), QV_OK);
+        proofs++;
+      }
+      nodes += (int)res.nodes;
+      qv_robust_clear(&res);
+      assert_int_equal(text[k].n, text[0].n);
+      if (text[k].n > 0) assert_memory_equal(text[k].p, text[0].p, text[0].n);
+    }
+    for (int k = 0; k < 3; k++) qv_buf_free(&text[k]);
+    qv_robust_free(rob);
+    rt_clear(&t);
+  }
+  printf("%d certificates, the same bytes with 1, 3 and 5 threads; %d nodes\n", proofs, nodes);
+  assert_true(nodes > proofs);
+}
+
+/* ---- forgeries -------------------------------------------------------------------------------------------------------------- */
+
+static bool violated(rt_trial *t) {
+  rt_first(t);
+  do
+    if (rt_run(t) == 1) return true;
+  while (rt_next(t));
+  return false;
+}
+
+/* The box grown by one value after the other until it holds a violation. */
+static bool grow(rt_trial *t, qv_rng *r) {
+  for (int tries = 0; tries < 40; tries++) {
+    uint32_t i = (uint32_t)qv_rng_range(r, 0, t->net->n_in - 1);
+    const qv_tensor *x = &t->net->tensor[t->net->in[i].tensor];
+    qv_itv *b = &t->box[i][qv_rng_range(r, 0, (int64_t)qv_elems(x) - 1)];
+    if (qv_rng_next(r) & 1) b->lo = qv_max64(x->lo, b->lo - 1);
+    else b->hi = qv_min64(x->hi, b->hi + 1);
+    if (tries % 2 == 1 && violated(t)) return true;
+  }
+  return false;
+}
+
+/* One number behind the header becomes another one. */
+static void change_number(qv_buf *out, const qv_buf *in, qv_rng *r) {
+  size_t start = (size_t)((const unsigned char *)memmem(in->p, in->n, "\ngoals", 6) - in->p), n = 0, at = 0, len = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    int64_t pick = n > 0 ? qv_rng_range(r, 0, (int64_t)n - 1) : 0;
+    n = 0;
+    for (size_t i = start; i + 72 < in->n; i++) {
+      bool digit = (in->p[i] >= '0' && in->p[i] <= '9') || in->p[i] == '-';
+      if (!digit || in->p[i - 1] != ' ') continue;
+      if (pass == 1 && (int64_t)n == pick) {
+        at = i;
+        for (len = 1; in->p[i + len] >= '0' && in->p[i + len] <= '9';) len++;
+      }
+      n++;
+    }
+  }
+  if (n == 0) {
+    qv_buf_put(out, in->p, in->n);
+    return;
+  }
+  int64_t v = strtoll((const char *)in->p + at, NULL, 10), w = v;
+  switch (qv_rng_range(r, 0, 4)) {
+  case 0: w = v + 1; break;
+  case 1: w = v - 1; break;
+  case 2: w = -v; break;
+  case 3: w = v / 2; break;
+  case 4: w = v * 3 + qv_rng_range(r, -5, 5); break;
+  }
+  qv_buf_put(out, in->p, at);
+  qv_buf_i64(out, w);
+  qv_buf_put(out, in->p + at + len, in->n - at - len);
+}
+
+static void forgeries(void **state) {
+  (void)state;
+  int tried = 0, boxes = 0;
+  for (int it = 0; it < effort(160); it++) {
+    uint64_t seed = 840000 + (uint64_t)it;
+    qv_rng r = {seed};
+    qv_err err = {0};
+    rt_trial t;
+    qv_net *net = it % 2 == 0 ? rt_fixed_net(&r, it % 4 == 0)
+                              : gen_net(&r, &(gen_opts){.max_in = 4, .in_bits = 2, .max_nodes = 6, .max_elems = 24, .max_k = 30});
+    qv_robust *rob = NULL;
+    qv_robust_result res;
+    const qv_robust_opts o = {.no_interval = it % 3 == 0, .no_enumeration = true, .max_nodes = 300, .evidence = true};
+    if (!rt_make(&t, net, &r)) {
+      rt_clear(&t);
+      continue;
+    }
+    assert_int_equal(qv_robust_new(&rob, t.net, &err), QV_OK);
+    assert_int_equal(qv_robust_run(&res, rob, &t.q, &o, &err), QV_OK);
+    if (res.verdict == QV_VERIFIED && grow(&t, &r)) {
+      qv_buf qir = {0}, prop = {0};
+      char net_sha[QV_SHA256_HEX], prop_sha[QV_SHA256_HEX];
+      boxes++;
+      assert_int_equal(qv_qir_write(&qir, t.net, &err), QV_OK);
+      property_of(&prop, &t);
+      qv_sha256_hex(net_sha, qir.p, qir.n);
+      qv_sha256_hex(prop_sha, prop.p, prop.n);
+      for (int k = 0; k < 8; k++) {
+        qv_buf cert[2] = {{0}, {0}};
+        assert_int_equal(qv_robust_certificate(&cert[0], rob, &t.q, &res, net_sha, prop_sha, &err), QV_OK);
+        int last = 0;
+        for (int changes = 0; changes < k % 4; changes++, last = 1 - last) {
+          cert[1 - last].n = 0;
+          change_number(&cert[1 - last], &cert[last], &r);
+        }
+        ce_rehash(&cert[last]);
+        ce_answer a = ce_check(&qir, &prop, &cert[last]);
+        tried++;
+        if (a.result == CE_BROKEN || (a.result == CE_CHECKED && a.verified)) {
+          keep("/tmp/red.qir", &qir);
+          keep("/tmp/red.qvp", &prop);
+          keep("/tmp/red.qvc", &cert[last]);
+          fail_msg("seed %llu: a proof about a box with a counterexample is %s: %s", (unsigned long long)seed, ce_result_name(a.result), a.text);
+        }
+        qv_buf_free(&cert[0]);
+        qv_buf_free(&cert[1]);
+      }
+      qv_buf_free(&qir);
+      qv_buf_free(&prop);
+    }
+    qv_robust_clear(&res);
+    qv_robust_free(rob);
+    rt_clear(&t);
+  }
+  printf("%d proofs, honest and forged, offered for %d boxes with counterexamples: none accepted\n", tried, boxes);
+  assert_true(boxes > 20);
+}
+
 int main(void) {
   if (!ce_open()) return 1;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets), cmocka_unit_test(threads), cmocka_unit_test(forgeries)};
   int bad = cmocka_run_group_tests(tests, NULL, NULL);
   ce_close();
   return bad;

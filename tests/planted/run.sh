@@ -23,12 +23,14 @@ for f in $B/libqverify.a $B/libtest.a $QV_CHECKER; do
   [ -e "$f" ] || { echo "not ok planted: $f is missing; run make first"; exit 2; }
 done
 $CC $FLAGS -c tests/planted/hunt.c -o "$dir/hunt.o" || exit 2
+$CC $FLAGS -c tests/planted/robust_hunt.c -o "$dir/robust_hunt.o" || exit 2
 
 # Objects before the archives replace the archive's members of the same name.
 hunt() { # name, arguments of hunt, objects...
-  local name=$1 args=$2 text
+  local name=$1 args=$2 text with=hunt
+  case $name in robust*) with=robust_hunt ;; esac # robustness proofs instead of overflow proofs
   shift 2
-  $CC -o "$dir/hunt" "$dir/hunt.o" "$@" $LIBS 2>"$dir/log" || { fail "$name" "does not link: $(head -n 1 "$dir/log")"; return; }
+  $CC -o "$dir/hunt" "$dir/$with.o" "$@" $LIBS 2>"$dir/log" || { fail "$name" "does not link: $(head -n 1 "$dir/log")"; return; }
   if text=$("$dir/hunt" $args 2>&1); then echo "ok $name: $text"; else fail "$name" "$text"; fi
 }
 
@@ -46,6 +48,7 @@ plant() { # patch file
 }
 
 hunt "no bug" "300 --none"
+hunt "robust: no bug" "300 --none"
 if (($# == 0)); then set -- tests/planted/*.patch; else set -- "${@/#/tests/planted/}" && set -- "${@/%/.patch}"; fi
 for p in "$@"; do plant "$p"; done
 exit $bad
