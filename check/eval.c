@@ -20,7 +20,7 @@ struct Eval {
 };
 
 // At most once per element and run.
-static void store(Eval *v, uint32_t tensor, uint32_t e, int64_t x) {
+static inline void store(Eval *v, uint32_t tensor, uint32_t e, int64_t x) {
   if (v->value[tensor][e] == x) return;
   v->old[tensor][v->n_changed[tensor]] = v->value[tensor][e];
   v->changed[tensor][v->n_changed[tensor]++] = e;
@@ -341,9 +341,17 @@ static void run_element(Eval *v, uint32_t k, uint32_t e) {
   store(v, v->node->out, e, (int64_t)y);
 }
 
+static void run_exact(Eval *v, uint32_t count) {
+  uint32_t t = v->node->out;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t e = v->first ? i : v->touched[i];
+    store(v, t, e, signed64(v->sum[t][e]));
+  }
+}
+
 static void run_node(Eval *v, uint32_t k) {
   const Node *n = v->node = &v->net->nodes[k];
-  uint32_t t = n->out, count = v->net->tensors[t].size;
+  uint32_t count = v->net->tensors[n->out].size;
   bool any = v->first, exact = n->kind == AFFINE && n->own_harmless;
   for (uint32_t s = 0; s < n->n_in; s++) any = any || v->n_changed[n->in[s]] > 0;
   if (!any) return;
@@ -353,14 +361,14 @@ static void run_node(Eval *v, uint32_t k) {
     for (uint32_t s = 0; s < n->n_in; s++) read_changes(v, k, s);
   }
   if (!v->first) count = v->n_touched;
-  if (is_unit(n)) {
-    run_unit(v, k, count);
+  if (is_unit(n) || exact) {
+    if (exact) run_exact(v, count);
+    else run_unit(v, k, count);
     return;
   }
   for (uint32_t i = 0; i < count; i++) {
     uint32_t e = v->first ? i : v->touched[i];
-    if (exact) store(v, t, e, signed64(v->sum[t][e]));
-    else if (n->kind != TAIL) run_element(v, k, e);
+    if (n->kind != TAIL) run_element(v, k, e);
     else if (e % tail_row(v->net, n) == 0) run_tail(v, n, e);
   }
 }

@@ -9,8 +9,18 @@ uint32_t set_at(const Node *n, uint32_t e) {
   return n->n_idx ? n->idx[q] : q;
 }
 
+// By halves; where there are many, first around the place at which it would be if all but the outer ones were equally long, as they nearly
+// are in a step. A wrong guess costs nothing but time.
 uint32_t piece_at(const Pieces *p, i128 x) {
-  uint32_t a = 0, b = p->n; // the piece is in [a,b)
+  uint32_t a = 0, b = p->n; // the piece is in [a,b): from[a] <= x unless a = 0, x < from[b] unless b = n
+  if (b > 16) {
+    double place = ((double)(int64_t)x - (double)p->from[1]) / ((double)p->from[b - 1] - (double)p->from[1]) * (b - 2) + 1;
+    uint32_t g = place < 1 ? 1 : place > b - 2 ? b - 2 : (uint32_t)place;
+    if (p->from[g] <= x) a = g;
+    else b = g;
+    if (a == g && g + 4 < b && x < p->from[g + 4]) b = g + 4;
+    if (b == g && g > 4 && p->from[g - 4] <= x) a = g - 4;
+  }
   while (b - a > 1) {
     uint32_t mid = a + (b - a) / 2;
     if (p->from[mid] <= x) a = mid;
