@@ -159,7 +159,10 @@ static int exec_job(int fd, void *arg) {
   qv_job_write(in, (const char *)p->text->p, p->text->n);
   if (lseek(in, 0, SEEK_SET) != 0 || dup2(in, 0) != 0 || dup2(fd, 1) != 1) return 126;
   (void)close_range(3, ~0U, 0);
-  union { const char *const *c; char *const *v; } argv = {p->argv}; /* execvp does not write to them */
+  union {
+    const char *const *c;
+    char *const *v;
+  } argv = {p->argv}; /* execvp does not write to them */
   execvp(p->argv[0], argv.v);
   return 127;
 }

@@ -45,18 +45,28 @@ typedef enum {
 
 typedef struct {
   qv_def_op op;
-  bool live;   /* the goal, or a cut, depends on it */
-  bool cut;    /* itv is narrower than all, a demand */
-  qv_itv all;  /* contains every value; lo < hi: what can have one value only is a constant, not a definition */
-  qv_itv itv;  /* all, or the part of it that a cut leaves */
+  bool live;     /* the goal, or a cut, depends on it */
+  bool cut;      /* itv is narrower than all, a demand */
+  qv_itv all;    /* contains every value; lo < hi: what can have one value only is a constant, not a definition */
+  qv_itv itv;    /* all, or the part of it that a cut leaves */
   uint32_t x, y; /* earlier definitions, where the operation has them */
   union {
-    struct { uint32_t port, el; } input;
+    struct {
+      uint32_t port, el;
+    } input;
     qv_lin lin;
-    struct { qv_i128 a, b, d, jump; int64_t from; } floor;
-    struct { int64_t lo, hi; } clamp;
+    struct {
+      qv_i128 a, b, d, jump;
+      int64_t from;
+    } floor;
+    struct {
+      int64_t lo, hi;
+    } clamp;
     int bits;
-    struct { uint32_t n; const int64_t *at, *v; } pieces; /* at ascending, strictly; v has n + 1 entries */
+    struct {
+      uint32_t n;
+      const int64_t *at, *v;
+    } pieces; /* at ascending, strictly; v has n + 1 entries */
   } u;
 } qv_def;
 

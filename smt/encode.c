@@ -91,7 +91,7 @@ static void int_floor(const writer *w, uint32_t def) {
 
 static void int_clamp(const writer *w, const qv_def *f) {
   qv_itv x = w->d->def[f->x].itv;
-  bool low = x.lo < f->u.clamp.lo, high = x.hi > f->u.clamp.hi;
+  bool low = x.lo<f->u.clamp.lo, high = x.hi> f->u.clamp.hi;
   if (low) {
     str(w, "(ite (<= ");
     name(w, f->x);
@@ -182,7 +182,10 @@ static void int_def(const writer *w, uint32_t def) {
   case QV_DEF_FLOOR: int_floor(w, def); return;
   case QV_DEF_WRAP: int_wrap(w, def); return;
   case QV_DEF_MUL: int_mul(w, def); return;
-  case QV_DEF_LIN: case QV_DEF_CLAMP: case QV_DEF_PIECES: case QV_DEF_MAX: break;
+  case QV_DEF_LIN:
+  case QV_DEF_CLAMP:
+  case QV_DEF_PIECES:
+  case QV_DEF_MAX: break;
   }
   str(w, "(assert (= ");
   name(w, def);
@@ -333,7 +336,7 @@ static void bv_pieces(const writer *w, const qv_def *f, uint32_t lo, uint32_t hi
 
 static void bv_clamp(const writer *w, const qv_def *f, int bits) {
   qv_itv x = w->d->def[f->x].itv;
-  bool low = x.lo < f->u.clamp.lo, high = x.hi > f->u.clamp.hi;
+  bool low = x.lo<f->u.clamp.lo, high = x.hi> f->u.clamp.hi;
   if (low) {
     str(w, "(ite (not ");
     bv_at_least(w, f->x, f->u.clamp.lo);

@@ -13,8 +13,8 @@
 #include "smt/z3.h"
 
 #define EXACT ((qv_i128)1 << 53)
-#define EASY ((qv_i128)1 << 31)   /* beyond it tolerances bite: stairs, where there are few */
-#define STAIRS 1024 /* a floor of numbers too large for doubles may have so many values */
+#define EASY ((qv_i128)1 << 31) /* beyond it tolerances bite: stairs, where there are few */
+#define STAIRS 1024             /* a floor of numbers too large for doubles may have so many values */
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------- */
 
@@ -112,8 +112,8 @@ static qv_status floor_rows(writer *w, uint32_t def, qv_err *err) {
   qv_itv x = w->d->def[f->x].all;
   qv_i128 p = f->u.floor.a * x.lo, q = f->u.floor.a * x.hi;
   qv_i128 most = f->all.hi - f->all.lo < STAIRS ? EASY : EXACT;
-  bool small = f->u.floor.jump == 0 && f->u.floor.d < most && p < most && p > -most && q < most && q > -most &&
-               f->u.floor.b < most && f->u.floor.b > -most;
+  bool small = f->u.floor.jump == 0 && f->u.floor.d < most && p < most && p > -most && q < most && q > -most && f->u.floor.b < most &&
+               f->u.floor.b > -most;
   if (small) {
     for (int side = 0; side < 2; side++) {
       term(w, f->u.floor.a, f->x);
@@ -123,7 +123,7 @@ static qv_status floor_rows(writer *w, uint32_t def, qv_err *err) {
     integral(w, def);
     return QV_OK;
   }
-  
+
   int64_t at[STAIRS], v[STAIRS + 1];
   uint32_t n = 0;
   if (f->all.hi - f->all.lo >= STAIRS) return QV_FAIL(err, QV_E_UNSUP, "milp: a requantization with numbers too large for doubles");
@@ -147,7 +147,7 @@ static void clamp(writer *w, uint32_t def) {
   const qv_def *f = &w->d->def[def];
   qv_itv x = w->d->def[f->x].all;
   int64_t lo = f->u.clamp.lo, hi = f->u.clamp.hi;
-  bool low = x.lo < lo, high = x.hi > hi;
+  bool low = x.lo<lo, high = x.hi> hi;
   term(w, 1, def);
   term(w, -1, f->x);
   if (low) own(w, -1, 'p', def, 0);
@@ -236,7 +236,8 @@ static void goal(writer *w) {
 qv_status qv_milp_write(qv_buf *out, const qv_defs *d, qv_err *err) {
   writer w = {.rows = out, .d = d};
   qv_status st = QV_OK;
-  qv_buf_str(out, "\\ Is there an input of the box whose output violates the condition? feasible = yes.\nMinimize\n obj: none\nSubject To\n");
+  qv_buf_str(out,
+             "\\ Is there an input of the box whose output violates the condition? feasible = yes.\nMinimize\n obj: none\nSubject To\n");
   for (uint32_t i = 0; i < d->n; i++) {
     const qv_def *f = &d->def[i];
     if (!f->live) continue;
@@ -272,9 +273,10 @@ done:
 
 /* ---- solving ---------------------------------------------------------------------------------------------------------- */
 
-#define FUNCTIONS(F)                                                                                                      \
-  F(glp_version) F(glp_term_out) F(glp_create_prob) F(glp_read_lp) F(glp_init_iocp) F(glp_intopt) F(glp_mip_status)      \
-  F(glp_get_num_cols) F(glp_get_col_name) F(glp_mip_col_val)
+#define FUNCTIONS(F)                                                                                                                       \
+  F(glp_version)                                                                                                                           \
+  F(glp_term_out) F(glp_create_prob) F(glp_read_lp) F(glp_init_iocp) F(glp_intopt) F(glp_mip_status) F(glp_get_num_cols)                   \
+      F(glp_get_col_name) F(glp_mip_col_val)
 
 typedef struct {
   const qv_buf *text;
@@ -286,9 +288,9 @@ static int job(int fd, void *arg) {
   const query *q = arg;
   void *lib = qv_library(names);
   if (lib == NULL) return QV_NO_LIBRARY;
-#define F(f)                  \
-  __typeof__(&f) p_##f;       \
-  qv_symbol(&p_##f, lib, #f); \
+#define F(f)                                                                                                                               \
+  __typeof__(&f) p_##f;                                                                                                                    \
+  qv_symbol(&p_##f, lib, #f);                                                                                                              \
   if (p_##f == NULL) return QV_NO_LIBRARY;
   FUNCTIONS(F)
 #undef F

@@ -88,8 +88,7 @@ static void read_values(int64_t **in, const qv_net *net, const qv_defs *d, reade
     if (!starts || !eat(&q, "i") || !digits(&q, 10, &port) || !eat(&q, "_") || !digits(&q, 10, &el) || !value(&q, &v)) continue;
     if (port >= net->n_in || el >= (qv_i128)qv_elems(&net->tensor[net->in[port].tensor])) continue;
     for (uint32_t i = 0; bv && i < d->n && d->def[i].op == QV_DEF_INPUT; i++) /* two's complement in the width of the variable */
-      if (d->def[i].u.input.port == port && d->def[i].u.input.el == el)
-        v = qv_wrap(v, qv_i128_bits(d->def[i].all.lo, d->def[i].all.hi));
+      if (d->def[i].u.input.port == port && d->def[i].u.input.el == el) v = qv_wrap(v, qv_i128_bits(d->def[i].all.lo, d->def[i].all.hi));
     in[port][el] = qv_sat64(v);
     r.p = q.p - 1;
   }
@@ -219,7 +218,8 @@ static qv_status judge(qv_smt_result *out, const qv_net *net, const qv_property 
   }
   out->input = NULL;
   if (end != QV_CHILD_DONE) return QV_OK; /* cut off while it was writing the input */
-  out->reason = o->engine == QV_SMT_MILP ? "the solver's input does not replay: rounding" : "the solver's input does not replay: the tail's order alone does not decide";
+  out->reason = o->engine == QV_SMT_MILP ? "the solver's input does not replay: rounding"
+                                         : "the solver's input does not replay: the tail's order alone does not decide";
   if (o->engine == QV_SMT_MILP || d->relaxed) return QV_OK;
   return QV_FAIL(err, QV_E_INTERNAL, "the input that %s gives does not violate the condition when it is executed", out->solver);
 }

@@ -21,13 +21,13 @@ typedef enum { QV_SMT_UNKNOWN = 0, QV_SMT_SAT, QV_SMT_UNSAT } qv_smt_answer;
 
 typedef struct {
   qv_smt_answer answer;
-  bool by_interval;    /* UNSAT without a solver: the intervals of the encoder exclude it. No evidence either     */
-  const char *reason;  /* UNKNOWN: "time", "memory", "the solver gave up", ...; else NULL                          */
-  char solver[64];     /* name and version as the solver gives them, or its name                                  */
-  int64_t **input;     /* SAT: [net->n_in][elements], replayed                                                     */
-  uint32_t violated;   /* SAT: target                                                                             */
-  double seconds;      /* of the whole call                                                                       */
-  size_t bytes;        /* of the question's text                                                                  */
+  bool by_interval;   /* UNSAT without a solver: the intervals of the encoder exclude it. No evidence either     */
+  const char *reason; /* UNKNOWN: "time", "memory", "the solver gave up", ...; else NULL                          */
+  char solver[64];    /* name and version as the solver gives them, or its name                                  */
+  int64_t **input;    /* SAT: [net->n_in][elements], replayed                                                     */
+  uint32_t violated;  /* SAT: target                                                                             */
+  double seconds;     /* of the whole call                                                                       */
+  size_t bytes;       /* of the question's text                                                                  */
   qv_arena arena;
 } qv_smt_result;
 

@@ -28,7 +28,7 @@ typedef struct {
   qv_limits lim;
 } query;
 
-#define FUNCTIONS(F)                                                                                            \
+#define FUNCTIONS(F)                                                                                                                       \
   F(Z3_global_param_set) F(Z3_get_full_version) F(Z3_mk_config) F(Z3_mk_context) F(Z3_set_error_handler) F(Z3_eval_smtlib2_string)
 
 static int job(int fd, void *arg) {
@@ -36,9 +36,9 @@ static int job(int fd, void *arg) {
   const query *q = arg;
   void *lib = qv_library(names);
   if (lib == NULL) return QV_NO_LIBRARY;
-#define F(f)                  \
-  __typeof__(&f) p_##f;       \
-  qv_symbol(&p_##f, lib, #f); \
+#define F(f)                                                                                                                               \
+  __typeof__(&f) p_##f;                                                                                                                    \
+  qv_symbol(&p_##f, lib, #f);                                                                                                              \
   if (p_##f == NULL) return QV_NO_LIBRARY;
   FUNCTIONS(F)
 #undef F

@@ -1,11 +1,11 @@
 /* The exact encodings: tiny random nets, every input of the box executed by the reference. The definitions are evaluated at every
  * point; solvers are asked for an output at its true extreme (there is an input) and one beyond (there is none), so that an encoding
  * that is off by one anywhere near the extreme gives a wrong answer. Then the limits: nothing a solver does may outlast them. */
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +74,8 @@ static bool goal_at(const qv_defs *d, int64_t *const *in, uint64_t seed) {
   for (uint32_t i = 0; i < d->n; i++) {
     const qv_def *f = &d->def[i];
     v[i] = def_at(f, v, in);
-    if (v[i] < f->all.lo || v[i] > f->all.hi) fail_msg("seed %llu: definition %u (operation %d) leaves its interval", (unsigned long long)seed, i, (int)f->op);
+    if (v[i] < f->all.lo || v[i] > f->all.hi)
+      fail_msg("seed %llu: definition %u (operation %d) leaves its interval", (unsigned long long)seed, i, (int)f->op);
     if (v[i] < f->itv.lo || v[i] > f->itv.hi) { /* later definitions speak of inputs that pass the cut */
       assert_true(f->cut);
       free(v);
@@ -85,7 +86,8 @@ static bool goal_at(const qv_defs *d, int64_t *const *in, uint64_t seed) {
     bool every = true;
     for (uint32_t k = 0; k < d->gcase[c].n; k++) {
       qv_i128 s = lin_at(&d->gcase[c].ineq[k].lin, v);
-      if (s < d->gcase[c].ineq[k].lo || s > d->gcase[c].ineq[k].hi) fail_msg("seed %llu: goal %u leaves its interval", (unsigned long long)seed, c);
+      if (s < d->gcase[c].ineq[k].lo || s > d->gcase[c].ineq[k].hi)
+        fail_msg("seed %llu: goal %u leaves its interval", (unsigned long long)seed, c);
       every = every && s >= 0;
     }
     some = some || every;
@@ -113,7 +115,10 @@ typedef struct {
 static void squeeze(qv_net *net, qv_rng *r) {
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     qv_node *n = &net->node[k];
-    qv_acc *a = n->kind == QV_AFFINE ? &n->u.affine.acc : n->kind == QV_SUM ? &n->u.sum.acc : n->kind == QV_PRODUCT ? &n->u.product.acc : NULL;
+    qv_acc *a = n->kind == QV_AFFINE    ? &n->u.affine.acc
+                : n->kind == QV_SUM     ? &n->u.sum.acc
+                : n->kind == QV_PRODUCT ? &n->u.product.acc
+                                        : NULL;
     if (a == NULL || a->mode == QV_ACC_EXACT || chance(r, 30)) continue;
     qv_acc old = *a;
     a->bits = (uint8_t)qv_rng_range(r, 4, 16);
@@ -128,7 +133,9 @@ enum { STAGED = 1 << 30 }; /* in place of kinds: accumulators with narrow stages
 
 static bool tiny_new(tiny *t, qv_rng *r, uint64_t seed, uint32_t kinds) {
   gen_opts o = {.max_in = 4, .in_bits = 4u * (uint32_t)qv_rng_range(r, 1, 3), .max_nodes = 5, .max_elems = 12, .max_k = 24, .kinds = kinds};
-  if (kinds == STAGED) o.kinds = 1u << QV_AFFINE | 1u << QV_SUM, o.modes = 1u << QV_ACC_SAT | 1u << QV_ACC_PAIR16 | 1u << QV_ACC_LANES | 1u << QV_ACC_PAIRLANES;
+  if (kinds == STAGED)
+    o.kinds = 1u << QV_AFFINE | 1u << QV_SUM,
+    o.modes = 1u << QV_ACC_SAT | 1u << QV_ACC_PAIR16 | 1u << QV_ACC_LANES | 1u << QV_ACC_PAIRLANES;
   for (int k = 0; k < QV_KINDS && kinds == 0; k++)
     if (k != QV_OPAQUE && k != QV_TAIL) o.kinds |= 1u << k;
   o.layers = chance(r, 30);
@@ -196,7 +203,8 @@ static void random_ineq(tiny *t) {
   uint32_t a = (uint32_t)qv_rng_range(t->r, 0, (int64_t)n - 1);
   t->term[0] = (qv_out_term){out, a, chance(t->r, 50) ? 1 : -1};
   uint32_t m = 1;
-  if (a + 1 < n && chance(t->r, 50)) t->term[m++] = (qv_out_term){out, (uint32_t)qv_rng_range(t->r, a + 1, (int64_t)n - 1), chance(t->r, 70) ? -t->term[0].c : 3};
+  if (a + 1 < n && chance(t->r, 50))
+    t->term[m++] = (qv_out_term){out, (uint32_t)qv_rng_range(t->r, a + 1, (int64_t)n - 1), chance(t->r, 70) ? -t->term[0].c : 3};
   t->ineq[0] = (qv_ineq){m, t->term, 0};
   t->bad[0] = (qv_violation){1, t->ineq};
   t->p.cond = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = t->bad};
@@ -213,7 +221,8 @@ static bool violated(tiny *t, const qv_cut *cut) {
   for (uint32_t i = 0; i < t->net->n_out; i++) o[i] = t->vals.v[t->net->out[i].tensor];
   for (size_t k = 0; k < t->points; k++) {
     set_point(t, k);
-    if (qv_ref_run(t->net, &t->vals, NULL) == QV_OK && qv_condition_violated(&t->p.cond, t->net, o) != QV_NONE && passes(t, cut)) return true;
+    if (qv_ref_run(t->net, &t->vals, NULL) == QV_OK && qv_condition_violated(&t->p.cond, t->net, o) != QV_NONE && passes(t, cut))
+      return true;
   }
   return false;
 }
@@ -248,9 +257,12 @@ static bool check_points(tiny *t, const qv_cut *cut) {
   size_t step = t->points > 600 ? t->points / 300 : 1;
   for (size_t k = 0; k < t->points; k += step) {
     set_point(t, k);
-    if (qv_ref_run(t->net, &t->vals, &err) != QV_OK) fail_msg("seed %llu: a trap was not refused: %s", (unsigned long long)t->seed, err.msg);
+    if (qv_ref_run(t->net, &t->vals, &err) != QV_OK)
+      fail_msg("seed %llu: a trap was not refused: %s", (unsigned long long)t->seed, err.msg);
     bool want = qv_condition_violated(&t->p.cond, t->net, o) != QV_NONE && passes(t, cut), holds = goal_at(&d, in, t->seed);
-    if (holds != want && !(d.relaxed && holds)) fail_msg("seed %llu: point %zu %s the condition, its definitions do not", (unsigned long long)t->seed, k, want ? "violates" : "keeps");
+    if (holds != want && !(d.relaxed && holds))
+      fail_msg("seed %llu: point %zu %s the condition, its definitions do not", (unsigned long long)t->seed, k,
+               want ? "violates" : "keeps");
   }
   qv_defs_clear(&d);
   return true;
@@ -307,7 +319,8 @@ static void ask(contestant *c, tiny *t, const qv_cut *cut, bool want) {
   else if (st != QV_OK) fail_msg("seed %llu, %s: %s", (unsigned long long)t->seed, qv_smt_engine_name(c->engine), err.msg);
   else if (r.answer == QV_SMT_UNKNOWN) c->unknown++;
   else if ((r.answer == QV_SMT_SAT) != want && !(replayed_only && want)) /* a solver in doubles may miss an input, not invent one */
-    fail_msg("seed %llu: %s with encoding %d says %s", (unsigned long long)t->seed, qv_smt_engine_name(c->engine), (int)c->encoding, want ? "unsat" : "sat");
+    fail_msg("seed %llu: %s with encoding %d says %s", (unsigned long long)t->seed, qv_smt_engine_name(c->engine), (int)c->encoding,
+             want ? "unsat" : "sat");
   c->asked += st == QV_OK;
   qv_smt_clear(&r);
 }
@@ -343,10 +356,12 @@ static bool step_new(step_net *n, qv_rng *r, qv_rq fn, int64_t span) {
   for (int pass = 0; pass < 2; pass++) { /* the second time perhaps with a clamp one inside the image */
     qv_itv image = pass == 1 ? qv_step_image(&n->s, 0, n->box) : (qv_itv){0, 0};
     if (pass == 1 && chance(r, 60)) break;
-    if (pass == 1) n->s.lo = image.lo + (chance(r, 50) && image.lo < image.hi), n->s.hi = qv_max64(n->s.lo, image.hi - 1), qv_net_free(n->net);
+    if (pass == 1)
+      n->s.lo = image.lo + (chance(r, 50) && image.lo < image.hi), n->s.hi = qv_max64(n->s.lo, image.hi - 1), qv_net_free(n->net);
     n->net = qv_net_new(0);
     assert_non_null(n->net);
-    assert_int_equal(qv_net_add_tensor(n->net, &(qv_tensor){.name = "x", .rank = 1, .dim = {1}, .type = QV_I32, .lo = -reach, .hi = reach}), 0);
+    assert_int_equal(qv_net_add_tensor(n->net, &(qv_tensor){.name = "x", .rank = 1, .dim = {1}, .type = QV_I32, .lo = -reach, .hi = reach}),
+                     0);
     assert_int_equal(qv_net_add_tensor(n->net, &(qv_tensor){.name = "y", .rank = 1, .dim = {1}, .type = QV_I64}), 1);
     qv_node node = {.kind = QV_STEP, .op = "STEP", .n_in = 1, .in = &n->in, .out = 1, .u.step = n->s};
     assert_int_not_equal(qv_net_add_node(n->net, &node), QV_NONE);
@@ -387,7 +402,8 @@ static void test_steps(void **state) {
       assert_true(d.n <= 16);
       for (uint32_t k = 0; k < d.n; k++) v[k] = def_at(&d.def[k], v, &port);
       if (v[d.n - 1] != qv_step_eval(&n.s, 0, x))
-        fail_msg("seed %llu, step %u: %s with m %d, sh %d at %lld", (unsigned long long)seed, i, qv_rq_name(fn), (int)n.par.m, (int)n.par.sh, (long long)x);
+        fail_msg("seed %llu, step %u: %s with m %d, sh %d at %lld", (unsigned long long)seed, i, qv_rq_name(fn), (int)n.par.m,
+                 (int)n.par.sh, (long long)x);
     }
     for (uint32_t k = 0; k < d.n; k++) floors += d.def[k].op == QV_DEF_FLOOR, pieces += d.def[k].op == QV_DEF_PIECES;
     qv_defs_clear(&d);
@@ -431,7 +447,8 @@ static void test_step_solvers(void **state) {
     qv_arena_clear(&mem);
     step_clear(&n);
   }
-  print_message("steps: %u questions to Z3 about all points of a box, %u to GLPK (%u unknown)\n", all[0].asked + all[1].asked, all[2].asked, all[2].unknown);
+  print_message("steps: %u questions to Z3 about all points of a box, %u to GLPK (%u unknown)\n", all[0].asked + all[1].asked, all[2].asked,
+                all[2].unknown);
   assert_true(all[0].asked > 25 && all[0].unknown + all[1].unknown == 0);
 }
 
@@ -456,7 +473,8 @@ static void op_new(one_op *o, qv_rng *r, qv_def_op op) {
   memset(o, 0, sizeof *o);
   for (uint32_t i = 0; i < 2; i++) {
     int64_t lo = qv_rng_range(r, -20, 20);
-    o->def[i] = (qv_def){.op = QV_DEF_INPUT, .live = true, .itv = {lo, lo + qv_rng_range(r, 1, 7)}, .x = QV_NONE, .y = QV_NONE, .u.input = {0, i}};
+    o->def[i] =
+        (qv_def){.op = QV_DEF_INPUT, .live = true, .itv = {lo, lo + qv_rng_range(r, 1, 7)}, .x = QV_NONE, .y = QV_NONE, .u.input = {0, i}};
   }
   *f = (qv_def){.op = op, .live = true, .x = op == QV_DEF_LIN ? QV_NONE : 0, .y = op == QV_DEF_MAX || op == QV_DEF_MUL ? 1 : QV_NONE};
   qv_itv x = o->def[0].itv;
@@ -484,7 +502,8 @@ static void op_new(one_op *o, qv_rng *r, qv_def_op op) {
       if (chance(r, 50)) o->at[f->u.pieces.n++] = k;
     for (int k = 0; k < 5; k++) o->val[k] = qv_rng_range(r, -9, 9);
     break;
-  case QV_DEF_MAX: case QV_DEF_MUL: break;
+  case QV_DEF_MAX:
+  case QV_DEF_MUL: break;
   }
   qv_itv y = o->def[1].itv;
   f->itv = (qv_itv){INT64_MAX, INT64_MIN};
@@ -546,7 +565,8 @@ static void op_ask(one_op *o, int how, bool want, unsigned i, unsigned *unknown)
   assert_non_null(a);
   if (strncmp(a, "\nunknown", 8) == 0) ++*unknown;
   else if (strncmp(a, want ? "\nsat" : "\nunsat", want ? 4 : 6) != 0)
-    fail_msg("operation %d, round %u, solver %d: expected %s: %.60s\n%.3000s", (int)o->def[2].op, i, how, want ? "sat" : "unsat", a + 1, (const char *)text.p);
+    fail_msg("operation %d, round %u, solver %d: expected %s: %.60s\n%.3000s", (int)o->def[2].op, i, how, want ? "sat" : "unsat", a + 1,
+             (const char *)text.p);
   qv_buf_free(&text);
   qv_buf_free(&out);
 }
@@ -573,9 +593,12 @@ static void test_operations(void **state) {
 
 static void test_solvers(void **state) {
   (void)state;
-  contestant all[] = {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .percent = 100}, {.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .percent = 100},
-                      {.engine = QV_SMT_MILP, .percent = 60},                        {.engine = QV_SMT_CVC5, .encoding = QV_SMT_INT, .percent = 6},
-                      {.engine = QV_SMT_CVC5, .encoding = QV_SMT_BV, .percent = 6},   {.engine = QV_SMT_BOOLECTOR, .percent = 12}};
+  contestant all[] = {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .percent = 100},
+                      {.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .percent = 100},
+                      {.engine = QV_SMT_MILP, .percent = 60},
+                      {.engine = QV_SMT_CVC5, .encoding = QV_SMT_INT, .percent = 6},
+                      {.engine = QV_SMT_CVC5, .encoding = QV_SMT_BV, .percent = 6},
+                      {.engine = QV_SMT_BOOLECTOR, .percent = 12}};
   uint64_t base = 777000;
   for (uint64_t i = 0; i < 35u * multiplier(); i++) {
     qv_rng r = {base + i};
@@ -593,7 +616,8 @@ static void test_solvers(void **state) {
       } else {
         uint32_t out = (uint32_t)qv_rng_range(&r, 0, (int64_t)t.net->n_out - 1);
         size_t n = qv_elems(&t.net->tensor[t.net->out[out].tensor]);
-        t.p.cond = (qv_condition){.kind = chance(&r, 50) ? QV_KEEP_FIRST : QV_KEEP_LAST, .out = out, .cls = (uint32_t)qv_rng_range(&r, 0, (int64_t)n - 1)};
+        t.p.cond = (qv_condition){
+            .kind = chance(&r, 50) ? QV_KEEP_FIRST : QV_KEEP_LAST, .out = out, .cls = (uint32_t)qv_rng_range(&r, 0, (int64_t)n - 1)};
         want = violated(&t, cuts ? &cut : NULL);
       }
       for (size_t c = 0; c < sizeof all / sizeof all[0]; c++)
@@ -603,7 +627,9 @@ static void test_solvers(void **state) {
   }
   for (size_t c = 0; c < sizeof all / sizeof all[0]; c++)
     if (all[c].missing) print_message("SKIPPED: %s is not installed\n", qv_smt_engine_name(all[c].engine));
-    else print_message("%s, encoding %d: %u questions, %u refused, %u unknown\n", qv_smt_engine_name(all[c].engine), (int)all[c].encoding, all[c].asked, all[c].refused, all[c].unknown);
+    else
+      print_message("%s, encoding %d: %u questions, %u refused, %u unknown\n", qv_smt_engine_name(all[c].engine), (int)all[c].encoding,
+                    all[c].asked, all[c].refused, all[c].unknown);
   assert_false(all[0].missing); /* libz3 and libglpk are what the build asks for */
   assert_false(all[2].missing);
   assert_true(all[0].asked > 60 && all[0].unknown < all[0].asked / 10);
@@ -622,7 +648,8 @@ static void test_tails(void **state) {
     const qv_node *last = &t.net->node[t.net->n_nodes - 1];
     size_t n = qv_elems(&t.net->tensor[last->out]);
     set_point(&t, 0);
-    if (last->kind == QV_TAIL && t.net->out[out].tensor == last->out && n >= 2 && t.points <= 600 && qv_ref_run(t.net, &t.vals, NULL) == QV_OK) {
+    if (last->kind == QV_TAIL && t.net->out[out].tensor == last->out && n >= 2 && t.points <= 600 &&
+        qv_ref_run(t.net, &t.vals, NULL) == QV_OK) {
       tails++;
       uint32_t cls = 0; /* mostly a class that can be kept */
       for (uint32_t e = 1; e < n; e++)
@@ -676,11 +703,13 @@ static qv_net *adder(qv_acc acc, int64_t second) {
 /* What is refused in general is accepted on a box that excludes it. */
 static void test_refusals(void **state) {
   (void)state;
-  static const struct { qv_acc acc; const char *says; } cases[] = {
-      {{.mode = QV_ACC_TRAP, .bits = 8, .order = QV_ORDER_KERNEL}, "trap"},
-      {{.mode = QV_ACC_SAT, .bits = 8, .order = QV_ORDER_ANY}, "unknown order"},
-      {{.mode = QV_ACC_SAT, .bits = 8, .order = QV_ORDER_KERNEL}, NULL},
-      {{.mode = QV_ACC_WRAP, .bits = 8, .order = QV_ORDER_ANY}, NULL}};
+  static const struct {
+    qv_acc acc;
+    const char *says;
+  } cases[] = {{{.mode = QV_ACC_TRAP, .bits = 8, .order = QV_ORDER_KERNEL}, "trap"},
+               {{.mode = QV_ACC_SAT, .bits = 8, .order = QV_ORDER_ANY}, "unknown order"},
+               {{.mode = QV_ACC_SAT, .bits = 8, .order = QV_ORDER_KERNEL}, NULL},
+               {{.mode = QV_ACC_WRAP, .bits = 8, .order = QV_ORDER_ANY}, NULL}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     qv_net *net = adder(cases[i].acc, 1);
     qv_property p;
@@ -707,7 +736,8 @@ static void test_refusals(void **state) {
   }
   /* 100 - 200: every prefix of the stored order fits, the second term alone does not */
   for (int k = 0; k < 4; k++) {
-    qv_net *net = adder((qv_acc){.mode = k < 2 ? QV_ACC_TRAP : QV_ACC_SAT, .bits = 8, .order = k % 2 == 0 ? QV_ORDER_ANY : QV_ORDER_KERNEL}, 2);
+    qv_net *net =
+        adder((qv_acc){.mode = k < 2 ? QV_ACC_TRAP : QV_ACC_SAT, .bits = 8, .order = k % 2 == 0 ? QV_ORDER_ANY : QV_ORDER_KERNEL}, 2);
     qv_property p;
     qv_defs d;
     qv_itv box[2] = {{100, 100}, {-100, -90}};
@@ -865,9 +895,11 @@ static qv_net *hard_net(uint32_t n) {
     last = qv_net_add_tensor(net, &(qv_tensor){.name = layer == 0 ? "h" : "y", .rank = 1, .dim = {n}, .type = QV_I64});
     qv_affine f = {.win = {1, 1, 1, n, 1, 1, n, 1, 1, 1, 1, 1, 1, 0, 0, 1}, .w = w, .n_w_zp = 1, .w_zp = zp, .b = b};
     f.acc = (qv_acc){.mode = QV_ACC_WRAP, .bits = 32};
-    assert_int_not_equal(qv_net_add_node(net, &(qv_node){.kind = QV_AFFINE, .op = "FC", .n_in = 1, .in = in, .out = in[1], .u.affine = f}), QV_NONE);
+    assert_int_not_equal(qv_net_add_node(net, &(qv_node){.kind = QV_AFFINE, .op = "FC", .n_in = 1, .in = in, .out = in[1], .u.affine = f}),
+                         QV_NONE);
     qv_step s = {.n_par = 1, .par = par, .inner = 1, .lo = 0, .hi = 255};
-    assert_int_not_equal(qv_net_add_node(net, &(qv_node){.kind = QV_STEP, .op = "FC", .n_in = 1, .in = in + 1, .out = last, .u.step = s}), QV_NONE);
+    assert_int_not_equal(qv_net_add_node(net, &(qv_node){.kind = QV_STEP, .op = "FC", .n_in = 1, .in = in + 1, .out = last, .u.step = s}),
+                         QV_NONE);
   }
   assert_true(qv_net_add_out(net, &(qv_port){.tensor = last, .end = QV_END_INT, .name = "y"}));
   qv_err err = {0};
@@ -885,18 +917,21 @@ static void test_hard_question(void **state) {
   assert_int_equal(qv_property_whole(&p, net, 0, NULL), QV_OK);
   p.claim = QV_CLAIM_ROBUST;
   p.cond = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &bad};
-  struct { qv_smt_opts o; const char *reason; } limits[] = {
-      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 0.7}, "time"},
-      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = 0.5}, "time"},
-      {{.engine = QV_SMT_MILP, .seconds = 0.5}, NULL},
-      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 30, .bytes = (size_t)96 << 20}, "memory"},
-      {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = 1e-6}, "time"}, /* the encoder's time counts */
-      {{.engine = QV_SMT_MILP, .seconds = 1e-6}, "time"}};
+  struct {
+    qv_smt_opts o;
+    const char *reason;
+  } limits[] = {{{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 0.7}, "time"},
+                {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = 0.5}, "time"},
+                {{.engine = QV_SMT_MILP, .seconds = 0.5}, NULL},
+                {{.engine = QV_SMT_Z3, .encoding = QV_SMT_BV, .seconds = 30, .bytes = (size_t)96 << 20}, "memory"},
+                {{.engine = QV_SMT_Z3, .encoding = QV_SMT_INT, .seconds = 1e-6}, "time"}, /* the encoder's time counts */
+                {{.engine = QV_SMT_MILP, .seconds = 1e-6}, "time"}};
   for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
     qv_smt_result r;
     qv_err err = {0};
     if (qv_smt_solve(&r, net, &p, &limits[i].o, &err) != QV_OK) fail_msg("%s", err.msg);
-    print_message("%s, encoding %d: %s %.2f s\n", qv_smt_engine_name(limits[i].o.engine), (int)limits[i].o.encoding, r.reason != NULL ? r.reason : "answered", r.seconds);
+    print_message("%s, encoding %d: %s %.2f s\n", qv_smt_engine_name(limits[i].o.engine), (int)limits[i].o.encoding,
+                  r.reason != NULL ? r.reason : "answered", r.seconds);
     if (r.seconds > limits[i].o.seconds + 0.5) fail_msg("a limit of %.1f s took %.2f s", limits[i].o.seconds, r.seconds);
     assert_int_equal(r.answer, QV_SMT_UNKNOWN);
     assert_non_null(r.reason);
@@ -936,20 +971,24 @@ static void write_script(const char *path, const char *text) {
 /* A program called cvc5 that says what it likes about a + b >= 60, a and b in [-50,50]. */
 static void test_liars(void **state) {
   (void)state;
-  static const struct { const char *script; qv_status st; qv_smt_answer answer; const char *reason; } cases[] = {
-      {"#!/bin/sh\necho unsat\n", QV_OK, QV_SMT_UNSAT, NULL}, /* nobody can tell: this is why it is only trusted */
-      {"#!/bin/sh\necho unsat; exec sleep 9\n", QV_OK, QV_SMT_UNKNOWN, "time"},
-      {"#!/bin/sh\necho unsat; kill -9 $$\n", QV_OK, QV_SMT_UNKNOWN, "the solver died"},
-      {"#!/bin/sh\necho sat; echo '((i0_0 30) (i1_0 #b00011110))'\n", QV_OK, QV_SMT_SAT, NULL},
-      {"#!/bin/sh\necho sat; echo '((i0_0 29) (i1_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL}, /* no violation */
-      {"#!/bin/sh\necho sat; echo '((i0_0 51) (i1_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL}, /* outside the box */
-      {"#!/bin/sh\necho sat; echo '((i0_0 99999999999999999999999999) (i7_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
-      {"#!/bin/sh\necho sat\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
-      {"#!/bin/sh\necho sat; exec sleep 9\n", QV_OK, QV_SMT_UNKNOWN, NULL},
-      {"#!/bin/sh\necho '(error \"line 1\")'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
-      {"#!/bin/sh\necho unknown\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"},
-      {"#!/bin/sh\necho unsatisfying, really\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"},
-      {"#!/bin/sh\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"}};
+  static const struct {
+    const char *script;
+    qv_status st;
+    qv_smt_answer answer;
+    const char *reason;
+  } cases[] = {{"#!/bin/sh\necho unsat\n", QV_OK, QV_SMT_UNSAT, NULL}, /* nobody can tell: this is why it is only trusted */
+               {"#!/bin/sh\necho unsat; exec sleep 9\n", QV_OK, QV_SMT_UNKNOWN, "time"},
+               {"#!/bin/sh\necho unsat; kill -9 $$\n", QV_OK, QV_SMT_UNKNOWN, "the solver died"},
+               {"#!/bin/sh\necho sat; echo '((i0_0 30) (i1_0 #b00011110))'\n", QV_OK, QV_SMT_SAT, NULL},
+               {"#!/bin/sh\necho sat; echo '((i0_0 29) (i1_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL}, /* no violation */
+               {"#!/bin/sh\necho sat; echo '((i0_0 51) (i1_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL}, /* outside the box */
+               {"#!/bin/sh\necho sat; echo '((i0_0 99999999999999999999999999) (i7_0 30))'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
+               {"#!/bin/sh\necho sat\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
+               {"#!/bin/sh\necho sat; exec sleep 9\n", QV_OK, QV_SMT_UNKNOWN, NULL},
+               {"#!/bin/sh\necho '(error \"line 1\")'\n", QV_E_INTERNAL, QV_SMT_UNKNOWN, NULL},
+               {"#!/bin/sh\necho unknown\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"},
+               {"#!/bin/sh\necho unsatisfying, really\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"},
+               {"#!/bin/sh\n", QV_OK, QV_SMT_UNKNOWN, "the solver gave up"}};
   char dir[] = "/tmp/qv-liars-XXXXXX", path[64], env[4096];
   assert_non_null(mkdtemp(dir));
   (void)snprintf(path, sizeof path, "%s/cvc5", dir);
@@ -970,7 +1009,8 @@ static void test_liars(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     write_script(path, cases[i].script);
     qv_smt_result r;
-    qv_status st = qv_smt_solve(&r, net, &p, &(qv_smt_opts){.engine = QV_SMT_CVC5, .seconds = strstr(cases[i].script, "sleep") != NULL ? 0.3 : 10}, NULL);
+    qv_status st = qv_smt_solve(
+        &r, net, &p, &(qv_smt_opts){.engine = QV_SMT_CVC5, .seconds = strstr(cases[i].script, "sleep") != NULL ? 0.3 : 10}, NULL);
     if (st != cases[i].st || r.answer != cases[i].answer) fail_msg("%s: status %d, answer %d", cases[i].script, (int)st, (int)r.answer);
     if (cases[i].reason != NULL) assert_string_equal(r.reason, cases[i].reason);
     if (r.answer == QV_SMT_SAT) assert_true(r.violated == 0 && r.input[0][0] == 30 && r.input[1][0] == 30);
@@ -1027,8 +1067,10 @@ static void test_export(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_definitions), cmocka_unit_test(test_steps), cmocka_unit_test(test_step_solvers), cmocka_unit_test(test_operations), cmocka_unit_test(test_solvers), cmocka_unit_test(test_tails),
-                                     cmocka_unit_test(test_max_constant), cmocka_unit_test(test_refusals),    cmocka_unit_test(test_limits),  cmocka_unit_test(test_hard_question), cmocka_unit_test(test_liars),
-                                     cmocka_unit_test(test_export)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_definitions),   cmocka_unit_test(test_steps),    cmocka_unit_test(test_step_solvers),
+      cmocka_unit_test(test_operations),    cmocka_unit_test(test_solvers),  cmocka_unit_test(test_tails),
+      cmocka_unit_test(test_max_constant),  cmocka_unit_test(test_refusals), cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_hard_question), cmocka_unit_test(test_liars),    cmocka_unit_test(test_export)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

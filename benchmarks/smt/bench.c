@@ -24,12 +24,9 @@ typedef struct {
   qv_smt_encoding encoding;
 } contestant;
 
-static const contestant all[] = {{"qverify", true, QV_SMT_Z3, QV_SMT_INT},
-                                 {"z3-int", false, QV_SMT_Z3, QV_SMT_INT},
-                                 {"z3-bv", false, QV_SMT_Z3, QV_SMT_BV},
-                                 {"cvc5-int", false, QV_SMT_CVC5, QV_SMT_INT},
-                                 {"cvc5-bv", false, QV_SMT_CVC5, QV_SMT_BV},
-                                 {"boolector-bv", false, QV_SMT_BOOLECTOR, QV_SMT_BV},
+static const contestant all[] = {{"qverify", true, QV_SMT_Z3, QV_SMT_INT},     {"z3-int", false, QV_SMT_Z3, QV_SMT_INT},
+                                 {"z3-bv", false, QV_SMT_Z3, QV_SMT_BV},       {"cvc5-int", false, QV_SMT_CVC5, QV_SMT_INT},
+                                 {"cvc5-bv", false, QV_SMT_CVC5, QV_SMT_BV},   {"boolector-bv", false, QV_SMT_BOOLECTOR, QV_SMT_BV},
                                  {"glpk-milp", false, QV_SMT_MILP, QV_SMT_INT}};
 enum { N_ALL = sizeof all / sizeof all[0] };
 
@@ -111,7 +108,10 @@ int main(int argc, char **argv) {
   const char *data = argv[1];
   double seconds = atof(argv[2]);
   size_t per_cell = (size_t)atol(argv[3]), n = 0;
-  static const struct { const char *net; int radius; } cell[] = {{"P1-6", 2}, {"P1-6", 4}, {"P1-4", 2}, {"P1-4", 4}};
+  static const struct {
+    const char *net;
+    int radius;
+  } cell[] = {{"P1-6", 2}, {"P1-6", 4}, {"P1-4", 2}, {"P1-4", 4}};
   static row rows[400];
   if (per_cell > 100) die("at most 100 a cell");
   for (int i = 0; i < 4; i++) n += read_cell(rows + n, per_cell, data, cell[i].net, cell[i].radius);
@@ -168,12 +168,14 @@ int main(int argc, char **argv) {
     printf("\n");
     qv_property_clear(&p);
   }
-  printf("\n| solver | solved of %zu | of these by intervals alone | robust | falsified | open | time, all | time, solved |\n|---|---|---|---|---|---|---|---|\n", n);
+  printf("\n| solver | solved of %zu | of these by intervals alone | robust | falsified | open | time, all | time, solved "
+         "|\n|---|---|---|---|---|---|---|---|\n",
+         n);
   for (int k = 0; k < N_ALL; k++)
     if (total[k].missing > 0) printf("| %s | SKIPPED: not installed | | | | | | |\n", all[k].name);
     else if (total[k].robust + total[k].broken + total[k].open > 0)
-      printf("| %s | %d | %d | %d | %d | %d | %.1f s | %.1f s |\n", all[k].name, total[k].robust + total[k].broken, total[k].easy, total[k].robust,
-             total[k].broken, total[k].open, total[k].sum, total[k].solved_sum);
+      printf("| %s | %d | %d | %d | %d | %d | %.1f s | %.1f s |\n", all[k].name, total[k].robust + total[k].broken, total[k].easy,
+             total[k].robust, total[k].broken, total[k].open, total[k].sum, total[k].solved_sum);
   printf("disagreements: %d\n", conflicts);
   qv_robust_free(rob);
   qv_net_free(net);
