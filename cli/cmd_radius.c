@@ -60,6 +60,7 @@ static qv_status bisect(bracket *b, rb_answer *out, const run_state *r, const rb
     step = 2 * eps + 1; /* 0, 1, 3, 7, .. until something fails */
     if (a.verdict == QV_FALSIFIED) {
       hi = eps;
+      if (eps < open_lo) open_lo = r->most + 1, open_hi = -1; /* what was open above is falsified with it */
       rb_answer_clear(out);
       *out = a;
       continue;
@@ -78,10 +79,10 @@ static qv_status bisect(bracket *b, rb_answer *out, const run_state *r, const rb
   return QV_OK;
 }
 
-/* An answer of the pool carries the bracket: margin = proved, rounding = refuted. */
+/* An answer of the pool carries the bracket: margin = proved, rounding = refuted, -1 for none. */
 static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *err) {
   const run_state *r = ctx;
-  bracket b;
+  bracket b = {-1, -1, NULL};
   a->cls = QV_NONE;
   qv_status st = bisect(&b, a, r, &r->job->item[i], w, err);
   if (st == QV_E_ARG) { /* vacuous */

@@ -290,6 +290,8 @@ done
 if ((wrong == 0)); then ok 'radii agree with all inputs'; else not_ok "$wrong radii are wrong"; fi
 t 'radius: exact: 0' 0 radius "$T/fc.qir" -i "$T/all.bin" --index 0:3 --certificate "$T/rc" --witness "$T/rw"
 has out 'radius: conclusion' '^4 of 4 radii exact'
+t 'radius: vacuous: 5' 5 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --top 2
+has out 'radius: vacuous: said' 'vacuous'
 t 'radius: open: 5' 5 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --engine attack
 
 # ---- pictures, real nets ----------------------------------------------------------------------------------------------------------------------
