@@ -278,6 +278,24 @@ robust 'any order: a point whose result depends on it' 1 "points\n$end"
 robust 'any order: nor can it be a witness' 1 'witness\ninput 0 2 2\nverdict falsified\n'
 sed -i 's/order any/order kernel/' "$dir/t.qir"
 robust 'kernel order: sat(sat(14) - 14) = -7: a witness' 0 'witness\ninput 0 2 2\nverdict falsified\n'
+# Machines at work: lanes that are emptied in time, a trap on the way, a bias at the beginning.
+both 'lanes bits 32 order kernel bias last form corrected lanes 1 lane_bits 8 lane wrap spill 1' 100 100 0 1 | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 2\nge 200 1 1 0 0\nge -200 1 -1 0 0\n' 0 10 0 10
+robust 'lanes emptied after each term' 0 'witness\ninput 0 1 1\nverdict falsified\n'
+sed -i 's/spill 1/spill 2/' "$dir/t.qir"
+robust 'lanes emptied after two terms' 1 'witness\ninput 0 1 1\nverdict falsified\n'
+both 'trap bits 8 order kernel bias last form corrected' 100 -100 0 1 | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge 100 1 1 0 0\n' 0 10 0 10
+robust 'a trap that is not sprung' 0 'witness\ninput 0 1 0\nverdict falsified\n'
+robust 'a trap on the way' 1 'witness\ninput 0 2 1\nverdict falsified\n'
+both 'sat bits 5 order kernel bias first form corrected' 1 -1 0 1 | sed 's/^b 0 0/b 10 0/' | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 2\nge 11 1 1 0 0\nge -11 1 -1 0 0\n' 0 10 0 10
+robust 'a bias at the beginning' 0 'witness\ninput 0 3 2\nverdict falsified\n'
+robust 'a bias at the beginning, saturated' 1 'witness\ninput 0 9 8\nverdict falsified\n'
+printf 'node 0 tail op "" layer 0 in 1 0 out 1\ntail softmax_q out_zp -128 lo -128 hi 127 mult 1073741824 ls 18 diff_min -1 out_bits 8\n' | net '1 2' 0 10 2 1
+box 'violations 1\nviolation 1\nge -100 1 1 0 1\n' 0 10 0 10
+robust 'softmax, an entry at diff_min' 0 'witness\ninput 0 5 4\nverdict falsified\n'
+robust 'softmax, an entry below diff_min' 1 'witness\ninput 0 6 4\nverdict falsified\n'
 printf 'node 0 opaque op "" layer 0 in 1 0 out 1\nopaque lo 3 hi 4\n' | net '1 2' 0 10 2 1
 box 'violations 1\nviolation 1\nge 5 1 1 0 0\n' 0 0 0 0
 robust 'opaque: nothing is proved' 1 "${goals}target 0\nempty\n$end"

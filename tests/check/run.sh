@@ -50,7 +50,8 @@ cert() {
 }
 
 # ---- stored nets: every node kind, index form, requantization function and accumulator mode -------------------------------------------
-for c in tests/check/cases/*.qvc; do
+for c in tests/check/cases/bad*.qvc; do expect "rejects $(basename "$c")" 1 's REJECTED' "${c%.qvc}.qir" "${c%.qvc}.qvp" "$c"; done
+for c in tests/check/cases/{net,rob}*.qvc; do
   n=${c%.qvc} p=-
   if [ -f "$n.qvp" ]; then p=$n.qvp; fi
   expect "accepts $(basename "$n")" 0 's CHECKED' "$n.qir" "$p" "$c"
@@ -210,7 +211,7 @@ result $good 'nets of the zoo and of the corpus'
 if "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O1 -o "$dir/mutate" tests/check/mutate.c check/sha256.c; then
   "$dir/mutate" sha256
   if [ $? = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-  for c in tests/check/cases/*.qvc; do
+  for c in tests/check/cases/{net,rob}*.qvc; do
     if [ "${MUTANTS:-1}" = 0 ]; then break; fi
     n=${c%.qvc} p=- bytes=()
     if [ -f "$n.qvp" ]; then p=$n.qvp; fi
