@@ -49,7 +49,8 @@ int cli_fail(qv_status st, const char *path, const qv_err *err) {
     fprintf(stderr, "qverify: %s: %s%s\n", cli_safe(&a, path), line, cli_safe(&a, strip_name(msg, path)));
   }
   else fprintf(stderr, "qverify: %s\n", cli_safe(&a, msg));
-  if (st == QV_E_INTERNAL && err->where != NULL) fprintf(stderr, "qverify: this is a bug or a broken system; failed in %s\n", err->where);
+  bool unwritable = strncmp(err->msg, "cannot write", 12) == 0; /* a mistyped path is no bug */
+  if (st == QV_E_INTERNAL && err->where != NULL && !unwritable) fprintf(stderr, "qverify: this is a bug or a broken system; failed in %s\n", err->where);
   qv_arena_clear(&a);
   return qv_cli_exit(st, NULL);
 }

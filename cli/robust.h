@@ -150,7 +150,7 @@ int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val);
   {"timeout", 'T', "S", false, "seconds a question (default 60; 0 = none; none with --steps)"},                                            \
   {"steps", 0, "N", false, "nodes of branch and bound a question: the result does not depend on the clock"},                               \
   {"seed", 0, "N", false, "seed of the search for counterexamples (default 1)"},                                                           \
-  {"engine", 0, "NAME", false, "one engine alone: interval, attack, enumerate, linear, bnb; smt, bv, milp, cvc5, boolector (solvers: what they prove stays "          \
+  {"engine", 0, "NAME", false, "one engine alone (what is trivial is said by any): interval, attack, enumerate, linear, bnb; smt, bv, milp, cvc5, boolector (solvers: what they prove stays "          \
    "UNKNOWN); default: the first five in order"},                 \
   {"threads", 't', "N", false, "questions at a time, 0 = one per core (default); verdicts do not depend on it"},                           \
   {"certificate", 'C', "DIR", false, "keep net, properties and certificates in DIR"},                                                      \
