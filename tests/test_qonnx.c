@@ -847,7 +847,7 @@ static void dense(gen *g) {
 
 static void conv(gen *g) {
   char *x = here(g);
-  int64_t c = g->dim[1], groups = chance(g, 30) ? c : 1, o = groups * pick(g, 1, groups > 1 ? 2 : 4), k = pick(g, 1, 3),
+  int64_t c = g->dim[1], groups = chance(g, 30) ? c : 1, o = groups * pick(g, 1, groups > 8 ? 1 : groups > 1 ? 2 : 4), k = pick(g, 1, 3),
           pad = pick(g, 0, 1), s = pick(g, 1, 2);
   if (g->dim[2] + 2 * pad < k) k = 1;
   const char *w = weights(g, 4, (const int64_t[]){o, c / groups, k, k}, 0);
