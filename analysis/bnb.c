@@ -8,8 +8,8 @@
 
 #include "kernels/threshold.h"
 
-#define ENOUGH 0.05                  /* a bound in doubles above this is worth an exact evaluation */
-#define ROUND 16                     /* nodes taken at a time, whatever the number of threads */
+#define ENOUGH 0.05 /* a bound in doubles above this is worth an exact evaluation */
+#define ROUND 16    /* nodes taken at a time, whatever the number of threads */
 #define MOST_THREADS 64
 
 typedef struct {
@@ -36,10 +36,10 @@ typedef struct {
   bool done, empty, closed, no_memory;
   double bound;
   split s;
-  double *start;   /* to be handed to the children */
-  int64_t *x;      /* candidate inputs */
+  double *start; /* to be handed to the children */
+  int64_t *x;    /* candidate inputs */
   uint32_t n_x;
-  int scale;       /* closed: as in qv_bnb_node */
+  int scale; /* closed: as in qv_bnb_node */
   uint32_t n;
   uint32_t *var_s;
   int32_t *is, *root;

@@ -55,11 +55,11 @@ typedef struct {
   uint32_t max_nodes;  /* 0 = 1: the root only, that is linear bounds alone */
   uint32_t root_steps; /* of the slope search at the root; 0 = lines at the middle only */
   uint32_t node_steps;
-  uint32_t threads;  /* at most so many of `d`; 0 = 1. The result does not depend on it */
-  bool evidence;     /* keep the multipliers of the leaves */
-  size_t memory;     /* bytes of multipliers that open nodes and leaves may hold */
+  uint32_t threads;      /* at most so many of `d`; 0 = 1. The result does not depend on it */
+  bool evidence;         /* keep the multipliers of the leaves */
+  size_t memory;         /* bytes of multipliers that open nodes and leaves may hold */
   const int64_t *center; /* values of all variables in some execution, or NULL */
-  double deadline;   /* qv_clock() value at which to stop, 0 = none */
+  double deadline;       /* qv_clock() value at which to stop, 0 = none */
   /* Offered candidate inputs (values of all input variables, one after the other); true: one is a counterexample, stop. May be NULL.
    * Called from the calling thread only. */
   bool (*probe)(void *ctx, const int64_t *x, uint32_t n);

@@ -17,7 +17,7 @@
 #define ROOT_STEPS 300
 #define NODE_STEPS 24
 #define UNIT_STEPS 8
-#define UNIT_WORK 2e9 /* multiply-adds that bounds of deeper units may cost a query */
+#define UNIT_WORK 2e9              /* multiply-adds that bounds of deeper units may cost a query */
 #define MEMORY ((size_t)600 << 20) /* bytes of multipliers: open nodes, and all leaves that are kept */
 
 struct qv_robust {
@@ -796,11 +796,11 @@ static void conclude(query *k) {
   for (uint32_t i = 0; k->bounded && i < res->n_target; i++)
     tail |= res->target[i].engine == QV_BY_NOTHING && only_free(k, &res->target[i].goal);
   res->reason = k->r->opaque     ? "an operator of the net is opaque"
-                : k->unordered ? "an accumulator's result may depend on the order of summation"
+                : k->unordered   ? "an accumulator's result may depend on the order of summation"
                 : k->r->may_trap ? "an accumulator may reach undefined behaviour"
-                : tail         ? "the output is known by its range only: a tail, a maximum, a product or an accumulator that may overflow"
-                : late(k)      ? "time limit"
-                               : "bounds too loose within the node limit";
+                : tail           ? "the output is known by its range only: a tail, a maximum, a product or an accumulator that may overflow"
+                : late(k)        ? "time limit"
+                                 : "bounds too loose within the node limit";
 }
 
 qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_query *q, const qv_robust_opts *opts, qv_err *err) {

@@ -69,7 +69,8 @@ void qv_batch_put(qv_batch *b, const int64_t *x) {
 }
 
 qv_status qv_batch_run(qv_batch *b, qv_err *err) {
-  qv_status st = qv_plan_run(b->plan, b->n, (const void *const *)(void *)b->in, (void *const *)(void *)b->out, b->threads > 1 ? b->threads : 1, err);
+  qv_status st =
+      qv_plan_run(b->plan, b->n, (const void *const *)(void *)b->in, (void *const *)(void *)b->out, b->threads > 1 ? b->threads : 1, err);
   b->n = 0;
   return st;
 }

@@ -13,8 +13,8 @@ typedef struct {
   const qv_robust_query *q;
   qv_plan *plan; /* NULL: the net cannot be executed (opaque nodes) */
   unsigned char **in, **out;
-  int64_t **o; /* [net->n_out] one sample's values */
-  uint32_t n; /* samples put in */
+  int64_t **o;      /* [net->n_out] one sample's values */
+  uint32_t n;       /* samples put in */
   uint32_t threads; /* 0 = 1 */
   qv_arena arena;
 } qv_batch;

@@ -8,8 +8,8 @@
 #include "analysis/robust_simd.h"
 #include "kernels/threshold.h"
 
-#define CHUNKS 256  /* pieces that enclose a function with too many values */
-#define POINTS 2048 /* a table on at most so many points is taken point by point */
+#define CHUNKS 256                     /* pieces that enclose a function with too many values */
+#define POINTS 2048                    /* a table on at most so many points is taken point by point */
 #define TERM_LIMIT ((qv_i128)1 << 118) /* the certificate allows 2^120 */
 
 double qv_clock(void) {
@@ -44,8 +44,7 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->icoef = QV_NEW(&d->arena, n, int64_t);
   if (d->lo == NULL || d->hi == NULL || d->acc == NULL || d->s == NULL || d->mean == NULL || d->m == NULL || d->x == NULL ||
       d->grad == NULL || d->move == NULL || d->best == NULL || d->at == NULL || d->coef == NULL || d->flo == NULL || d->fhi == NULL ||
-      d->hull == NULL || d->icoef == NULL || d->flat == NULL ||
-      d->mark == NULL || d->list == NULL) {
+      d->hull == NULL || d->icoef == NULL || d->flat == NULL || d->mark == NULL || d->list == NULL) {
     qv_dual_free(d);
     return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
   }
@@ -53,9 +52,7 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   return QV_OK;
 }
 
-static void hull_clear(qv_hull *h) {
-  free(h->lo);
-}
+static void hull_clear(qv_hull *h) { free(h->lo); }
 
 void qv_dual_free(qv_dual *d) {
   if (d == NULL) return;
@@ -572,8 +569,7 @@ qv_losses qv_dual_losses(qv_dual *d, const qv_goal *goal, const int64_t *x) {
     uint32_t v = d->list[i];
     double lost = 0;
     if (!is_unit(d->g, v)) lost = d->m[v] * ((double)x[v] - (double)d->at[v]);
-    else if (!isnan(d->x[v]))
-      lost = d->m[v] * ((double)x[v] - (double)d->at[v]) - d->s[v] * ((double)qv_unit_sum(d->g, v, x) - d->x[v]);
+    else if (!isnan(d->x[v])) lost = d->m[v] * ((double)x[v] - (double)d->at[v]) - d->s[v] * ((double)qv_unit_sum(d->g, v, x) - d->x[v]);
     *(is_unit(d->g, v) && kinked(d, v) ? &l.kink : &l.noise) += lost;
   }
   return l;
@@ -601,7 +597,7 @@ void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *
 static bool add(qv_i128 *sum, qv_i128 v) {
   if (v > TERM_LIMIT || v < -TERM_LIMIT) return false;
   *sum += v;
-  return *sum<2 * TERM_LIMIT && *sum> - 2 * TERM_LIMIT;
+  return *sum<2 * TERM_LIMIT && * sum> - 2 * TERM_LIMIT;
 }
 
 /* min over the hull of m*y - s*x. |m|, |s| < 2^62, |y|, |x| <= 2^62: below 2^125. */

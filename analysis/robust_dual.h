@@ -74,12 +74,12 @@ typedef struct {
   double *x, *grad, *move, *best;
   double *root_best, *root_move, *root_span, *root_at; /* [cap_root]; of SUM goals: width of each part, value at the last solution */
   uint32_t cap_root;
-  uint32_t *list;  /* [n_list] units on which the goal depends, descending */
+  uint32_t *list;                /* [n_list] units on which the goal depends, descending */
   uint32_t n_list, in_lo, in_hi; /* inputs: in_lo <= v < in_hi */
-  bool *mark;      /* [n] scratch */
-  double work;     /* multiply-adds of all searches so far */
-  double weight;   /* exact: bound on all coefficients so far */
-  double deadline; /* climbing stops there; 0 = none */
+  bool *mark;                    /* [n] scratch */
+  double work;                   /* multiply-adds of all searches so far */
+  double weight;                 /* exact: bound on all coefficients so far */
+  double deadline;               /* climbing stops there; 0 = none */
   qv_hull *hull, root;
   int64_t root_t0, root_t1; /* that `root` was made for */
   int64_t *icoef;

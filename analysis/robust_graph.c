@@ -250,7 +250,8 @@ static qv_status add_free(builder *b, uint32_t k) {
   const qv_node *n = &b->net->node[k];
   for (size_t e = 0, m = qv_elems(&b->net->tensor[n->out]); e < m; e++) {
     uint32_t var;
-    qv_status st = new_unit(b, (qv_unit){.fn = QV_UNIT_FREE, .node = k, .tensor = n->out, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE}, &var);
+    qv_status st =
+        new_unit(b, (qv_unit){.fn = QV_UNIT_FREE, .node = k, .tensor = n->out, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE}, &var);
     if (st != QV_OK) return st;
     b->g->element[n->out][e] = (qv_element){var, 0};
   }
@@ -343,8 +344,9 @@ static qv_status add_leaves(builder *b) {
     g->in_first[i] = g->n;
     if ((g->element[t] = QV_NEW(&g->arena, m, qv_element)) == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
     for (size_t e = 0; e < m; e++) {
-      qv_status st = new_unit(b, (qv_unit){.fn = QV_UNIT_ID, .node = QV_NONE, .tensor = t, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE},
-                              &g->element[t][e].var);
+      qv_status st =
+          new_unit(b, (qv_unit){.fn = QV_UNIT_ID, .node = QV_NONE, .tensor = t, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE},
+                   &g->element[t][e].var);
       if (st != QV_OK) return st;
     }
   }

@@ -165,7 +165,9 @@ static void elementwise(maker *m, const qv_node *n) {
     m->of[n->out] = p;
     return;
   }
-  int64_t channels = n->kind == QV_STEP ? (n->u.step.n_idx > 0 ? n->u.step.n_idx : n->u.step.n_par) : n->kind == QV_THRESHOLD ? n->u.threshold.n_par : 1;
+  int64_t channels = n->kind == QV_STEP        ? (n->u.step.n_idx > 0 ? n->u.step.n_idx : n->u.step.n_par)
+                     : n->kind == QV_THRESHOLD ? n->u.threshold.n_par
+                                               : 1;
   int64_t inner = n->kind == QV_STEP ? n->u.step.inner : n->kind == QV_THRESHOLD ? n->u.threshold.inner : 1;
   bool crops = channels == 1 || (inner == 1 && g.c % channels == 0);
   for (uint32_t i = 0; i < n->n_in; i++) { /* inputs of other shapes have other rows and columns */
@@ -224,7 +226,8 @@ static void window(maker *m, const qv_node *from) {
     m->of[n.out] = (part){0, -1, 0, -1, QV_NONE};
     return;
   }
-  if (!field(&want.y0, &want.y1, &w->pt, p.y0, p.y1, w->ih, w->sh, w->pt, sy) || !field(&want.x0, &want.x1, &w->pl, p.x0, p.x1, w->iw, w->sw, w->pl, sx)) {
+  if (!field(&want.y0, &want.y1, &w->pt, p.y0, p.y1, w->ih, w->sh, w->pt, sy) ||
+      !field(&want.x0, &want.x1, &w->pl, p.x0, p.x1, w->iw, w->sw, w->pl, sx)) {
     m->refused = true;
     return;
   }

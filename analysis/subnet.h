@@ -6,9 +6,9 @@
 #include "ir/ir.h"
 
 typedef struct {
-  qv_net *net;     /* same outputs; one input for each input of the whole net that varies */
-  size_t n;        /* elements of its inputs, in order */
-  uint32_t *place; /* [n] their numbers among all input elements of the whole net */
+  qv_net *net;          /* same outputs; one input for each input of the whole net that varies */
+  size_t n;             /* elements of its inputs, in order */
+  uint32_t *place;      /* [n] their numbers among all input elements of the whole net */
   uint64_t work, whole; /* multiply-adds a sample, and those of the whole net */
 } qv_subnet;
 

@@ -4,7 +4,7 @@
 
 #include "kernels/tail.h"
 
-#define MOST 255 /* entries of 8-bit rows differ by no more */
+#define MOST 255      /* entries of 8-bit rows differ by no more */
 #define RECIP_ERROR 7 /* lemma S8 */
 
 /* Lowest d that enters the sum of a softmax_q row. */

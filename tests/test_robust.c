@@ -426,10 +426,17 @@ static void bad_queries(void **state) {
   qv_condition avoid[5];
   for (int i = 0; i < 5; i++) avoid[i] = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &one[i]};
   const int64_t far[2] = {8, 0}, *const points[1] = {far};
-  const qv_robust_query bad[] = {{.box = &box[1], .cond = &keep},    {.box = &box[2], .cond = &keep}, {.box = box, .cond = &cls},
-                                 {.box = box, .cond = &out},         {.box = box, .cond = &none},     {.box = box, .cond = &avoid[0]},
-                                 {.box = box, .cond = &avoid[1]},    {.box = box, .cond = &avoid[2]}, {.box = box, .cond = &avoid[3]},
-                                 {.box = box, .cond = &avoid[4]},    {.n_points = 1, .points = points, .cond = &keep}};
+  const qv_robust_query bad[] = {{.box = &box[1], .cond = &keep},
+                                 {.box = &box[2], .cond = &keep},
+                                 {.box = box, .cond = &cls},
+                                 {.box = box, .cond = &out},
+                                 {.box = box, .cond = &none},
+                                 {.box = box, .cond = &avoid[0]},
+                                 {.box = box, .cond = &avoid[1]},
+                                 {.box = box, .cond = &avoid[2]},
+                                 {.box = box, .cond = &avoid[3]},
+                                 {.box = box, .cond = &avoid[4]},
+                                 {.n_points = 1, .points = points, .cond = &keep}};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     qv_robust_result res;
     qv_err e = {0};

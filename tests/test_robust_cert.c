@@ -105,7 +105,8 @@ static void check_trial(rt_trial *t, uint64_t seed) {
 
 static void print_counts(const char *what) {
   printf("%s, accepted:\n", what);
-  for (size_t k = 0; k < N_ENGINES; k++) printf("  %-14s verified %d, falsified %d\n", engines[k].name, accepted[k][QV_VERIFIED], accepted[k][QV_FALSIFIED]);
+  for (size_t k = 0; k < N_ENGINES; k++)
+    printf("  %-14s verified %d, falsified %d\n", engines[k].name, accepted[k][QV_VERIFIED], accepted[k][QV_FALSIFIED]);
   printf("  with splits %d, with bounds %d, on logits %d, with multipliers %d\n", kinds[0], kinds[1], kinds[2], kinds[3]);
   memset(accepted, 0, sizeof accepted);
   memset(kinds, 0, sizeof kinds);
@@ -154,7 +155,13 @@ static void threads(void **state) {
     qv_buf text[3] = {{0}, {0}, {0}};
     for (uint32_t k = 0; k < 3; k++) {
       qv_robust_result res;
-      const qv_robust_opts o = {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_linear = true, .threads = 1 + 2 * k, .max_nodes = 200, .evidence = true};
+      const qv_robust_opts o = {.no_interval = true,
+                                .no_attack = true,
+                                .no_enumeration = true,
+                                .no_linear = true,
+                                .threads = 1 + 2 * k,
+                                .max_nodes = 200,
+                                .evidence = true};
       assert_int_equal(qv_robust_run(&res, rob, &t.q, &o, &err), QV_OK);
       if (res.verdict != QV_UNKNOWN) {
         assert_int_equal(qv_robust_certificate(&text[k], rob, &t.q, &res, zeros, zeros, &err), QV_OK);
@@ -271,7 +278,8 @@ static void forgeries(void **state) {
           keep("/tmp/red.qir", &qir);
           keep("/tmp/red.qvp", &prop);
           keep("/tmp/red.qvc", &cert[last]);
-          fail_msg("seed %llu: a proof about a box with a counterexample is %s: %s", (unsigned long long)seed, ce_result_name(a.result), a.text);
+          fail_msg("seed %llu: a proof about a box with a counterexample is %s: %s", (unsigned long long)seed, ce_result_name(a.result),
+                   a.text);
         }
         qv_buf_free(&cert[0]);
         qv_buf_free(&cert[1]);
@@ -289,7 +297,8 @@ static void forgeries(void **state) {
 
 int main(void) {
   if (!ce_open()) return 1;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets), cmocka_unit_test(threads), cmocka_unit_test(forgeries)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets), cmocka_unit_test(threads),
+                                     cmocka_unit_test(forgeries)};
   int bad = cmocka_run_group_tests(tests, NULL, NULL);
   ce_close();
   return bad;

@@ -71,7 +71,8 @@ static void compare(qv_net *net, qv_rng *r, uint64_t seed) {
     for (uint32_t o = 0; a == QV_OK && o < net->n_out; o++) {
       uint32_t t = net->out[o].tensor, u = part.net->out[o].tensor;
       assert_int_equal(qv_elems(&net->tensor[t]), qv_elems(&part.net->tensor[u]));
-      if (memcmp(v.v[t], w.v[u], qv_elems(&net->tensor[t]) * sizeof(int64_t)) != 0) fail_msg("seed %llu: output %u differs", (unsigned long long)seed, o);
+      if (memcmp(v.v[t], w.v[u], qv_elems(&net->tensor[t]) * sizeof(int64_t)) != 0)
+        fail_msg("seed %llu: output %u differs", (unsigned long long)seed, o);
     }
     points++;
   }
@@ -87,7 +88,8 @@ static void random_nets(void **state) {
   for (int it = 0; it < effort(3000); it++) {
     uint64_t seed = 61000 + (uint64_t)it;
     qv_rng r = {seed};
-    qv_net *net = gen_net(&r, &(gen_opts){.max_in = it % 2 == 0 ? 300 : 40, .max_nodes = 10, .max_elems = 400, .max_k = 80, .layers = it % 4 < 2});
+    qv_net *net =
+        gen_net(&r, &(gen_opts){.max_in = it % 2 == 0 ? 300 : 40, .max_nodes = 10, .max_elems = 400, .max_k = 80, .layers = it % 4 < 2});
     assert_non_null(net);
     compare(net, &r, seed);
     qv_net_free(net);

@@ -142,8 +142,8 @@ static void certify(const qv_robust *r, const qv_robust_query *q, const qv_robus
   put_file("qvp", &prop);
   put_file("qvc", &cert);
   last_bytes = cert.n;
-  snprintf(command, sizeof command, "%s %s/bench-%d.qir %s/bench-%d.qvp %s/bench-%d.qvc >%s/bench-%d.out", checker, folder, (int)getpid(), folder,
-           (int)getpid(), folder, (int)getpid(), folder, (int)getpid());
+  snprintf(command, sizeof command, "%s %s/bench-%d.qir %s/bench-%d.qvp %s/bench-%d.qvc >%s/bench-%d.out", checker, folder, (int)getpid(),
+           folder, (int)getpid(), folder, (int)getpid(), folder, (int)getpid());
   double start = qv_clock();
   int status = system(command);
   last_check = qv_clock() - start;
@@ -176,8 +176,8 @@ static void count(tally *t, const qv_robust_result *res, const char *published) 
 static void show(const char *name, size_t id, const qv_robust_result *res, const char *published) {
   if (getenv("V") == NULL || (res->verdict != QV_UNKNOWN && res->seconds <= 0.2)) return;
   printf("  %s id %zu: %s by %s, margin %.3g (inputs move %.3g, rounding loses %.3g, clamps %.3g), %u nodes, %.2f s%s%s\n", name, id,
-         qv_verdict_name(res->verdict), qv_robust_engine_name(res->engine), res->margin, res->loss.input, res->loss.noise, res->loss.kink, res->nodes,
-         res->seconds, published[0] != '\0' ? " published " : "", published);
+         qv_verdict_name(res->verdict), qv_robust_engine_name(res->engine), res->margin, res->loss.input, res->loss.noise, res->loss.kink,
+         res->nodes, res->seconds, published[0] != '\0' ? " published " : "", published);
   fflush(stdout);
 }
 
@@ -269,7 +269,8 @@ static int real_net(const char *data, const char *set, const qv_robust_opts *opt
   else read_mnist(&s, data);
   snprintf(path, sizeof path, "%s/%s", data, file);
   double start = qv_clock();
-  if (qv_load_model(&net, path, &(qv_load_opts){.profile = profile}, &err) != QV_OK || qv_robust_new(&rob, net, &err) != QV_OK) die(err.msg);
+  if (qv_load_model(&net, path, &(qv_load_opts){.profile = profile}, &err) != QV_OK || qv_robust_new(&rob, net, &err) != QV_OK)
+    die(err.msg);
   double prepare = qv_clock() - start;
   if (qv_elems(&net->tensor[net->in[0].tensor]) != s.elements) die("the samples are not this net's");
   tally all = {0};

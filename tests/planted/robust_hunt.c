@@ -61,7 +61,8 @@ static ce_result one(uint64_t seed, char *text, size_t room) {
       if (a.result != CE_CHECKED) {
         worst = a.result;
         const char *why = strstr(a.text, "reason: ");
-        snprintf(text, room, "net %llu: %.*s", (unsigned long long)seed, (int)strcspn(why != NULL ? why : a.text, "\n"), why != NULL ? why : a.text);
+        snprintf(text, room, "net %llu: %.*s", (unsigned long long)seed, (int)strcspn(why != NULL ? why : a.text, "\n"),
+                 why != NULL ? why : a.text);
       }
     }
     qv_buf_free(&cert);
