@@ -120,6 +120,20 @@ static cJSON *hints(const cli_alloc_report *r, qv_arena *a) {
   return keep(list, ok);
 }
 
+/* A choice on a float network, executed. Counts, so that nobody has to round. */
+static cJSON *network(const cli_realized *x) {
+  cJSON *o = cJSON_CreateObject();
+  bool built = x->refused == NULL, counted = built && x->labelled;
+  bool ok = qv_json_add_str(o, "refused", x->refused);
+  ok = (built ? qv_json_add_int(o, "onnx_bytes", (int64_t)x->bytes) : qv_json_add_str(o, "onnx_bytes", NULL)) && ok;
+  ok = (built ? qv_json_add_num(o, "accumulator_bits", x->bits) : qv_json_add_str(o, "accumulator_bits", NULL)) && ok;
+  ok = qv_json_add_int(o, "samples", (int64_t)x->n) && ok;
+  ok = (built ? qv_json_add_int(o, "as_float", (int64_t)x->same) : qv_json_add_str(o, "as_float", NULL)) && ok;
+  ok = (counted ? qv_json_add_int(o, "right", (int64_t)x->right_int) : qv_json_add_str(o, "right", NULL)) && ok;
+  ok = (counted ? qv_json_add_int(o, "right_float", (int64_t)x->right_float) : qv_json_add_str(o, "right_float", NULL)) && ok;
+  return keep(o, ok);
+}
+
 static cJSON *methods(const cli_alloc_report *r, qv_arena *a) {
   cJSON *list = cJSON_CreateArray();
   bool ok = list != NULL;
@@ -132,6 +146,7 @@ static cJSON *methods(const cli_alloc_report *r, qv_arena *a) {
     fine = qv_json_add_bool(o, "optimum", x->optimum) && fine;
     fine = qv_json_add(o, "choice", x->choice == NULL ? cJSON_CreateNull() : choices(r->a->p, x->choice)) && fine;
     if (x->choice != NULL) fine = add_loss(o, r->a->p, x->choice, a) && fine;
+    if (x->net != NULL) fine = qv_json_add(o, "network", network(x->net)) && fine;
     ok = qv_json_push(list, keep(o, fine)) && ok;
   }
   return keep(list, ok);

@@ -3,6 +3,7 @@
 #define QV_CLI_ALLOC_REPORT_H
 
 #include "cli/alloctab.h"
+#include "cli/realized.h"
 
 /* One method at one budget, for `compare`. */
 typedef struct {
@@ -11,6 +12,7 @@ typedef struct {
   const uint32_t *choice; /* NULL: no answer */
   bool feasible;
   bool optimum;          /* this row is the certified optimum */
+  const cli_realized *net; /* the choice as a network; NULL: a table, or no answer */
 } cli_alloc_row_out;
 
 /* What --explain found about one limit. */

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool cli_is_network(const qv_buf *file) {
+/* Is this file a network (not JSON)? */
+static bool is_network(const qv_buf *file) {
   size_t i = 0;
   while (i < file->n && strchr(" \t\r\n", file->p[i]) != NULL && file->p[i] != 0) i++;
   return file->n > 0 && (i == file->n || file->p[i] != '{');
@@ -41,7 +42,8 @@ static int metric_of(qv_metric *m, const cli_cmd *cmd, const char *name) {
   return cli_usage(cmd, "unknown metric '%.40s'; did you mean '%s'? (noise, kl, fisher, hessian, eagl, orm, accuracy)", name, near != NULL ? near : "noise");
 }
 
-int cli_allocnet_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, const char *path, const char *metric, qv_err *err) {
+/* Measure, prove, make the table's text. metric: NULL = noise. */
+static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, const char *path, const char *metric, qv_err *err) {
   const char *cands = cli_get(cmd, val, "candidates"), *ends = cli_get(cmd, val, "keep-ends"), *to = cli_get(cmd, val, "table");
   qv_metric m;
   int64_t bits;
@@ -63,6 +65,19 @@ int cli_allocnet_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, 
   if (to == NULL) return 0;
   st = cli_emit(to, &x->made.json, err);
   return st == QV_OK ? 0 : cli_fail(st, to, err);
+}
+
+int cli_allocnet_load(cli_allocnet *x, cli_alloc *a, const cli_cmd *cmd, const cli_val *val, const char *path, qv_err *err) {
+  const char *metric = cli_get(cmd, val, "metric");
+  const cli_val *limits = cli_all(cmd, val, "limit");
+  qv_buf file = {0};
+  qv_status st = qv_file_read(&file, path, (size_t)1 << 31, err);
+  int rc = st == QV_OK ? 0 : cli_fail(st, path, err);
+  if (rc == 0 && !is_network(&file)) rc = cli_alloc_load_text(a, cmd, path, &file, metric, limits, err);
+  else if (rc == 0 && (rc = make_table(x, cmd, val, path, metric, err)) == 0)
+    rc = cli_alloc_load_text(a, cmd, path, &x->made.json, NULL, limits, err);
+  qv_buf_free(&file);
+  return rc;
 }
 
 void cli_allocnet_free(cli_allocnet *x) {

@@ -2,8 +2,8 @@
 #ifndef QV_CLI_ALLOCNET_H
 #define QV_CLI_ALLOCNET_H
 
+#include "cli/alloctab.h"
 #include "cli/quantized.h"
-#include "ilp/alloc.h"
 
 #define CLI_MAX_CANDS 32
 
@@ -24,15 +24,11 @@ typedef struct {
       {"pairs", 0, NULL, false, "float network: and of a kernel that adds byte products in saturating 16-bit pairs"},                               \
       {"keep-ends", 0, "W/A", false, "float network: candidate that the input and output groups keep"},                                              \
       {"profile", 'p', "NAME", false, "float network: runtime that the result is read back and proved for (default ort-vnni)"},                      \
-      {"output", 'o', "FILE", false, "float network: where the chosen network goes, as ONNX"},                                                       \
       {"table", 0, "FILE", false, "float network: write the table that was measured"}
 
-/* Is this file a network (not JSON)? */
-bool cli_is_network(const qv_buf *file);
-
-/* Measure, prove, make the table's text. metric: NULL = noise. Returns 0, or the exit code after a message. cli_allocnet_free in every
- * case. */
-int cli_allocnet_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, const char *path, const char *metric, qv_err *err);
+/* The table at path, or the network there, on which a table is measured and proved; then the problem under the options' limits. Returns 0, or
+ * the exit code after a message. cli_allocnet_free and cli_alloc_free in every case. */
+int cli_allocnet_load(cli_allocnet *x, cli_alloc *a, const cli_cmd *cmd, const cli_val *val, const char *path, qv_err *err);
 void cli_allocnet_free(cli_allocnet *x);
 
 /* The network of one choice: out and q must be {0}; freed by the caller in every case. */

@@ -35,14 +35,6 @@ done:
   return st == QV_E_ARG ? cli_usage(cmd, "%s", err->msg) : cli_fail(st, path, err);
 }
 
-int cli_alloc_load(cli_alloc *a, const cli_cmd *cmd, const char *path, const char *metric, const cli_val *limits, qv_err *err) {
-  qv_buf file = {0};
-  qv_status st = qv_file_read(&file, path, (size_t)1 << 30, err);
-  int rc = st == QV_OK ? cli_alloc_load_text(a, cmd, path, &file, metric, limits, err) : cli_fail(st, path, err);
-  qv_buf_free(&file);
-  return rc;
-}
-
 void cli_alloc_free(cli_alloc *a) {
   qv_alloc_free(a->p);
   qv_atable_free(&a->table);

@@ -17,9 +17,7 @@ typedef struct {
   char qap_sha256[QV_SHA256_HEX];
 } cli_alloc;
 
-/* Read the table, apply the limits, build the problem. Returns 0, or the exit code after its message. *a must be {0}. */
-int cli_alloc_load(cli_alloc *a, const cli_cmd *cmd, const char *path, const char *metric, const cli_val *limits, qv_err *err);
-/* The same from a table's text. */
+/* Read a table's text, apply the limits, build the problem. Returns 0, or the exit code after its message. *a must be {0}. */
 int cli_alloc_load_text(cli_alloc *a, const cli_cmd *cmd, const char *path, const qv_buf *text, const char *metric, const cli_val *limits, qv_err *err);
 /* The problem again, after qv_atable_set_limit. */
 QV_NODISCARD qv_status cli_alloc_rebuild(cli_alloc *a, qv_err *err);

@@ -330,23 +330,6 @@ static const char *method_of(const cli_cmd *cmd, const char *name) {
   return NULL;
 }
 
-/* The table, or the network that it is measured on. */
-static int load(job *j, const char *path, qv_err *err) {
-  const char *metric = cli_get(j->cmd, j->val, "metric");
-  qv_buf file = {0};
-  qv_status st = qv_file_read(&file, path, (size_t)1 << 31, err);
-  int rc = st == QV_OK ? 0 : cli_fail(st, path, err);
-  if (rc == 0 && cli_is_network(&file)) {
-    rc = cli_allocnet_table(&j->net, j->cmd, j->val, path, metric, err);
-    if (rc == 0) rc = cli_alloc_load_text(&j->a, j->cmd, path, &j->net.made.json, NULL, cli_all(j->cmd, j->val, "limit"), err);
-  } else if (rc == 0) {
-    if (cli_get(j->cmd, j->val, "output") != NULL) rc = cli_usage(j->cmd, "--output needs a float network; a table says nothing about weights");
-    else rc = cli_alloc_load_text(&j->a, j->cmd, path, &file, metric, cli_all(j->cmd, j->val, "limit"), err);
-  }
-  qv_buf_free(&file);
-  return rc;
-}
-
 /* The chosen network: exported, read back, proved. */
 static qv_status realize(job *j, qv_buf *out, qv_err *err) {
   const char *to = cli_get(j->cmd, j->val, "output");
@@ -393,13 +376,15 @@ done:
 
 static int solve(job *j, const char *path, qv_err *err) {
   const char *front = cli_get(j->cmd, j->val, "front"), *cert = cli_get(j->cmd, j->val, "certificate");
-  int rc = load(j, path, err);
+  int rc = cli_allocnet_load(&j->net, &j->a, j->cmd, j->val, path, err);
   qv_status st;
   qv_buf out = {0};
   const char *require = cli_get(j->cmd, j->val, "require");
   cli_requirement need = {0};
   uint32_t cuts = 0;
   if (rc != 0) return rc;
+  if (cli_get(j->cmd, j->val, "output") != NULL && !j->net.used)
+    return cli_usage(j->cmd, "--output needs a float network; a table says nothing about weights");
   if (require != NULL && !j->net.used) return cli_usage(j->cmd, "--require needs a float network");
   if (require != NULL && !cli_require_read(&need, j->cmd, j->val, require)) return QV_EXIT_USAGE;
   j->report.a = &j->a;
@@ -496,6 +481,7 @@ static const cli_opt opts[] = {
     {"max-nodes", 0, "N", false, "give up after so many nodes of a search tree (default 200000)"},
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
     CLI_ALLOCNET_OPTS,
+    {"output", 'o', "FILE", false, "float network: where the chosen network goes, as ONNX"},
     {"require", 0, "robust:EPS", false, "float network: the chosen network must provably keep its answers within EPS integer steps of the input; allocations that do not are excluded"},
     {"require-samples", 0, "N", false, "... on the first N calibration samples (default 10)"},
     {"require-timeout", 0, "S", false, "... with S seconds a sample (default 10)"},

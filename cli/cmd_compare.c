@@ -7,6 +7,7 @@
 
 #include "cli/alloc_report.h"
 #include "cli/figure.h"
+#include "cli/realized.h"
 #include "ilp/greedy.h"
 
 #define MAX_LABELS 8u
@@ -22,6 +23,8 @@ typedef struct {
   const cli_cmd *cmd;
   const cli_val *val;
   cli_alloc a;
+  cli_allocnet net;          /* where the operand is a float network */
+  cli_realized_set realized; /* then: what became of the choices */
   uint32_t row;
   bool check, all_checked, all_known;
   const char *label[MAX_LABELS]; /* precisions, for uniform */
@@ -49,11 +52,17 @@ static qv_status add(job *j, const char *budget, const char *method, const uint3
     if ((copy = QV_NEW(&j->arena, n, uint32_t)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
     memcpy(copy, choice, n * sizeof *copy);
   }
+  const cli_realized *net = NULL;
+  if (j->net.used && copy != NULL) {
+    qv_status st = cli_realize(&net, &j->realized, &j->net, j->a.p, copy, err);
+    if (st != QV_OK) return st;
+  }
   j->out[j->n_out++] = (cli_alloc_row_out){.method = method,
                                            .budget = budget,
                                            .choice = copy,
                                            .feasible = copy != NULL && qv_alloc_feasible(j->a.p, copy),
-                                           .optimum = optimum};
+                                           .optimum = optimum,
+                                           .net = net};
   return QV_OK;
 }
 
@@ -131,6 +140,36 @@ static void gap_cell(cli_table *t, mpq_srcptr best, mpq_srcptr v, bool known) {
   else cli_cell(t, "%+.2f", 100 * (mpq_get_d(v) / mpq_get_d(best) - 1));
 }
 
+/* The columns of a network: "-" where there is none. */
+static void net_head(cli_table *t, const job *j) {
+  if (!j->net.used) return;
+  cli_col(t, j->net.f.test_label != NULL ? "accuracy %" : "as float %", true);
+  cli_col(t, "acc. bits", true);
+  cli_col(t, "ONNX bytes", true);
+}
+
+static void net_cells(cli_table *t, const job *j, const cli_realized *x) {
+  if (!j->net.used) return;
+  if (x == NULL || x->refused != NULL) {
+    for (int c = 0; c < 3; c++) cli_cell(t, "-");
+    return;
+  }
+  cli_cell(t, "%.2f", 100.0 * (double)(x->labelled ? x->right_int : x->same) / (double)x->n);
+  cli_cell(t, "%d", x->bits);
+  cli_cell(t, "%zu", x->bytes);
+}
+
+/* Why a network is missing, once for each reason. */
+static void net_reasons(qv_buf *out, job *j, uint32_t from, uint32_t to) {
+  for (uint32_t i = from; i < to; i++) {
+    const cli_realized *x = j->out[i].net;
+    uint32_t k = from;
+    if (x == NULL || x->refused == NULL) continue;
+    while (k < i && (j->out[k].net == NULL || j->out[k].net->refused == NULL || strcmp(j->out[k].net->refused, x->refused) != 0)) k++;
+    if (k == i) qv_buf_printf(out, "  no network of %s under profile %s: %s\n", cli_safe(&j->arena, j->out[i].method), j->net.profile, cli_safe(&j->arena, x->refused));
+  }
+}
+
 static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
   const qv_alloc *p = j->a.p;
   cli_table t = {0};
@@ -145,12 +184,14 @@ static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
   cli_col(&t, "loss", true);
   cli_col(&t, "gap %", true);
   for (uint32_t m = 0; m < rows; m++) cli_col(&t, cli_safe(&j->arena, p->row[m].name), true);
+  net_head(&t, j);
   cli_col(&t, "limits", false);
   for (uint32_t i = from; i < to; i++) {
     const cli_alloc_row_out *x = &j->out[i];
     cli_cell(&t, "%s", cli_safe(&j->arena, x->method));
     if (x->choice == NULL) {
       for (uint32_t m = 0; m < rows + 2; m++) cli_cell(&t, "-");
+      net_cells(&t, j, NULL);
       cli_cell(&t, "no answer");
       continue;
     }
@@ -161,9 +202,11 @@ static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
       qv_alloc_real(v, p, x->choice, 1 + m);
       cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
     }
+    net_cells(&t, j, x->net);
     cli_cell(&t, "%s", x->feasible ? "kept" : "BROKEN");
   }
   cli_table_print(out, &t);
+  net_reasons(out, j, from, to);
   mpq_clears(best, v, (mpq_ptr)NULL);
 }
 
@@ -322,7 +365,7 @@ static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *er
   }
   size_t n = strlen(path);
   char *below = qv_arena_str(&j->arena, (const char *)text->p, text->n);
-  if (n > 4 && strcmp(path + n - 4, ".svg") == 0) cli_figure_svg(&out, &f);
+  if (n > 4 && strcmp(path + n - 4, ".svg") == 0) cli_figure_svg(&out, &f, below != NULL && j->net.used ? below : "");
   else cli_figure_html(&out, &f, below != NULL ? below : "");
   st = cli_emit(path, &out, err);
 done:
@@ -333,6 +376,17 @@ done:
 
 /* ---- the command --------------------------------------------------------------------------------------------------------------------- */
 
+static void net_line(qv_buf *out, const job *j) {
+  const cli_floatnet *f = &j->net.f;
+  size_t right = 0;
+  if (!j->net.used) return;
+  qv_buf_printf(out, "Each choice quantized, exported, read back under profile %s and executed on %zu samples", j->net.profile, f->n_test);
+  if (f->test_label != NULL) {
+    for (size_t i = 0; i < f->n_test; i++) right += (int64_t)f->test_class[i] == f->test_label[i];
+    qv_buf_printf(out, "; accuracy of the float network %.2f %%\n", 100.0 * (double)right / (double)f->n_test);
+  } else qv_buf_str(out, "; as float: same class as the float network\n");
+}
+
 static int compare(job *j, const char *path, qv_err *err) {
   static const cli_val standard = {.n = 3, .v = {"75%", "50%", "35%"}};
   const char *cost = cli_get(j->cmd, j->val, "cost"), *fig = cli_get(j->cmd, j->val, "figure");
@@ -341,7 +395,7 @@ static int compare(job *j, const char *path, qv_err *err) {
   qv_buf out = {0};
   qv_status st;
   if (!cli_get_int(&n_grid, j->cmd, j->val, "grid", 2, 100000, 0)) return QV_EXIT_USAGE;
-  int rc = cli_alloc_load(&j->a, j->cmd, path, cli_get(j->cmd, j->val, "metric"), cli_all(j->cmd, j->val, "limit"), err);
+  int rc = cli_allocnet_load(&j->net, &j->a, j->cmd, j->val, path, err);
   if (rc != 0) return rc;
   j->report.a = &j->a;
   if (j->a.p->n_rows == 0) return cli_usage(j->cmd, "the table has no costs to compare at");
@@ -350,6 +404,7 @@ static int compare(job *j, const char *path, qv_err *err) {
   find_labels(j);
   qv_buf_printf(&out, "%s: %" PRIu32 " groups, %" PRIu32 " candidates; methods compared on %s\n", cli_safe(&j->arena, path), j->a.p->n_members, j->a.p->n_cands,
                 cli_safe(&j->arena, j->a.p->row[j->row].name));
+  net_line(&out, j);
   for (uint32_t i = 0; i < at->n; i++) {
     uint32_t from = j->n_out;
     QV_TRY(one_budget(j, at->v[i], err));
@@ -401,6 +456,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   qv_alloc_front_clear(&j->front);
   cli_alloc_free(&j->a);
   free(j->out);
+  cli_realized_clear(&j->realized);
+  cli_allocnet_free(&j->net);
   qv_arena_clear(&j->arena);
   free(j);
   return rc;
@@ -415,16 +472,19 @@ static const cli_opt opts[] = {
     {"figure", 'f', "FILE", false, "the front with every method's points, as .html or .svg"},
     {"json", 'j', "FILE", false, "write a report (docs/allocation.md section 8); '-' writes it to standard output in place of the text"},
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
+    CLI_ALLOCNET_OPTS,
     {.name = NULL},
 };
 
 const cli_cmd cli_compare = {
     .name = "compare",
-    .operands = "TABLE",
+    .operands = "TABLE|FLOAT",
     .n_operands = 1,
     .summary = "published bit-width allocation methods beside the certified optimum of a table",
     .detail = "For each budget: AMP, NNCF's shape, ratio greedy, Rusci et al., EAGL's and ALPS's knapsack, HAWQ-V3 and uniform widths on the same "
-              "candidates and the same exact objective, with their gaps to the proved optimum (docs/allocation.md section 6). Exit codes: 0 all "
+              "candidates and the same exact objective, with their gaps to the proved optimum (docs/allocation.md section 6). FLOAT is a float ONNX or TFLite network "
+              "(docs/quantize.md): the table is measured on it, and each choice is built and executed, with its accuracy, widest accumulator and "
+              "file size beside it. Exit codes: 0 all "
               "optima proved and checked, 5 not.",
     .example = "qverify compare table.json --at 50% --figure front.html",
     .opt = opts,

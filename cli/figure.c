@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH = 860, HEIGHT = 520, LEFT = 84, RIGHT = 200, TOP = 44, BOTTOM = 56 };
+enum { WIDTH = 860, HEIGHT = 520, LEFT = 84, RIGHT = 200, TOP = 44, BOTTOM = 56, LINE = 16 };
 
 /* Colours by class, so that one place knows both themes. */
 static const char style[] =
@@ -15,8 +15,8 @@ static const char style[] =
     ".s0{--c:#8ab4f8}.s1{--c:#f28b82}.s2{--c:#fdb662}.s3{--c:#81c995}.s4{--c:#c58af9}.s5{--c:#78d9ec}.s6{--c:#ff8bcb}.s7{--c:#d7c37c}"
     ".s8{--c:#bdc1c6}.s9{--c:#fcad70}.s10{--c:#e8eaed}.s11{--c:#7fc7e0}}";
 
-static void escaped(qv_buf *out, const char *s) {
-  for (; *s != 0; s++) {
+static void escaped(qv_buf *out, const char *s, size_t n) {
+  for (; n > 0; n--, s++) {
     if (*s == '&') qv_buf_str(out, "&amp;");
     else if (*s == '<') qv_buf_str(out, "&lt;");
     else if (*s == '>') qv_buf_str(out, "&gt;");
@@ -70,11 +70,11 @@ static void axes(qv_buf *out, const cli_figure *f, const frame *r) {
                   LEFT - 8, py(r, y) + 4, y);
   }
   qv_buf_printf(out, "<path class=\"a\" d=\"M%d %d V%.1f H%d\"/>\n<text class=\"t\" x=\"%d\" y=\"24\">", LEFT, TOP, bottom, WIDTH - RIGHT, LEFT);
-  escaped(out, f->title);
+  escaped(out, f->title, strlen(f->title));
   qv_buf_printf(out, "</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14);
-  escaped(out, f->x_name);
+  escaped(out, f->x_name, strlen(f->x_name));
   qv_buf_printf(out, "</text>\n<text x=\"18\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 18 %d)\">", HEIGHT / 2, HEIGHT / 2);
-  escaped(out, f->y_name);
+  escaped(out, f->y_name, strlen(f->y_name));
   qv_buf_str(out, "</text>\n");
 }
 
@@ -106,14 +106,14 @@ static void series(qv_buf *out, const cli_fig_series *s, unsigned i, const frame
       continue;
     }
     qv_buf_str(out, "><title>");
-    escaped(out, p->note);
+    escaped(out, p->note, strlen(p->note));
     static const char *const end[] = {"</title></circle>\n", "</title></path>\n", "</title></rect>\n", "</title></path>\n"};
     qv_buf_str(out, end[i % 4]);
   }
   double y = TOP + 14 + 20.0 * i;
   mark(out, i, WIDTH - RIGHT + 22, y - 4, true, 4);
   qv_buf_printf(out, "/>\n<text x=\"%d\" y=\"%.1f\">", WIDTH - RIGHT + 34, y);
-  escaped(out, s->name);
+  escaped(out, s->name, strlen(s->name));
   qv_buf_str(out, "</text>\n</g>\n");
 }
 
@@ -123,25 +123,46 @@ static void body(qv_buf *out, const cli_figure *f) {
   for (uint32_t i = f->n; i-- > 0;) series(out, &f->series[i], i, &r); /* the first on top */
 }
 
-void cli_figure_svg(qv_buf *out, const cli_figure *f) {
-  qv_buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n<style>%s</style>\n", WIDTH, HEIGHT,
-                WIDTH, HEIGHT, style);
+/* Longest line and number of lines. */
+static int measure(int *most, const char *text) {
+  int n = 0;
+  *most = 0;
+  while (*text != 0) {
+    size_t len = strcspn(text, "\n");
+    if (len < 10000 && (int)len > *most) *most = (int)len;
+    if (n < 10000) n++;
+    text += len + (text[len] == '\n');
+  }
+  return n;
+}
+
+void cli_figure_svg(qv_buf *out, const cli_figure *f, const char *below) {
+  int most, n = measure(&most, below), height = HEIGHT + (n > 0 ? LINE * (n + 1) : 0), width = LINE * most / 2 + 2 * LINE;
+  if (width < WIDTH) width = WIDTH;
+  qv_buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n<style>%s.l{font:11px monospace;white-space:pre}</style>\n",
+                width, height, width, height, style);
   body(out, f);
+  for (int y = HEIGHT + LINE; *below != 0; y += LINE) {
+    size_t len = strcspn(below, "\n");
+    qv_buf_printf(out, "<text class=\"l\" xml:space=\"preserve\" x=\"%d\" y=\"%d\">", LINE, y);
+    escaped(out, below, len);
+    qv_buf_str(out, "</text>\n");
+    below += len + (below[len] == '\n');
+  }
   qv_buf_str(out, "</svg>\n");
 }
 
 void cli_figure_html(qv_buf *out, const cli_figure *f, const char *below) {
   qv_buf_str(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>");
-  escaped(out, f->title);
+  escaped(out, f->title, strlen(f->title));
   qv_buf_printf(out, "</title><style>body{margin:16px;background:#fff;color:#1b1f24;font:14px system-ui,sans-serif}pre{overflow-x:auto}svg{max-width:100%%;height:auto}%s</style></head><body>\n",
                 style);
   qv_buf_printf(out, "<svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", WIDTH, HEIGHT, WIDTH, HEIGHT);
   body(out, f);
   qv_buf_str(out, "</svg>\n<pre>");
   for (const char *s = below; *s != 0; s++) { /* line breaks stay */
-    char one[2] = {*s, 0};
     if (*s == '\n') qv_buf_str(out, "\n");
-    else escaped(out, one);
+    else escaped(out, s, 1);
   }
   qv_buf_str(out, "</pre>\n</body></html>\n");
 }

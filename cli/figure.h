@@ -26,8 +26,9 @@ typedef struct {
   const cli_fig_series *series;
 } cli_figure;
 
-/* Append the figure. The y axis has a square-root scale from 0, so that small losses can be told apart. */
-void cli_figure_svg(qv_buf *out, const cli_figure *f);
-void cli_figure_html(qv_buf *out, const cli_figure *f, const char *below); /* below: HTML-escaped text after the figure */
+/* Append the figure. The y axis has a square-root scale from 0, so that small losses can be told apart. below: lines of plain text
+ * that stand under it ("" = none). */
+void cli_figure_svg(qv_buf *out, const cli_figure *f, const char *below);
+void cli_figure_html(qv_buf *out, const cli_figure *f, const char *below);
 
 #endif

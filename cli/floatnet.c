@@ -47,6 +47,28 @@ static int read_set(const source *s, const char *path, const char *label_path, f
   return st == QV_OK ? 0 : cli_fail(st, label_path, s->err);
 }
 
+static uint32_t first_max(const float *y, size_t n) {
+  uint32_t best = 0;
+  for (uint32_t i = 1; i < n; i++)
+    if (y[i] > y[best]) best = i;
+  return best;
+}
+
+static qv_status classify(cli_floatnet *f, qv_err *err) {
+  qv_fexec run = {0};
+  size_t per = qv_felems(&f->g->tensor[f->g->in]), n_out = qv_felems(&f->g->tensor[f->g->out]);
+  qv_status st;
+  if ((f->test_class = calloc(f->n_test + 1, sizeof *f->test_class)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "classes");
+  QV_TRY(qv_fexec_init(&run, f->g, err));
+  for (size_t i = 0; i < f->n_test; i++) {
+    qv_fexec_run(&run, f->test + i * per);
+    f->test_class[i] = first_max(run.v[f->g->out], n_out);
+  }
+done:
+  qv_fexec_clear(&run);
+  return st;
+}
+
 int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, const char *path, qv_err *err) {
   const char *calib = cli_get(cmd, val, "calib"), *labels = cli_get(cmd, val, "labels"), *test = cli_get(cmd, val, "test"),
              *test_labels = cli_get(cmd, val, "test-labels"), *scale = cli_get(cmd, val, "pixel-scale"), *offset = cli_get(cmd, val, "pixel-offset");
@@ -78,6 +100,7 @@ int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, c
   }
   if (f->n > (size_t)max) f->n = (size_t)max;
   st = qv_calibrate(&f->calib, f->g, f->sample, f->n, err);
+  if (st == QV_OK) st = classify(f, err);
   return st == QV_OK ? 0 : cli_fail(st, calib, err);
 }
 
@@ -90,5 +113,6 @@ void cli_floatnet_free(cli_floatnet *f) {
   }
   free(f->sample);
   free(f->label);
+  free(f->test_class);
   *f = (cli_floatnet){0};
 }

@@ -15,6 +15,7 @@ typedef struct {
   int64_t *test_label; /* [n_test] or NULL */
   qv_calib calib;
   qv_quant_opts quant;
+  uint32_t *test_class; /* [n_test] the float network's own answers */
   bool own_test;
 } cli_floatnet;
 

@@ -11,13 +11,6 @@
 #include "quant/export.h"
 #include "quant/measure.h"
 
-static size_t first_max(const float *y, size_t n) {
-  size_t best = 0;
-  for (size_t i = 1; i < n; i++)
-    if (y[i] > y[best]) best = i;
-  return best;
-}
-
 static size_t first_max_int(const void *o, qv_dtype type, size_t n) {
   size_t best = 0;
   for (size_t i = 1; i < n; i++)
@@ -25,13 +18,12 @@ static size_t first_max_int(const void *o, qv_dtype type, size_t n) {
   return best;
 }
 
-/* Classes of the float network and of the integers on every test sample. */
+/* Classes of the integers on every test sample, beside those of the float network. */
 static qv_status count(cli_quantized *x, const cli_floatnet *f, qv_err *err) {
   const qv_net *net = x->net;
   const qv_tensor *in = &net->tensor[net->in[0].tensor], *out = &net->tensor[net->out[0].tensor];
   size_t per = qv_elems(in), n_out = qv_elems(out), n = f->n_test, f_out = qv_felems(&f->g->tensor[f->g->out]);
   qv_plan *plan = NULL;
-  qv_fexec run = {0};
   void *codes = malloc(n * per * qv_dtype_bytes(in->type) + 1), *y = malloc(n * n_out * qv_dtype_bytes(out->type) + 1);
   qv_status st = codes != NULL && y != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "accuracy");
   if (st != QV_OK) goto done;
@@ -46,10 +38,8 @@ static qv_status count(cli_quantized *x, const cli_floatnet *f, qv_err *err) {
     qv_store((unsigned char *)codes + e * qv_dtype_bytes(in->type), in->type, &v, 1);
   }
   QV_TRY(qv_plan_run(plan, n, (const void *const[]){codes}, (void *const[]){y}, 0, err));
-  QV_TRY(qv_fexec_init(&run, f->g, err));
   for (size_t i = 0; i < n; i++) {
-    qv_fexec_run(&run, f->test + i * per);
-    size_t a = first_max(run.v[f->g->out], n_out), b = first_max_int((const char *)y + i * n_out * qv_dtype_bytes(out->type), out->type, n_out);
+    size_t a = f->test_class[i], b = first_max_int((const char *)y + i * n_out * qv_dtype_bytes(out->type), out->type, n_out);
     x->same += a == b;
     if (f->test_label == NULL) continue;
     x->right_float += (int64_t)a == f->test_label[i];
@@ -57,7 +47,6 @@ static qv_status count(cli_quantized *x, const cli_floatnet *f, qv_err *err) {
   }
   if (f->test_label != NULL) x->n_test = n;
 done:
-  qv_fexec_clear(&run);
   qv_plan_free(plan);
   free(codes);
   free(y);

@@ -70,4 +70,30 @@ t 'a requirement that does not exist' 1 allocate $F/dense.onnx --calib "$T/dense
 t 'ends kept' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=95% --keep-ends 8/8
 t 'candidates twice' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=80% --candidates 8/8,8/8
 t 'output of a table' 1 allocate "$T/table.json" --limit size=85% -o "$T/x.onnx"
+# compare on a network. Its rows are compared with `allocate` and `run` on the network that those build.
+t 'compare' 0 compare $F/image.onnx --calib "$T/image.csv" --at 85% --json "$T/r.json" --figure "$T/f.html" --table "$T/compared.json"
+has out 'compare: what was executed' '^Each choice quantized, .* under profile ort-vnni and executed on 40 samples; as float: same class as the float network$'
+has out 'compare: columns' '^ *method .* as float % +acc\. bits +ONNX bytes +limits$'
+check 'compare: the report follows the schema' "$TOOLS/schema_check" docs/allocation.schema.json "$T/r.json"
+check 'compare: columns on the page' grep -q 'as float %' "$T/f.html"
+row=$(grep '^ *optimum ' "$T/out")
+t 'compare: the same by allocate' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% -o "$T/best.onnx" --table "$T/table.json"
+check 'compare: the same table' cmp "$T/compared.json" "$T/table.json"
+same=$(sed -n 's/^The integers, executed: same class as in float on \([0-9]*\) of 40 samples.*/\1/p' "$T/out")
+bits=$(sed -n 's/^Widest accumulator needed: \([0-9]*\) bits\.$/\1/p' "$T/out")
+want=$(awk -v s="$same" 'BEGIN { printf "%.2f", 100 * s / 40 }')
+check 'compare: agreement, bits and bytes of the optimum' sh -c "echo '$row' | grep -qE ' $want +$bits +$(wc -c <"$T/best.onnx" | tr -d ' ') +kept *\$'"
+check 'compare: in the report' grep -q "\"as_float\": \"$same\"" "$T/r.json"
+t 'compare: labels' 0 compare $F/dense.onnx --calib "$T/dense.csv" --labels "$T/labels.txt" --at 75% --candidates 8/8,4/8 --json "$T/r.json" --figure "$T/f.svg"
+check 'compare: the table below the figure' grep -q '<text class="l".*accuracy %.*</text>' "$T/f.svg"
+has out 'compare: accuracy' '; accuracy of the float network [0-9.]+ %$'
+has out 'compare: accuracy column' ' accuracy % +acc\. bits '
+check 'compare: labels: schema' "$TOOLS/schema_check" docs/allocation.schema.json "$T/r.json"
+check 'compare: right answers in the report' grep -qE '"right": "[0-9]+"' "$T/r.json"
+t 'compare: what the runtime would not compute exactly' 0 compare $F/dense.onnx --calib "$T/dense.csv" --at 75% --candidates 8/16,4/8 --json "$T/r.json"
+has out 'compare: refused, with the reason' '^  no network of uniform W8A16 under profile ort-vnni: .*binary32'
+check 'compare: refused: schema' "$TOOLS/schema_check" docs/allocation.schema.json "$T/r.json"
+t 'compare: a table has no such columns' 0 compare "$T/table.json" --at 85%
+check 'compare: a table has no such columns: none' sh -c "! grep -q 'ONNX bytes' '$T/out'"
+t 'compare: without samples' 1 compare $F/dense.onnx
 finish
