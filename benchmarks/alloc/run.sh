@@ -24,3 +24,4 @@ else echo "SKIPPED: $data/alloc or python3 is not there"; fi
 echo "== times, one core"
 ${CC:-gcc} -std=c11 -O2 -D_GNU_SOURCE -I. -o build/bench/alloc benchmarks/alloc/bench.c build/release/libqverify.a -lcjson -lnettle -lglpk -lgmp -lm
 build/bench/alloc build/release/qverify-check 50 4 1 50 20 50 4 3 50 20 52 4 3 65 20 52 4 3 80 20 100 7 3 60 5 50 4 6 60 5 20 3 1 0 10 50 4 1 0 3
+benchmarks/alloc/networks.sh

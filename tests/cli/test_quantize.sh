@@ -76,13 +76,17 @@ has out 'compare: what was executed' '^Each choice quantized, .* under profile o
 has out 'compare: columns' '^ *method .* as float % +acc\. bits +ONNX bytes +limits$'
 check 'compare: the report follows the schema' "$TOOLS/schema_check" docs/allocation.schema.json "$T/r.json"
 check 'compare: columns on the page' grep -q 'as float %' "$T/f.html"
-row=$(grep '^ *optimum ' "$T/out")
+row=$(grep '^ *optimum ' "$T/out") uniform=$(grep '^ *uniform W4A8 ' "$T/out")
 t 'compare: the same by allocate' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% -o "$T/best.onnx" --table "$T/table.json"
 check 'compare: the same table' cmp "$T/compared.json" "$T/table.json"
 same=$(sed -n 's/^The integers, executed: same class as in float on \([0-9]*\) of 40 samples.*/\1/p' "$T/out")
 bits=$(sed -n 's/^Widest accumulator needed: \([0-9]*\) bits\.$/\1/p' "$T/out")
 want=$(awk -v s="$same" 'BEGIN { printf "%.2f", 100 * s / 40 }')
 check 'compare: agreement, bits and bytes of the optimum' sh -c "echo '$row' | grep -qE ' $want +$bits +$(wc -c <"$T/best.onnx" | tr -d ' ') +kept *\$'"
+t 'compare: uniform by allocate' 5 allocate $F/image.onnx --calib "$T/image.csv" --method uniform-W4A8 -o "$T/uniform.onnx"
+want=$(sed -n 's/^The integers, executed: same class as in float on \([0-9]*\) of 40 samples.*/\1/p' "$T/out" | awk '{ printf "%.2f", 100 * $1 / 40 }')
+bits=$(sed -n 's/^Widest accumulator needed: \([0-9]*\) bits\.$/\1/p' "$T/out")
+check 'compare: another row' sh -c "echo '$uniform' | grep -qE ' $want +$bits +$(wc -c <"$T/uniform.onnx" | tr -d ' ') +kept *\$'"
 check 'compare: in the report' grep -q "\"as_float\": \"$same\"" "$T/r.json"
 t 'compare: labels' 0 compare $F/dense.onnx --calib "$T/dense.csv" --labels "$T/labels.txt" --at 75% --candidates 8/8,4/8 --json "$T/r.json" --figure "$T/f.svg"
 check 'compare: the table below the figure' grep -q '<text class="l".*accuracy %.*</text>' "$T/f.svg"
@@ -90,6 +94,10 @@ has out 'compare: accuracy' '; accuracy of the float network [0-9.]+ %$'
 has out 'compare: accuracy column' ' accuracy % +acc\. bits '
 check 'compare: labels: schema' "$TOOLS/schema_check" docs/allocation.schema.json "$T/r.json"
 check 'compare: right answers in the report' grep -qE '"right": "[0-9]+"' "$T/r.json"
+wide=$(grep '^ *uniform W8A8 ' "$T/out")
+t 'compare: the same by quantize' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --labels "$T/labels.txt"
+want=$(sed -n 's/.*; accuracy \([0-9.]*\) % (float.*/\1/p' "$T/out")
+check 'compare: accuracy of the widest' sh -c "echo '$wide' | grep -qE ' $want +[0-9]+ +[0-9]+ +(kept|BROKEN) *\$'"
 t 'compare: what the runtime would not compute exactly' 0 compare $F/dense.onnx --calib "$T/dense.csv" --at 75% --candidates 8/16,4/8 --json "$T/r.json"
 has out 'compare: refused, with the reason' '^  no network of uniform W8A16 under profile ort-vnni: .*binary32'
 check 'compare: refused: schema' "$TOOLS/schema_check" docs/allocation.schema.json "$T/r.json"
