@@ -206,7 +206,9 @@ fake 'accepts a counterexample' 'echo "c verdict falsified"; echo "s CHECKED"; e
 fake 'words after the verdict' 'echo "c verdict verified"; echo "s CHECKED"; echo more; exit 0'
 fake 'rejects' 'echo "s REJECTED"; exit 1'
 fake 'killed' 'kill -9 $$'
-fake 'hangs' 'exec sleep 30' 5
+begin=$SECONDS
+fake 'hangs' 'exec sleep 60' 5
+check 'checker: hangs: it is not waited for' test $((SECONDS - begin)) -lt 30
 rm "$T/bin/qverify-check"
 t 'checker: off' 0 robust "$T/fc.qir" -i "$T/all.bin" --index 65535 --eps 3 --no-check --json "$T/r.json"
 has out 'checker: off: said' 'NOT independently checked'
@@ -301,7 +303,8 @@ if [ ! -r "$NET" ] || [ ! -r "$IMG" ]; then skip 'SKIPPED: MNIST nets are not he
   t 'MNIST' 10 robust "$NET" -i "$IMG" -l "$D/data/mnist/t10k-labels-idx1-ubyte.gz" --index 0:4,18,115 --eps 2 --witness "$T/mw"
   has out 'MNIST: counts' '^5 verified, 2 falsified, 0 unknown of 7 '
   for p in original adversarial difference; do check "MNIST: $p picture" sh -c "head -c 29 '$T/mw/115_$p.png' | od -An -v -tx1 | tr -d ' \n' | grep -q '^89504e470d0a1a0a0000000d494844520000001c0000001c0800000000'"; done
-  t 'MNIST: one patch' 0 robust "$NET" -i "$IMG" --index 0 --eps 255 --patch 1x2@0,3
+  t 'MNIST: one patch' 0 robust "$NET" -i "$IMG" --index 0 --eps 255 --patch 1x2@0,3 --certificate "$T/mp"
+  check 'MNIST: one patch: two pixels move, row 0, columns 3 and 4' sh -c "sed -n '4,\$p' '$T/mp/0-patch-0-3.qvp' | awk '\$1 != \$2 && NF == 2 { printf \"%d \", NR - 1 }' | grep -qx '3 4 '"
   t 'MNIST: patches everywhere' 0 robust "$NET" -i "$IMG" --index 0 --eps 8 --patch 27x27 --json "$T/r.json"
   has out 'MNIST: patches: four places' '^4 verified'
   valid_report 'MNIST: patches' "$T/r.json"
