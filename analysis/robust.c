@@ -14,7 +14,7 @@
 #define ATTACK_WORK 2e7 /* multiply-adds of the gradient rounds towards one target, and 50 times as many of the local search */
 #define ENUMERATE_MAX 300000
 #define MAX_NODES 100000
-#define ROOT_STEPS 300
+#define ROOT_STEPS 300 /* fewer for large nets, see root_steps */
 #define NODE_STEPS 24
 #define UNIT_STEPS 8
 #define UNIT_WORK 2e9              /* multiply-adds that bounds of deeper units may cost a query */
@@ -604,11 +604,14 @@ static qv_status run_enumeration(query *k, uint64_t points, bool *complete) {
   return judge(k, st, &quiet, found, QV_BY_ENUMERATION);
 }
 
+/* A long search pays where nodes are cheap: it costs 3e7 multiply-adds, or 60 steps. */
+static uint32_t root_steps(const query *k) { return (uint32_t)fmin(ROOT_STEPS, fmax(60, 3e7 / ((double)k->r->graph->n_w + 1))); }
+
 /* Bound one target: the root alone (linear), or the tree. */
 static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes, uint32_t *used) {
   qv_bnb b;
   qv_bnb_opts o = {.max_nodes = max_nodes,
-                   .root_steps = ROOT_STEPS,
+                   .root_steps = root_steps(k),
                    .node_steps = NODE_STEPS,
                    .threads = max_nodes > 1 ? k->o.threads : 1,
                    .evidence = k->o.evidence,
