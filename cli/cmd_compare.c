@@ -155,7 +155,8 @@ static void net_cells(cli_table *t, const job *j, const cli_realized *x) {
     return;
   }
   cli_cell(t, "%.2f", 100.0 * (double)(x->labelled ? x->right_int : x->same) / (double)x->n);
-  cli_cell(t, "%d", x->bits);
+  if (x->bits > 0) cli_cell(t, "%d", x->bits);
+  else cli_cell(t, "-");
   cli_cell(t, "%zu", x->bytes);
 }
 
