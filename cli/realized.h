@@ -7,7 +7,7 @@
 typedef struct {
   const char *refused;   /* NULL: built. Else why the profile's runtime does not compute it; the rest is 0 then */
   size_t bytes;          /* of the exported ONNX file */
-  int bits;              /* widest accumulator that its integers need; 0: the profile has no machine accumulators */
+  int bits;              /* widest accumulator that its integers need; 0: none is a machine accumulator */
   size_t n, same;        /* test samples; of these with the float network's class */
   bool labelled;
   size_t right_float, right_int; /* labelled: samples with the label's class */
