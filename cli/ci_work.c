@@ -40,7 +40,7 @@ static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
 /* ---- one child ---------------------------------------------------------------------------------------------------------------------- */
 
-static void limit(int what, uint64_t v) {
+static void limit(__rlimit_resource_t what, uint64_t v) {
   struct rlimit r = {(rlim_t)v, (rlim_t)v};
   (void)setrlimit(what, &r);
 }
