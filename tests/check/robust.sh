@@ -296,6 +296,9 @@ printf 'node 0 tail op "" layer 0 in 1 0 out 1\ntail softmax_q out_zp -128 lo -1
 box 'violations 1\nviolation 1\nge -100 1 1 0 1\n' 0 10 0 10
 robust 'softmax, an entry at diff_min' 0 'witness\ninput 0 5 4\nverdict falsified\n'
 robust 'softmax, an entry below diff_min' 1 'witness\ninput 0 6 4\nverdict falsified\n'
+box 'violations 1\nviolation 2\nge 0 1 1 0 0\nge 0 1 -1 0 0\n' 0 10 0 10
+robust 'softmax, an entry at diff_min is in the sum' 0 'witness\ninput 0 5 4\nverdict falsified\n'
+robust 'softmax, an entry below diff_min is not' 1 'witness\ninput 0 6 4\nverdict falsified\n'
 printf 'node 0 opaque op "" layer 0 in 1 0 out 1\nopaque lo 3 hi 4\n' | net '1 2' 0 10 2 1
 box 'violations 1\nviolation 1\nge 5 1 1 0 0\n' 0 0 0 0
 robust 'opaque: nothing is proved' 1 "${goals}target 0\nempty\n$end"
@@ -391,6 +394,17 @@ box 'keep first 1 output 0\n' 5 5 10 10
 robust 'logits, no gap where the result may be clipped' 1 "$logits"
 box 'keep last 1 output 0\n' 5 5 5 5
 robust 'logits, no gap and no tie that loses' 0 "$logits"
+
+# softmax_f with two inputs: 128 (1 - exp(-1)) = 15/16, less than 1; exp(-2) = 0. So the gap is 2.
+{
+  printf 'node 0 tail op "" layer 0 in 1 0 out 1\ntail softmax_f out_zp -128 lo -128 hi 127 out_scale 0x1p-8 round away\nexp'
+  for ((i = 0; i < 254; i++)); do printf ' 0x0p+0'; done
+  printf ' 0x1.fc4p-1 0x1p+0\n'
+} | net '1 2' 0 255 2 1
+box 'keep first 1 output 0\n' 5 5 7 20
+robust 'softmax_f, the gap' 0 "$logits"
+box 'keep first 1 output 0\n' 5 5 6 20
+robust 'softmax_f, one less' 1 "$logits"
 
 # Sums beyond 2^61 are not exact for this purpose.
 both 'exact order kernel bias last form corrected' 2147483647 0 0 1 | net '1 2' 0 1200000000 2 1
