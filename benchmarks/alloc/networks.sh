@@ -46,7 +46,7 @@ net() {
   case " ${NETWORKS:-$name} " in *" $name "*) ;; *) return 0 ;; esac
   [ -f "$file" ] || { echo "SKIPPED: $file is not there"; return 0; }
   echo "== $name"
-  nice "$qverify" compare "$file" --candidates 8/8,4/8,3/8,2/8,4/4 --samples $calib --cost size "$@" --json $t/$name.json --figure $t/$name.html >$t/$name.txt ||
+  "$qverify" compare "$file" --candidates 8/8,4/8,3/8,2/8,4/4 --samples $calib --cost size "$@" --json $t/$name.json --figure $t/$name.html >$t/$name.txt ||
     echo "exit code $?"
   sed "s|^$data/||" $t/$name.txt
   # the first row of uniform W8A8: columns from the right are limits, bytes, bits, accuracy
