@@ -1,6 +1,6 @@
 #!/bin/sh
 # Float networks of others: what the published methods and the certified optimum choose, as integers that are executed and counted.
-# Reads $QV_DATA; NETWORKS="name .." runs some only, TEST=N takes N test samples (default 500).
+# Reads $QV_DATA; NETWORKS="name .." runs some only, TEST=N takes N test samples (default 500), CANDIDATES=W/A,.. other widths.
 set -eu
 cd "$(dirname "$0")/../.."
 data=$(cd "${QV_DATA:-../shared/data}" 2>/dev/null && pwd) || { echo "SKIPPED: ${QV_DATA:-../shared/data} is not there"; exit 0; }
@@ -46,7 +46,7 @@ net() {
   case " ${NETWORKS:-$name} " in *" $name "*) ;; *) return 0 ;; esac
   [ -f "$file" ] || { echo "SKIPPED: $file is not there"; return 0; }
   echo "== $name"
-  "$qverify" compare "$file" --candidates 8/8,4/8,3/8,2/8,4/4 --samples $calib --cost size "$@" --json $t/$name.json --figure $t/$name.html >$t/$name.txt ||
+  "$qverify" compare "$file" --candidates "${CANDIDATES:-8/8,4/8,3/8,2/8,4/4}" --samples $calib --cost size "$@" --json $t/$name.json --figure $t/$name.html >$t/$name.txt ||
     echo "exit code $?"
   sed "s|^$data/||" $t/$name.txt
   # the first row of uniform W8A8: columns from the right are limits, bytes, bits, accuracy
