@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- the problem -----------------------------------------------------------------------------------------------------------------------------
+// ---- the problem -----------------------------------------------------------------------------------------------------------------------
 typedef struct {
   uint32_t a, b; // candidates of the two groups, numbered within the group
   bool forbidden;
@@ -32,7 +32,7 @@ typedef struct {
   char hash[65];
 } Problem;
 
-// ---- the state of a tree's node: section 3 ----------------------------------------------------------------------------------------------------
+// ---- the state of a tree's node: section 3 ---------------------------------------------------------------------------------------------
 typedef enum { FREE, USED, BANNED } Mark;
 
 typedef struct {
@@ -186,7 +186,7 @@ static void read_problem(Problem *p, Text *t) {
   sha256_hex(t->base, (size_t)(t->end - t->base), p->hash);
 }
 
-// ---- keys: docs/allocation.md section 3 --------------------------------------------------------------------------------------------------------
+// ---- keys: docs/allocation.md section 3 ------------------------------------------------------------------------------------------------
 static const mpz_t *cost_of(const Problem *p, uint32_t c, uint32_t m) { return (const mpz_t *)&p->cost[(uint64_t)c * p->rows + m]; }
 
 // Least and largest cost of a group in a row.
@@ -245,7 +245,7 @@ static void make_keys(Problem *p, const bool *in_key) {
   mpz_clears(weight, spread, NULL);
 }
 
-// ---- choices ------------------------------------------------------------------------------------------------------------------------------------
+// ---- choices ---------------------------------------------------------------------------------------------------------------------------
 typedef struct {
   mpz_t loss, key, *cost;
 } Choice;
@@ -295,7 +295,7 @@ static void read_choice(const Problem *p, Text *t, Choice *c) {
   mpz_clear(said);
 }
 
-// ---- vectors ------------------------------------------------------------------------------------------------------------------------------------
+// ---- vectors ---------------------------------------------------------------------------------------------------------------------------
 static void read_vector(Tree *s, Vector *v) {
   const Problem *p = s->p;
   Text *t = s->t;
@@ -396,7 +396,7 @@ static Vector *evaluate(Tree *s) {
   return v;
 }
 
-// ---- trees --------------------------------------------------------------------------------------------------------------------------------------
+// ---- trees -----------------------------------------------------------------------------------------------------------------------------
 static void log_change(Tree *s, Change c) {
   if (s->n_log == s->log_room) {
     s->log_room = s->log_room ? 2 * s->log_room : 1024;
@@ -574,7 +574,7 @@ static Tree *tree_begin(const Problem *p, Text *t) {
   return s;
 }
 
-// ---- fronts by dynamic programming: section 4 -----------------------------------------------------------------------------------------------------
+// ---- fronts by dynamic programming: section 4 ------------------------------------------------------------------------------------------
 typedef struct {
   uint32_t n;
   mpz_t *u, *v; // u ascends, v descends
@@ -638,7 +638,7 @@ static Front read_dp(const Problem *p, Text *t, uint32_t row) {
   return f;
 }
 
-// ---- claims -----------------------------------------------------------------------------------------------------------------------------------------
+// ---- claims ----------------------------------------------------------------------------------------------------------------------------
 static void print_loss(const Problem *p, const mpz_t loss) {
   mpq_t q;
   mpq_init(q);

@@ -184,7 +184,7 @@ void net_read(Net *net, Text *t);
 bool accumulates(const Node *n);
 bool is_unit(const Node *n); // y = f(x) element by element: step, table, threshold, clamp
 
-// ---- property (property.c): docs/property.md --------------------------------------------------------------------------------------------
+// ---- property (property.c): docs/property.md -------------------------------------------------------------------------------------------
 typedef struct {
   uint32_t tensor, e;
   int64_t c;
@@ -217,7 +217,7 @@ Iv interval(Text *t, int64_t lo, int64_t hi);
 void property_read(Property *p, Net *net, Text *t); // t = NULL: claim overflow, every input takes its whole range
 const Target *keep_targets(const Property *p, const Net *net, uint32_t tensor, uint32_t first, uint32_t n, int64_t d_lost, int64_t d_kept);
 
-// ---- certificate of claim overflow (cert.c): docs/certificate.md sections 1 and 2 --------------------------------------------------------
+// ---- certificate of claim overflow (cert.c): docs/certificate.md sections 1 and 2 ------------------------------------------------------
 typedef struct {
   uint32_t node, channel, from;
   bool upper;
@@ -232,7 +232,7 @@ typedef struct {
 void cert_read(Cert *c, Net *net, Text *t, const char *net_hash, const char *property_hash);
 Claim claim_make(const Iv *iv, uint64_t n, uint64_t inner);
 
-// ---- evaluation (requant.c, unit.c, rules.c, linear.c): docs/certificate.md sections 3 to 5 -----------------------------------------------------
+// ---- evaluation (requant.c, unit.c, rules.c, linear.c): docs/certificate.md sections 3 to 5 --------------------------------------------
 void float_probe(void);
 typedef enum { TO_EVEN, TO_AWAY, TO_ZERO } Rounding;
 i128 srdhm(i128 a, i128 b);
@@ -252,7 +252,7 @@ void rules_images(Net *net);                                // of all nodes, int
 Wide rules_element(const Net *net, uint32_t k, uint32_t e); // the image of one element; not of affine, index, tail, opaque
 i128 linear_bound(Net *net, const Linear *l, uint32_t element);
 
-// ---- claim robust: docs/certificate.md section 7 ------------------------------------------------------------------------------------------
+// ---- claim robust: docs/certificate.md section 7 ---------------------------------------------------------------------------------------
 // cone.c: what depends on an element
 void cone_prepare(Net *net);
 typedef void WindowReader(void *context, uint32_t position, uint32_t tap); // position: (image, row, column) of the output, tap: ky*kw + kx
@@ -316,7 +316,7 @@ typedef struct {
 void own_hash(Text *t); // the line sha256 at the end of a certificate
 Outcome robust_check(Net *net, const Property *p, Text *t, const char *net_hash, const char *property_hash);
 
-// ---- allocation (alloc.c): docs/allocation.md, docs/allocation-certificate.md ------------------------------------------------------------------
+// ---- allocation (alloc.c): docs/allocation.md, docs/allocation-certificate.md ----------------------------------------------------------
 void alloc_check(Text *problem, Text *certificate); // prints what is proved
 
 // ---- exact arithmetic ---------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ void dual_add(Dual *d, uint32_t tensor, uint32_t e, i128 coefficient) {
   d->largest[tensor] = imax(d->largest[tensor], sum < 0 ? -sum : sum);
 }
 
-// ---- the multipliers' text ----------------------------------------------------------------------------------------------------------------
+// ---- the multipliers' text -------------------------------------------------------------------------------------------------------------
 // Positions of a node's tensor that may have a multiplier; 0: none may.
 static uint64_t positions(const Net *net, uint32_t tensor) {
   const Tensor *t = &net->tensors[tensor];
@@ -100,7 +100,7 @@ void dual_multipliers(Dual *d, Text *t) {
   }
 }
 
-// ---- the nodes ----------------------------------------------------------------------------------------------------------------------------
+// ---- the nodes -------------------------------------------------------------------------------------------------------------------------
 static void ends(Dual *d, i128 m, Iv x) { // K += min(m*l, m*u)
   if (m != 0) add_product(d, m, m > 0 ? x.lo : x.hi);
 }

@@ -63,7 +63,7 @@ void eval_set(Eval *v, uint32_t tensor, uint32_t e, int64_t x) { store(v, tensor
 
 static int64_t signed64(uint64_t x) { return x > INT64_MAX ? -(int64_t)~x - 1 : (int64_t)x; }
 
-// ---- accumulators ---------------------------------------------------------------------------------------------------------------------------
+// ---- accumulators ----------------------------------------------------------------------------------------------------------------------
 static i128 wrap_to(i128 x, unsigned bits) {
   i128 m = pow2(bits);
   return x - floor_shift(x + m / 2, bits) * m;
@@ -202,7 +202,7 @@ static i128 accumulate(Eval *v, uint32_t k, uint32_t e) {
   return r;
 }
 
-// ---- the nodes --------------------------------------------------------------------------------------------------------------------------------
+// ---- the nodes -------------------------------------------------------------------------------------------------------------------------
 static void touch_element(void *context, uint32_t e) {
   Eval *v = context;
   uint32_t *stamp = &v->stamp[v->node->out][e];

@@ -30,7 +30,7 @@ static Points *executor(Proof *s) {
   return s->points;
 }
 
-// ---- goals: section 7.4 ----------------------------------------------------------------------------------------------------------------------
+// ---- goals: section 7.4 ----------------------------------------------------------------------------------------------------------------
 // The largest value of the sum is below d: the inequality cannot hold.
 static bool excluded(const Force *f, const Inequality *q) {
   i128 sum = 0, x;
@@ -113,7 +113,7 @@ static bool pair_root(Proof *s, i128 p, i128 q) {
   return true;
 }
 
-// ---- the tree -----------------------------------------------------------------------------------------------------------------------------------
+// ---- the tree --------------------------------------------------------------------------------------------------------------------------
 static void dual_leaf(Proof *s) {
   static const char *const roots[] = {"sum", "pair"};
   bool empty = force_empty(s->force), open = true;

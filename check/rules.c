@@ -66,7 +66,7 @@ static void settle(const Net *net, uint32_t k, uint64_t e, Wide image) {
   }
 }
 
-// ---- accumulators: docs/certificate.md section 3, docs/semantics.md sections 4 and 5 ------------------------------------------------------
+// ---- accumulators: docs/certificate.md section 3, docs/semantics.md sections 4 and 5 ---------------------------------------------------
 // Sums of at most 2^28 terms below 2^98 each (products: below 2^120): nothing here leaves 128 bits.
 typedef struct {
   Wide final, prefix, any, stage, machine;
