@@ -1,5 +1,5 @@
-// Certificates of bit-width allocation: docs/allocation.md sections 2 to 5, docs/allocation-certificate.md. Every number is an integer of
-// any size.
+// Certificates of bit-width allocation: docs/allocation.md sections 2 to 5, docs/allocation-certificate.md. Every number is an
+// integer of any size.
 #include "check.h"
 
 #include <gmp.h>

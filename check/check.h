@@ -104,7 +104,8 @@ typedef struct {
   double M, B;
 } Par;
 
-// A piecewise constant function: value[i] from from[i] to from[i+1]-1, the last to infinity, the first also below from[0]. Neighbours differ.
+// A piecewise constant function: value[i] from from[i] to from[i+1]-1, the last to infinity, the first also below from[0].
+// Neighbours differ.
 typedef struct {
   uint32_t n;
   const int64_t *from, *value;

@@ -1,4 +1,5 @@
-// Lower bounds by multipliers: docs/certificate.md section 7.3. Coefficients are int64 and K stays within 2^120, or the certificate is rejected.
+// Lower bounds by multipliers: docs/certificate.md section 7.3. Coefficients are int64 and K stays within 2^120, or the
+// certificate is rejected.
 #include "check.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-// Execution: docs/semantics.md sections 3, 4 and 7. After a first run only what depends on changed inputs is computed again. Exact sums are
-// kept modulo 2^64: a node that is exact fits (rules.c), one that wraps asks for no more.
+// Execution: docs/semantics.md sections 3, 4 and 7. After a first run only what depends on changed inputs is computed again.
+// Exact sums are kept modulo 2^64: a node that is exact fits (rules.c), one that wraps asks for no more.
 #include "check.h"
 
 #include <inttypes.h>
@@ -84,8 +84,8 @@ static i128 total(const Wide *t, uint32_t n) {
   return s;
 }
 
-// Pair sums, saturated to 16 bits, in the order of the pairs' first terms, over the terms themselves; returns how many. A pair is written
-// where no term is needed any more: pair number p is complete when at least p + 1 terms have been read.
+// Pair sums, saturated to 16 bits, in the order of the pairs' first terms, over the terms themselves; returns how many. A pair
+// is written where no term is needed any more: pair number p is complete when at least p + 1 terms have been read.
 static uint32_t saturated_pairs(const Acc *a, Wide *t, uint32_t n) {
   uint32_t pairs = 0, block = a->k8 ? 16 : 2, half = block / 2;
   for (uint32_t b = 0; b < n; b += block) {

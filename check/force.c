@@ -1,5 +1,5 @@
-// Intervals in force: docs/certificate.md section 7.2. A restriction is followed through the net node by node, touching only what depends on
-// it; what is overwritten goes to a log, from which it is taken back.
+// Intervals in force: docs/certificate.md section 7.2. A restriction is followed through the net node by node, touching only
+// what depends on it; what is overwritten goes to a log, from which it is taken back.
 #include "check.h"
 
 #include <string.h>
@@ -81,8 +81,8 @@ static void touch_reader(void *context, uint32_t e) {
   touch(f, f->node->out, e);
 }
 
-// An input element of an affine node has lost something: its terms' ends move by d times the ends' changes. No difference of two ends of
-// sums or terms is larger than 2^62 (rules.c).
+// An input element of an affine node has lost something: its terms' ends move by d times the ends' changes. No difference of
+// two ends of sums or terms is larger than 2^62 (rules.c).
 static void scatter(void *context, uint32_t position, uint32_t tap) {
   Force *f = context;
   const Node *n = f->node;

@@ -1,4 +1,5 @@
-// Lemma S7 of docs/semantics.md: when a tail keeps the order of its row, and how far apart two values must be for it to keep them apart.
+// Lemma S7 of docs/semantics.md: when a tail keeps the order of its row, and how far apart two values must be for it to keep
+// them apart.
 #include "check.h"
 
 static i128 floor_log(i128 v) {

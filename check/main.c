@@ -1,5 +1,5 @@
-// qverify-check NET.qir PROPERTY|- CERT ..: docs/certificate.md section 6; qverify-check alloc PROBLEM.qap CERT.qva: docs/allocation-certificate.md.
-// Exit 0 only after "s CHECKED" for every certificate.
+// qverify-check NET.qir PROPERTY|- CERT ..: docs/certificate.md section 6; qverify-check alloc PROBLEM.qap CERT.qva:
+// docs/allocation-certificate.md. Exit 0 only after "s CHECKED" for every certificate.
 #include "check.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-// Minima and preimages of the functions of units (docs/certificate.md sections 7.3, 7.4). A function is cut into its constant pieces once,
-// over everything its elements may read; a clamp has three straight ones.
+// Minima and preimages of the functions of units (docs/certificate.md sections 7.3, 7.4). A function is cut into its constant
+// pieces once, over everything its elements may read; a clamp has three straight ones.
 #include "check.h"
 
 enum { MANY = 4096 }; // pieces of a step; docs/certificate.md section 7.3 allows a coarser minimum from there on

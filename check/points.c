@@ -1,5 +1,5 @@
-// Certificates by execution: docs/certificate.md section 7.5. The inputs of a box follow each other in an order in which neighbours differ in
-// one element by one.
+// Certificates by execution: docs/certificate.md section 7.5. The inputs of a box follow each other in an order in which
+// neighbours differ in one element by one.
 #include "check.h"
 
 #include <inttypes.h>

@@ -117,9 +117,9 @@ static void prove(Net *net, const Linear *l, uint32_t e, Iv claim) {
              l->upper ? "hi" : "lo", l->channel, l->from, e);
 }
 
-// One output element: its claim against its bounds. `final` becomes final* of the document: a side with a linear row is cut to the claimed
-// end where that is tighter and the row proves it there. Nothing else may cut it: a claim that is justified by the machine's width says
-// nothing about the exact sum.
+// One output element: its claim against its bounds. `final` becomes final* of the document: a side with a linear row is cut to
+// the claimed end where that is tighter and the row proves it there. Nothing else may cut it: a claim that is justified by the
+// machine's width says nothing about the exact sum.
 static void judge(Net *net, uint32_t k, const Bounds *s, uint32_t e, Cuts cuts, bool *own_everywhere) {
   const Node *n = &net->nodes[k];
   Iv claim = range_at(&net->tensors[n->out], e);
@@ -143,7 +143,8 @@ static void judge(Net *net, uint32_t k, const Bounds *s, uint32_t e, Cuts cuts, 
     rejected("node %" PRIu32 ", element %" PRIu32 ": not harmless at %u bits", k, e, n->claim_bits);
 }
 
-// The inside taps of an output position, and where their input values are. With `channels` the input's intervals depend on the channel only.
+// The inside taps of an output position, and where their input values are. With `channels` the input's intervals depend on the
+// channel only.
 typedef struct {
   uint32_t ky0, ky1, kx0, kx1;
   int64_t image, y, x; // first row of the image in the input; row and column that tap (0,0) reads

@@ -1,4 +1,5 @@
-// Tails: docs/semantics.md section 7. All integers here are far below 2^62; binary32 operations round once each (requant.c insists on it).
+// Tails: docs/semantics.md section 7. All integers here are far below 2^62; binary32 operations round once each (requant.c
+// insists on it).
 #include "check.h"
 
 #include <inttypes.h>

@@ -9,8 +9,8 @@ uint32_t set_at(const Node *n, uint32_t e) {
   return n->n_idx ? n->idx[q] : q;
 }
 
-// By halves; where there are many, first around the place at which it would be if all but the outer ones were equally long, as they nearly
-// are in a step. A wrong guess costs nothing but time.
+// By halves; where there are many, first around the place at which it would be if all but the outer ones were equally long, as
+// they nearly are in a step. A wrong guess costs nothing but time.
 uint32_t piece_at(const Pieces *p, i128 x) {
   uint32_t a = 0, b = p->n; // the piece is in [a,b): from[a] <= x unless a = 0, x < from[b] unless b = n
   if (b > 16) {
