@@ -338,12 +338,16 @@ static split choose(const worker *w, uint32_t k, const qv_goal *goal) {
 
 /* ---- one node ------------------------------------------------------------------------------------------------------------- */
 
-/* Close the node with the multipliers found, if the exact integers agree. False: no memory. */
-static bool close(worker *w, task *t, const qv_goal *goal) {
+/* Close the node with the multipliers found, if the exact integers agree. *lost: by how much they are below the doubles. False: no
+ * memory. */
+static bool close(worker *w, task *t, const qv_goal *goal, double *lost) {
   const qv_graph *g = w->b->g;
   qv_i128 bound;
+  *lost = INFINITY;
   qv_dual_round(w->d, goal, w->is, w->is_root, &t->scale);
-  if (!qv_dual_exact(&bound, w->d, goal, w->is, w->is_root, t->scale) || bound <= 0) return true;
+  if (!qv_dual_exact(&bound, w->d, goal, w->is, w->is_root, t->scale)) return true;
+  *lost = t->bound - ldexp((double)bound, -t->scale);
+  if (bound <= 0) return true;
   uint32_t roots = qv_goal_roots(goal), i = 0;
   t->n = 0;
   for (uint32_t v = g->n_in; v < g->n; v++) t->n += w->is[v] != 0;
@@ -408,12 +412,17 @@ static bool process(worker *w, task *t) {
     steps -= EARLY;
   }
   if (!(t->bound > ENOUGH)) t->bound = qv_dual_climb(d, &goal, steps, ENOUGH);
-  if (t->bound > 0 && !close(w, t, &goal)) return false;
+  double lost;
+  if (t->bound > 0 && !close(w, t, &goal, &lost)) return false;
+  if (t->bound > 0 && !t->closed && isfinite(lost)) { /* rounding takes more than ENOUGH: go on until it does not matter */
+    t->bound = qv_dual_climb(d, &goal, b->o->node_steps, fmax(ENOUGH, 2 * lost));
+    if (!close(w, t, &goal, &lost)) return false;
+  }
   if (t->closed) return true;
   if (parent == QV_NONE && b->o->center != NULL) b->out->loss = qv_dual_losses(d, &goal, b->o->center);
   t->s = choose(w, t->node, &goal);
   if (t->s.le == QV_SPLIT_NONE) { /* a point, as far as there are units: doubles may have hidden a positive bound */
-    if (!close(w, t, &goal)) return false;
+    if (!close(w, t, &goal, &lost)) return false;
     if (t->closed) return true;
   }
   t->start = malloc((units + roots) * sizeof *t->start + 1);
