@@ -106,5 +106,7 @@ QV_NODISCARD qv_status ci_intoto(qv_buf *out, const ci_merged *m, qv_err *err);
 /* One page without other resources; pictures come from the result directories. */
 QV_NODISCARD qv_status ci_html(qv_buf *out, const ci_merged *m, const char *const *dir, uint32_t n_dir, qv_err *err);
 void ci_text(qv_buf *out, const ci_merged *m);
+/* s (NULL: nothing) as text of an XML or HTML document: markup escaped, what is no valid character replaced. */
+void ci_escape(qv_buf *out, const char *s);
 
 #endif

@@ -32,19 +32,6 @@ static const char SCRIPT[] =
     "function f(){let n=0;for(const r of document.querySelectorAll('#t tbody tr')){const s=(!v.value||r.dataset.v===v.value)&&r.textContent.toLowerCase().includes(q.value.toLowerCase());"
     "r.hidden=!s;n+=s}c.textContent=n+' shown'}q.oninput=v.onchange=f;f();";
 
-static void esc(qv_buf *b, const char *s) {
-  for (; s != NULL && *s != 0;) {
-    size_t n = qv_utf8_len((const unsigned char *)s, strlen(s));
-    if (*s == '<') qv_buf_str(b, "&lt;");
-    else if (*s == '>') qv_buf_str(b, "&gt;");
-    else if (*s == '&') qv_buf_str(b, "&amp;");
-    else if (*s == '"') qv_buf_str(b, "&quot;");
-    else if (n == 0 || (unsigned char)*s < 32) qv_buf_str(b, " ");
-    else qv_buf_put(b, s, n);
-    s += n > 0 ? n : 1;
-  }
-}
-
 static const cJSON *get(const cJSON *o, const char *key) { return o != NULL ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
 static const char *text(const cJSON *o, const char *key) {
   const cJSON *m = get(o, key);
@@ -56,7 +43,7 @@ static const char *text(const cJSON *o, const char *key) {
 static void header(qv_buf *b, const ci_merged *m) {
   const char *v = m->exit_code == 0 ? "VERIFIED" : m->exit_code == 10 ? "FALSIFIED" : "UNKNOWN";
   qv_buf_str(b, "<h1>");
-  esc(b, m->plan->name != NULL ? m->plan->name : m->plan->path);
+  ci_escape(b, m->plan->name != NULL ? m->plan->name : m->plan->path);
   qv_buf_printf(b, "</h1><div class=\"verdict %s\"><strong>%s</strong><br><span style=\"color:var(--fg)\">%" PRIu32 " of %" PRIu32 " obligations hold", v, v, m->verified, m->selected);
   if (m->falsified > 0) qv_buf_printf(b, ", %" PRIu32 " refuted by executed inputs or proofs", m->falsified);
   if (m->unknown > 0) qv_buf_printf(b, ", %" PRIu32 " open", m->unknown);
@@ -76,21 +63,21 @@ static void obligations(qv_buf *b, const ci_merged *m) {
     if (!i->selected) continue;
     const char *v = ci_verdict_name(o->verdict);
     qv_buf_printf(b, "<tr data-v=\"%s\"><td><b>", v);
-    esc(b, i->id);
+    ci_escape(b, i->id);
     qv_buf_printf(b, "</b><br><small>%s", ci_check_name(i->check));
     if (i->model != NULL) {
       qv_buf_str(b, " of ");
-      esc(b, i->model);
+      ci_escape(b, i->model);
     }
     qv_buf_printf(b, "</small></td><td class=\"%s\">%s</td><td>", v, v);
-    esc(b, o->reason);
+    ci_escape(b, o->reason);
     if (o->next != NULL) {
       qv_buf_str(b, "<br><small>next: ");
-      esc(b, o->next);
+      ci_escape(b, o->next);
       qv_buf_str(b, "</small>");
     }
     qv_buf_str(b, "</td><td class=\"wide\">");
-    esc(b, i->requirement);
+    ci_escape(b, i->requirement);
     qv_buf_printf(b, "</td><td class=\"wide n\">%.2f</td></tr>\n", o->seconds);
   }
   qv_buf_str(b, "</tbody></table></div>");
@@ -109,7 +96,7 @@ static void accumulators(qv_buf *b, const char *title, const cJSON *report) {
   if (n == 0) return;
   if (n > MAX_ROWS) n = MAX_ROWS;
   qv_buf_str(b, "<h2>Accumulators: ");
-  esc(b, title);
+  ci_escape(b, title);
   qv_buf_printf(b, "</h2><p class=\"dim\">Proved range of each layer's sum, in bits (a logarithmic scale), against the width of the machine's accumulator (line).</p>"
                    "<div class=\"scroll\"><svg role=\"img\" viewBox=\"0 0 700 %d\" width=\"700\" height=\"%d\">", 18 * n + 24, 18 * n + 24);
   for (int bits = 0; bits <= 64; bits += 8)
@@ -121,7 +108,7 @@ static void accumulators(qv_buf *b, const char *title, const cJSON *report) {
     const char *needed = text(a, "bits_needed"), *width = text(a, "bits"), *op = text(x, "op"), *layer = text(x, "layer");
     double lo = size_of(text(range, "lo")), hi = size_of(text(range, "hi")), top = lo > hi ? lo : hi;
     qv_buf_printf(b, "<text x=\"0\" y=\"%d\">%s ", 18 * row + 13, layer != NULL ? layer : "");
-    esc(b, op);
+    ci_escape(b, op);
     qv_buf_printf(b, "</text><rect class=\"need\" x=\"170\" y=\"%d\" width=\"%.1f\" height=\"12\"><title>[%s, %s], %s bits</title></rect>", 18 * row + 3, top * 8,
                   text(range, "lo") != NULL ? text(range, "lo") : "?", text(range, "hi") != NULL ? text(range, "hi") : "?", needed != NULL ? needed : "?");
     if (width != NULL) qv_buf_printf(b, "<line class=\"have\" x1=\"%ld\" y1=\"%d\" x2=\"%ld\" y2=\"%d\"/>", 170 + strtol(width, NULL, 10) * 8, 18 * row + 1, 170 + strtol(width, NULL, 10) * 8, 18 * row + 17);
@@ -158,13 +145,13 @@ static void gallery(qv_buf *b, const ci_merged *m, const char *const *dir, uint3
         if (shown < MAX_PICTURES && len > 4 && strcmp(list[i]->d_name + len - 4, ".png") == 0 && qv_file_read(&png, file, (size_t)1 << 18, NULL) == QV_OK) {
           if (shown++ == 0) qv_buf_str(b, "<h2>Counterexamples</h2><p class=\"dim\">Inputs that were executed: original, adversarial, difference.</p><div class=\"gallery\">");
           qv_buf_str(b, "<figure><img alt=\"");
-          esc(b, list[i]->d_name);
+          ci_escape(b, list[i]->d_name);
           qv_buf_str(b, "\" src=\"data:image/png;base64,");
           base64(b, png.p, png.n);
           qv_buf_str(b, "\"><figcaption>");
-          esc(b, m->plan->item[m->plan->job[k].item].id);
+          ci_escape(b, m->plan->item[m->plan->job[k].item].id);
           qv_buf_str(b, " ");
-          esc(b, list[i]->d_name);
+          ci_escape(b, list[i]->d_name);
           qv_buf_str(b, "</figcaption></figure>");
         }
         qv_buf_free(&png);
@@ -183,9 +170,9 @@ static void provenance(qv_buf *b, const ci_merged *m) {
     cJSON_ArrayForEach(x, get(report, "assumptions")) {
       if (!cJSON_IsString(x)) continue;
       qv_buf_str(b, "<li><small>");
-      esc(b, m->plan->item[m->plan->job[k].item].id);
+      ci_escape(b, m->plan->item[m->plan->job[k].item].id);
       qv_buf_str(b, "</small> ");
-      esc(b, x->valuestring);
+      ci_escape(b, x->valuestring);
       qv_buf_str(b, "</li>");
     }
   }
@@ -194,20 +181,20 @@ static void provenance(qv_buf *b, const ci_merged *m) {
                 "<code>qverify check KEY.qvc</code>, or the checker alone: <code>qverify-check KEY.qir - KEY.qvc</code>.</p><div class=\"scroll\"><table><thead><tr><th>obligation</th><th>part</th><th>key</th></tr></thead><tbody>");
   for (uint32_t k = 0; k < m->plan->n_job && k < 500; k++) {
     qv_buf_str(b, "<tr><td>");
-    esc(b, m->plan->item[m->plan->job[k].item].id);
+    ci_escape(b, m->plan->item[m->plan->job[k].item].id);
     qv_buf_str(b, "</td><td>");
-    esc(b, m->plan->job[k].part);
+    ci_escape(b, m->plan->job[k].part);
     qv_buf_printf(b, "</td><td><code>%s</code></td></tr>", m->plan->job[k].key);
   }
   qv_buf_printf(b, "</tbody></table></div><p><small>qverify %s, manifest <code>", qverify_version());
-  esc(b, m->plan->path);
+  ci_escape(b, m->plan->path);
   qv_buf_printf(b, "</code> SHA-256 <code>%s</code></small></p>", m->plan->sha256);
 }
 
 qv_status ci_html(qv_buf *out, const ci_merged *m, const char *const *dir, uint32_t n_dir, qv_err *err) {
   qv_buf_str(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">"
                   "<link rel=\"icon\" href=\"data:,\"><title>qverify: ");
-  esc(out, m->plan->name != NULL ? m->plan->name : m->plan->path);
+  ci_escape(out, m->plan->name != NULL ? m->plan->name : m->plan->path);
   qv_buf_printf(out, "</title><style>%s</style></head><body>\n", STYLE);
   header(out, m);
   obligations(out, m);

@@ -129,7 +129,7 @@ qv_status ci_json(qv_buf *out, const ci_merged *m, qv_err *err) {
 
 /* ---- JUnit -------------------------------------------------------------------------------------------------------------------------- */
 
-static void xml(qv_buf *b, const char *s) {
+void ci_escape(qv_buf *b, const char *s) {
   for (; s != NULL && *s != 0;) {
     size_t n = qv_utf8_len((const unsigned char *)s, strlen(s));
     if (*s == '<') qv_buf_str(b, "&lt;");
@@ -147,7 +147,7 @@ qv_status ci_junit(qv_buf *out, const ci_merged *m, qv_err *err) {
   double all = 0;
   for (uint32_t k = 0; k < m->plan->n_item; k++) all += m->item[k].seconds;
   qv_buf_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"");
-  xml(out, m->plan->name != NULL ? m->plan->name : m->plan->path);
+  ci_escape(out, m->plan->name != NULL ? m->plan->name : m->plan->path);
   qv_buf_printf(out, "\" tests=\"%" PRIu32 "\" failures=\"%" PRIu32 "\" errors=\"%" PRIu32 "\" skipped=\"%" PRIu32 "\" time=\"%.3f\">\n", m->plan->n_item, m->falsified,
                 m->unknown + m->error + m->missing, not_selected, all);
   for (uint32_t k = 0; k < m->plan->n_item; k++) {
@@ -157,17 +157,17 @@ qv_status ci_junit(qv_buf *out, const ci_merged *m, qv_err *err) {
     qv_buf_str(out, "    <testcase classname=\"qverify.");
     qv_buf_str(out, ci_check_name(i->check));
     qv_buf_str(out, "\" name=\"");
-    xml(out, i->id);
+    ci_escape(out, i->id);
     if (run) qv_buf_printf(out, " %s", ci_verdict_name(o->verdict));
     qv_buf_printf(out, "\" time=\"%.3f\">", o->seconds);
     if (!run) qv_buf_str(out, "<skipped/>");
     else if (o->verdict != CI_VERIFIED) {
       const char *element = o->verdict == CI_FALSIFIED ? "failure" : "error";
       qv_buf_printf(out, "<%s message=\"%s\" type=\"%s\">", element, ci_verdict_name(o->verdict), ci_check_name(i->check));
-      xml(out, o->reason);
+      ci_escape(out, o->reason);
       if (o->next != NULL) {
         qv_buf_str(out, "\nnext: ");
-        xml(out, o->next);
+        ci_escape(out, o->next);
       }
       qv_buf_printf(out, "</%s>", element);
     }

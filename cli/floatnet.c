@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/labels.h"
+#include "quant/measure.h"
 #include "quant/samples.h"
 
 #define CALIB_MAX 256
@@ -47,13 +48,6 @@ static int read_set(const source *s, const char *path, const char *label_path, f
   return st == QV_OK ? 0 : cli_fail(st, label_path, s->err);
 }
 
-static uint32_t first_max(const float *y, size_t n) {
-  uint32_t best = 0;
-  for (uint32_t i = 1; i < n; i++)
-    if (y[i] > y[best]) best = i;
-  return best;
-}
-
 static qv_status classify(cli_floatnet *f, qv_err *err) {
   qv_fexec run = {0};
   size_t per = qv_felems(&f->g->tensor[f->g->in]), n_out = qv_felems(&f->g->tensor[f->g->out]);
@@ -62,7 +56,7 @@ static qv_status classify(cli_floatnet *f, qv_err *err) {
   QV_TRY(qv_fexec_init(&run, f->g, err));
   for (size_t i = 0; i < f->n_test; i++) {
     qv_fexec_run(&run, f->test + i * per);
-    f->test_class[i] = first_max(run.v[f->g->out], n_out);
+    f->test_class[i] = (uint32_t)qv_first_max(run.v[f->g->out], n_out);
   }
 done:
   qv_fexec_clear(&run);

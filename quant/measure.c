@@ -34,7 +34,7 @@ static bool wants(const qv_measure *m, qv_metric k) {
   return false;
 }
 
-static size_t first_max(const float *y, size_t n) {
+size_t qv_first_max(const float *y, size_t n) {
   size_t best = 0;
   for (size_t i = 1; i < n; i++)
     if (y[i] > y[best]) best = i;
@@ -52,13 +52,13 @@ static void loss_gradient(const qv_measure *m, size_t i, float *dout) {
     dout[0] = y[0];
     return;
   }
-  size_t cls = m->o->label != NULL && m->o->label[i] >= 0 && (size_t)m->o->label[i] < n ? (size_t)m->o->label[i] : first_max(y, n);
+  size_t cls = m->o->label != NULL && m->o->label[i] >= 0 && (size_t)m->o->label[i] < n ? (size_t)m->o->label[i] : qv_first_max(y, n);
   if (m->logits != m->g->out) { /* probabilities */
     memset(dout, 0, n * sizeof *dout);
     dout[cls] = -1 / fmaxf(y[cls], 1e-6f);
     return;
   }
-  float top = y[first_max(y, n)], sum = 0;
+  float top = y[qv_first_max(y, n)], sum = 0;
   for (size_t e = 0; e < n; e++) sum += dout[e] = expf(y[e] - top);
   for (size_t e = 0; e < n; e++) dout[e] = dout[e] / sum - (e == cls ? 1 : 0);
 }
@@ -172,7 +172,7 @@ static qv_status reference(qv_measure *m, qv_err *err) {
   for (size_t i = 0; i < m->n; i++) {
     qv_fexec_run(&m->x, sample(m, i));
     memcpy(m->ref + i * m->n_out, m->x.v[m->logits], m->n_out * sizeof *m->ref);
-    if (m->o->label != NULL) m->right += (int64_t)first_max(m->ref + i * m->n_out, m->n_out) == m->o->label[i];
+    if (m->o->label != NULL) m->right += (int64_t)qv_first_max(m->ref + i * m->n_out, m->n_out) == m->o->label[i];
   }
   return QV_OK;
 }
@@ -261,7 +261,7 @@ static void as_before(qv_measure *m, const qv_group *x) {
 }
 
 static double divergence(const float *p, const float *q, size_t n) {
-  double tp = (double)p[first_max(p, n)], tq = (double)q[first_max(q, n)], sp = 0, sq = 0, kl = 0;
+  double tp = (double)p[qv_first_max(p, n)], tq = (double)q[qv_first_max(q, n)], sp = 0, sq = 0, kl = 0;
   for (size_t e = 0; e < n; e++) sp += exp((double)p[e] - tp), sq += exp((double)q[e] - tq);
   for (size_t e = 0; e < n; e++) {
     double lp = (double)p[e] - tp - log(sp), lq = (double)q[e] - tq - log(sq);
@@ -323,7 +323,7 @@ qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, ui
         signal += (double)ref[e] * (double)ref[e];
       }
       kl += divergence(ref, y, m->n_out) / (double)m->n;
-      if (m->o->label != NULL) right += (int64_t)first_max(y, m->n_out) == m->o->label[i];
+      if (m->o->label != NULL) right += (int64_t)qv_first_max(y, m->n_out) == m->o->label[i];
     }
     as_before(m, x);
   }
@@ -355,7 +355,7 @@ qv_status qv_measure_whole(double *sqnr_db, double *agree, const qv_quantized *q
   for (size_t i = 0; st == QV_OK && i < c->n; i++) {
     qv_fexec_run(&f, c->sample + i * per);
     qv_fexec_run(&s, c->sample + i * per);
-    same += first_max(f.v[logits], n) == first_max(s.v[logits], n);
+    same += qv_first_max(f.v[logits], n) == qv_first_max(s.v[logits], n);
     for (size_t e = 0; e < n; e++) {
       double d = (double)f.v[logits][e] - (double)s.v[logits][e];
       noise += d * d;

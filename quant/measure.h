@@ -17,4 +17,7 @@ QV_NODISCARD qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_qua
 /* SQNR in dB and share of equal first maxima of the whole network q against the float one, on all calibration samples. */
 QV_NODISCARD qv_status qv_measure_whole(double *sqnr_db, double *agree, const qv_quantized *q, const qv_calib *c, qv_err *err);
 
+/* Number of the first largest of n values. n >= 1. */
+size_t qv_first_max(const float *y, size_t n);
+
 #endif
