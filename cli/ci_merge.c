@@ -191,7 +191,8 @@ static void judge_plain(merger *g, const ci_item *i, ci_outcome *o, const cJSON 
 static void judge_allocation(merger *g, ci_outcome *o, const cJSON *doc) {
   if (failed(g, o, doc)) return;
   long code = number(doc, "exit", -1);
-  if (code == 0) set(o, CI_VERIFIED, "an allocation within the limits is proved to be the best", NULL);
+  if (code == 0 && !complete(get(doc, "report"))) set(o, CI_ERROR, "ended well without a complete report", NULL);
+  else if (code == 0) set(o, CI_VERIFIED, "an allocation within the limits is proved to be the best", NULL);
   else if (code == 10) set(o, CI_FALSIFIED, "proved: no allocation keeps the limits", advice(CI_ALLOCATION));
   else set(o, CI_UNKNOWN, "neither an optimum nor infeasibility is proved", NULL);
 }

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <fnmatch.h>
+#include <unistd.h>
 
 #include "cli/ci.h"
 #include "cli/qverify.h"
+#include "frontend/load.h"
 
 #define SECONDS 600
 #define MEMORY_MB 4096
@@ -30,6 +32,7 @@ typedef struct {
   double seconds;
   uint64_t memory_mb;
   uint32_t batch, cap;
+  char tool[2][QV_SHA256_HEX]; /* of this program's bytes and of the checker's beside it; "" if that is elsewhere */
   qv_err *err;
 } reader;
 
@@ -112,11 +115,34 @@ static void hash_text(qv_buf *b, const char *s) {
   qv_buf_str(b, s);
 }
 
-/* Key: tool, arguments, and the bytes of every argument that is a file. */
+/* A build of another meaning must not inherit results: the programs themselves are part of every key, not only their version. */
+static void hash_tools(reader *r) {
+  char self[4096], path[4200];
+  ssize_t k = readlink("/proc/self/exe", self, sizeof self - 1);
+  self[k > 0 ? k : 0] = 0;
+  for (int i = 0; i < 2; i++) {
+    char *slash = strrchr(self, '/');
+    qv_buf b = {0};
+    if (i == 0) (void)snprintf(path, sizeof path, "%s", self);
+    else (void)snprintf(path, sizeof path, "%.*s/qverify-check", slash != NULL ? (int)(slash - self) : 0, self);
+    if (qv_file_read(&b, path, (size_t)1 << 30, NULL) == QV_OK) qv_sha256_hex(r->tool[i], b.p, b.n);
+    qv_buf_free(&b);
+  }
+}
+
+/* Weights beside an ONNX file are not among the bytes that a key covers: entry "location" of its protobuf text map. */
+static bool has_external_data(const qv_buf *f) {
+  static const char entry[] = "\x0a\x08location";
+  return qv_onnx_probe(f->p, f->n) && memmem(f->p, f->n, entry, sizeof entry - 1) != NULL;
+}
+
+/* Key: tools, arguments, and the bytes of every argument that is a file. */
 static qv_status key_of(reader *r, ci_job *j) {
   qv_buf b = {0};
   hash_text(&b, "qverify-ci-job/1");
   hash_text(&b, qverify_version());
+  hash_text(&b, r->tool[0]);
+  hash_text(&b, r->tool[1]);
   for (uint32_t i = 0; i < j->argc; i++) {
     const char *path = j->argv[i], *colon = strstr(path, ".npz:");
     char hex[QV_SHA256_HEX], plain[4096];
@@ -127,9 +153,14 @@ static qv_status key_of(reader *r, ci_job *j) {
       qv_buf_free(&f);
       continue;
     }
+    bool beside = has_external_data(&f);
     qv_sha256_hex(hex, f.p, f.n);
     hash_text(&b, hex);
     qv_buf_free(&f);
+    if (beside) {
+      qv_buf_free(&b);
+      return QV_FAIL(r->err, QV_E_UNSUP, "%s keeps weights in other files, which a job's key would not cover: store them in the model", path);
+    }
   }
   qv_buf_printf(&b, "%.17g %" PRIu64, j->seconds, j->memory_mb);
   bool ok = !b.failed;
@@ -446,6 +477,7 @@ qv_status ci_plan_make(ci_plan *p, const char *path, const ci_filter *filter, qv
   p->path = qv_arena_str(&p->arena, path, strlen(path));
   r.dir = qv_arena_str(&p->arena, path, slash != NULL ? (size_t)(slash - path + 1) : 0);
   if (p->path == NULL || r.dir == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  hash_tools(&r);
   QV_TRY(qv_file_read(&b, path, (size_t)1 << 26, err));
   qv_sha256_hex(p->sha256, b.p, b.n);
   QV_TRY(qv_json_parse(&root, (const char *)b.p, b.n, err));

@@ -66,6 +66,23 @@ has out 'a job over its time: said' 'why: ended at its time limit'
 took=$(($(date +%s) - start))
 if ((took < 60)); then ok 'a job over its time ends'; else not_ok "a job of one second took $took s"; fi
 
+# an allocation as an obligation; without its report it is no pass
+cat >"$T/alloc.json" <<EOF
+{"format":"qverify-ci/1","obligations":[{"id":"alloc","check":"allocation","table":"$ROOT/examples/allocation/two-layers.json","limits":{"size":"75%"}}]}
+EOF
+t 'an allocation' 0 ci --manifest "$T/alloc.json" --results "$T/alloc"
+sed -i 's/"run_state": "COMPLETE"/"run_state": "INCOMPLETE"/' "$T/alloc"/*.json
+"$QVERIFY" ci --manifest "$T/alloc.json" --results "$T/alloc" >"$T/out" 2>/dev/null
+if [ $? = 6 ]; then ok 'an allocation without a complete report'; else not_ok 'an allocation without a complete report passes'; fi
+
+# another build does not inherit results
+mkdir "$T/other"
+cp "$QVERIFY" "${QVERIFY%/*}/qverify-check" "$T/other/"
+t 'this build: plan' 0 plan "$T/alloc.json" -o "$T/this.jsonl"
+printf x >>"$T/other/qverify-check"
+"$T/other/qverify" plan "$T/alloc.json" -o "$T/other.jsonl" >/dev/null
+check 'another checker: another key' sh -c "! cmp -s '$T/this.jsonl' '$T/other.jsonl'"
+
 # shards: the same report whatever their number; a missing one, a contradiction
 cat >"$T/many.json" <<EOF
 {"format":"qverify-ci/1","models":{"m":{"path":"$S/shapes.tflite"},"w":{"path":"$S/wide.tflite"}},"obligations":[
