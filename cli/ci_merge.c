@@ -157,6 +157,7 @@ static const char *advice(ci_check c) {
   case CI_AUDIT: return "qverify audit MODEL --repair FILE";
   case CI_DIFF: return "qverify diff MODEL with --inputs for a longer search";
   case CI_ROBUST: return "a longer \"timeout\", or a smaller \"eps\"; qverify radius finds the largest";
+  case CI_RADIUS: return "a longer \"timeout\", or a smaller \"radius\"";
   case CI_ALLOCATION: return "qverify allocate TABLE --explain says which limit has to move";
   case CI_ACCURACY:
   case CI_BASELINE:
@@ -276,7 +277,7 @@ static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
   if (all == 0) set(o, CI_UNKNOWN, "no queries", NULL);
   else if ((double)o->verified >= least * (double)all) set(o, CI_VERIFIED, count, NULL);
   else if ((double)(o->verified + o->unknown) < least * (double)all) set(o, CI_FALSIFIED, count, NULL);
-  else set(o, CI_UNKNOWN, count, advice(CI_ROBUST));
+  else set(o, CI_UNKNOWN, count, advice(i->check));
 }
 
 static void judge(merger *g, uint32_t k) {
@@ -299,7 +300,8 @@ static void judge(merger *g, uint32_t k) {
   case CI_OVERFLOW:
   case CI_AUDIT:
   case CI_DIFF: judge_plain(g, i, o, doc); break;
-  case CI_ROBUST: judge_robust(g, i, o); break;
+  case CI_ROBUST:
+  case CI_RADIUS: judge_robust(g, i, o); break;
   case CI_ACCURACY: judge_accuracy(g, i, o, doc); break;
   case CI_ALLOCATION: judge_allocation(g, o, doc); break;
   case CI_BASELINE: judge_baseline(g, o, doc, m->doc[o->first_job + 1]); break;

@@ -277,27 +277,47 @@ done:
   return st;
 }
 
-static qv_status robustness_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb) {
-  static const char *const allowed[] = {COMMON, "input", "labels", "label", "index", "eps", "eps_real", "mask", "patch", "brightness", "contrast", "ties", "top", "margin",
-                                        "property", "at_least", "timeout", "steps", "seed", "engine", NULL};
-  static const struct {
-    const char *key, *option;
-    bool is_file;
-  } map[] = {{"input", "--input", true}, {"labels", "--labels", true}, {"label", "--label", false}, {"eps", "--eps", false}, {"eps_real", "--eps-real", false},
-             {"mask", "--mask", true}, {"patch", "--patch", false}, {"brightness", "--brightness", false}, {"contrast", "--contrast", false},
-             {"ties", "--ties", false}, {"top", "--top", false}, {"margin", "--margin", false}, {"property", "--property", true},
-             {"timeout", "--timeout", false}, {"steps", "--steps", false}, {"seed", "--seed", false}, {"engine", "--engine", false}};
-  const char *v, *index;
+/* Members that become options of one name. */
+typedef struct {
+  const char *key, *option;
+  bool is_file;
+} member_option;
+
+static const member_option sample_options[] = {{"input", "--input", true}, {"labels", "--labels", true}, {"label", "--label", false},
+                                               {"mask", "--mask", true}, {"patch", "--patch", false}, {"ties", "--ties", false}, {"top", "--top", false},
+                                               {"margin", "--margin", false}, {"timeout", "--timeout", false}, {"steps", "--steps", false},
+                                               {"seed", "--seed", false}, {"engine", "--engine", false}, {NULL, NULL, false}};
+static const member_option robust_options[] = {{"eps", "--eps", false}, {"eps_real", "--eps-real", false}, {"brightness", "--brightness", false},
+                                               {"contrast", "--contrast", false}, {"property", "--property", true}, {NULL, NULL, false}};
+static const member_option radius_options[] = {{"radius", "--at-least", false}, {"max_eps", "--max-eps", false}, {NULL, NULL, false}};
+
+static qv_status add_options(reader *r, const cJSON *o, const char *what, args *a, const member_option *m) {
+  for (; m->key != NULL; m++) {
+    const char *v;
+    qv_status st = m->is_file ? file(r, o, m->key, what, &v) : word(r, o, m->key, what, &v);
+    if (st != QV_OK) return st;
+    opt(a, m->option, v);
+  }
+  return QV_OK;
+}
+
+#define SAMPLES COMMON, "input", "labels", "label", "index", "mask", "patch", "ties", "top", "margin", "at_least", "timeout", "steps", "seed", "engine"
+
+/* Questions about samples, `robust` and `radius`. */
+static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb) {
+  static const char *const robust[] = {SAMPLES, "eps", "eps_real", "brightness", "contrast", "property", NULL};
+  static const char *const radius[] = {SAMPLES, "radius", "max_eps", NULL};
+  const bool is_radius = i->check == CI_RADIUS;
+  const char *index;
   args a = {0};
   qv_status st;
-  arg(&a, "robust");
-  QV_TRY(only(r, o, what, allowed));
+  arg(&a, is_radius ? "radius" : "robust");
+  QV_TRY(only(r, o, what, is_radius ? radius : robust));
   QV_TRY(model_args(r, o, what, &a, i, true));
   QV_TRY(share(r, o, what, i));
-  for (size_t k = 0; k < sizeof map / sizeof *map; k++) {
-    QV_TRY(map[k].is_file ? file(r, o, map[k].key, what, &v) : word(r, o, map[k].key, what, &v));
-    opt(&a, map[k].option, v);
-  }
+  if (is_radius && member(o, "radius") == NULL) return FAIL(r, "%s: \"radius\" is missing: how large it has to be", what);
+  QV_TRY(add_options(r, o, what, &a, sample_options));
+  QV_TRY(add_options(r, o, what, &a, is_radius ? radius_options : robust_options));
   opt(&a, "--threads", "1");
   opt(&a, "--json", "@json");
   opt(&a, "--certificate", "@cert");
@@ -382,7 +402,8 @@ static qv_status make_jobs(reader *r, const cJSON *o, const char *what, ci_item 
   case CI_OVERFLOW: return overflow_jobs(r, o, what, i, seconds, mb, "overflow");
   case CI_AUDIT: return overflow_jobs(r, o, what, i, seconds, mb, "audit");
   case CI_DIFF: return diff_jobs(r, o, what, i, seconds, mb);
-  case CI_ROBUST: return robustness_jobs(r, o, what, i, seconds, mb);
+  case CI_ROBUST:
+  case CI_RADIUS: return sample_jobs(r, o, what, i, seconds, mb);
   case CI_ACCURACY: return accuracy_jobs(r, o, what, i, seconds, mb);
   case CI_ALLOCATION: return allocation_jobs(r, o, what, seconds, mb);
   case CI_BASELINE: return baseline_jobs(r, o, what, i, seconds, mb);
@@ -434,7 +455,7 @@ static qv_status obligation(reader *r, const cJSON *o, const ci_filter *f) {
   i->check = CI_CHECKS;
   for (unsigned k = 0; check != NULL && k < CI_CHECKS; k++)
     if (strcmp(check, ci_check_name((ci_check)k)) == 0) i->check = (ci_check)k;
-  if (i->check == CI_CHECKS) return FAIL(r, "%s: \"check\" is missing or unknown; overflow, audit, diff, robust, accuracy, allocation, baseline", what);
+  if (i->check == CI_CHECKS) return FAIL(r, "%s: \"check\" is missing or unknown; overflow, audit, diff, robust, radius, accuracy, allocation, baseline", what);
   i->selected = wanted(i, f);
   QV_TRY(make_jobs(r, o, what, i, seconds, mb));
   if (!i->selected) p->n_job = jobs;

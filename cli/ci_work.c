@@ -67,7 +67,7 @@ static qv_status start(worker *w, const ci_job *j) {
   path_of(out, w, j, ".out");
   path_of(err_path, w, j, ".err");
   path_of(json, w, j, ".report");
-  path_of(cert, w, j, strcmp(j->argv[0], "robust") == 0 ? ".evidence" : strcmp(j->argv[0], "allocate") == 0 ? ".qva" : ".qvc");
+  path_of(cert, w, j, strcmp(j->argv[0], "robust") == 0 || strcmp(j->argv[0], "radius") == 0 ? ".evidence" : strcmp(j->argv[0], "allocate") == 0 ? ".qva" : ".qvc");
   path_of(witness, w, j, ".witness");
   (void)unlink(json);
   if (ok) ok = (argv[0] = strdup("qverify")) != NULL;
