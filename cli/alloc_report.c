@@ -35,9 +35,9 @@ static cJSON *sums(const qv_alloc *p, const uint32_t *choice, qv_arena *a) {
   mpq_t v;
   bool ok = o != NULL;
   mpq_init(v);
-  for (uint32_t m = 0; m < p->n_rows; m++) {
-    qv_alloc_real(v, p, choice, 1 + m);
-    ok = add_mpq(o, p->row[m].name, v, a) && ok;
+  for (uint32_t m = 0; m < p->n_costs; m++) {
+    qv_alloc_cost_of(v, p, choice, &p->cost[m]);
+    ok = add_mpq(o, p->cost[m].name, v, a) && ok;
   }
   mpq_clear(v);
   return keep(o, ok);
@@ -65,12 +65,13 @@ static cJSON *choices(const qv_alloc *p, const uint32_t *choice) {
 static cJSON *limits(const qv_alloc *p, qv_arena *a) {
   cJSON *list = cJSON_CreateArray();
   bool ok = list != NULL;
-  for (uint32_t m = 0; m < p->n_rows; m++) {
-    const qv_alloc_row *r = &p->row[m];
+  for (uint32_t m = 0; m < p->n_costs; m++) {
+    const qv_alloc_cost *c = &p->cost[m];
     cJSON *o = cJSON_CreateObject();
-    bool fine = qv_json_add_str(o, "name", r->name);
-    fine = add_mpq(o, "limit", r->limited ? r->asked : NULL, a) && fine;
-    fine = add_mpq(o, "full", r->full, a) && fine;
+    bool fine = qv_json_add_str(o, "name", c->name);
+    fine = add_mpq(o, "limit", c->limited ? c->asked : NULL, a) && fine;
+    fine = add_mpq(o, "full", c->full, a) && fine;
+    fine = qv_json_add_int(o, "rows", c->n) && fine;
     ok = qv_json_push(list, keep(o, fine)) && ok;
   }
   return keep(list, ok);
@@ -110,8 +111,8 @@ static cJSON *hints(const cli_alloc_report *r, qv_arena *a) {
   for (uint32_t i = 0; i < r->n_hints; i++) {
     const cli_alloc_hint *h = &r->hint[i];
     cJSON *o = cJSON_CreateObject();
-    bool fine = qv_json_add_str(o, "name", r->a->p->row[h->row].name);
-    fine = add_mpq(o, "limit", r->a->p->row[h->row].asked, a) && fine;
+    bool fine = qv_json_add_str(o, "name", r->a->p->cost[h->cost].name);
+    fine = add_mpq(o, "limit", r->a->p->cost[h->cost].asked, a) && fine;
     fine = add_mpq(o, "needed", h->possible ? h->least : NULL, a) && fine;
     fine = add_mpq(o, "together", h->joint ? h->together : NULL, a) && fine;
     fine = qv_json_add_bool(o, "independently_checked", h->checked == CLI_CHECK_ACCEPTED) && fine;

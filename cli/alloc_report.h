@@ -17,7 +17,7 @@ typedef struct {
 
 /* What --explain found about one limit. */
 typedef struct {
-  uint32_t row;
+  uint32_t cost;
   bool possible;  /* moving this limit alone is enough */
   mpq_t least;    /* then: to this value */
   bool joint;     /* no limit alone is enough: all together are, if this one is `together` (its old value where that is enough) */

@@ -48,6 +48,12 @@ uint32_t cli_alloc_row(const cli_alloc *a, const char *name) {
   return QV_ATABLE_NONE;
 }
 
+uint32_t cli_alloc_cost(const cli_alloc *a, const char *name) {
+  for (uint32_t m = 0; m < a->p->n_costs; m++)
+    if (strcmp(a->p->cost[m].name, name) == 0) return m;
+  return QV_ATABLE_NONE;
+}
+
 /* ---- the checker ---------------------------------------------------------------------------------------------------------------- */
 
 static qv_status refuse(const qv_buf *text, int code, qv_err *err) {

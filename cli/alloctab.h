@@ -24,6 +24,7 @@ QV_NODISCARD qv_status cli_alloc_rebuild(cli_alloc *a, qv_err *err);
 void cli_alloc_free(cli_alloc *a);
 
 uint32_t cli_alloc_row(const cli_alloc *a, const char *name); /* QV_ATABLE_NONE if there is none */
+uint32_t cli_alloc_cost(const cli_alloc *a, const char *name); /* a row or a peak; as above */
 
 /* Let qverify-check judge a certificate. ACCEPTED only if it exits 0 after `line` and "s CHECKED"; NOT_RUN if it says that it
  * cannot use what it was given (exit 2), for instance because it is too old; anything else is QV_E_INTERNAL. */

@@ -42,15 +42,17 @@ static void header(qv_buf *out, const job *j) {
   qv_arena_clear(&a);
 }
 
-/* One line per group of the table, with the table's own numbers. */
+/* One line per group of the table, with the table's own numbers. Peaks are not sums over groups: they stand below. */
 static void group_table(qv_buf *out, job *j, const uint32_t *choice) {
   const qv_alloc *p = j->a.p;
   cli_table t = {0};
-  uint32_t rows = p->n_rows < 8 ? p->n_rows : 8;
+  uint32_t row[8], rows = 0;
+  for (uint32_t i = 0; i < p->n_costs && rows < 8; i++)
+    if (!p->cost[i].peak) row[rows++] = p->cost[i].row[0];
   cli_col(&t, "group", false);
   cli_col(&t, "choice", false);
   cli_col(&t, "loss", true);
-  for (uint32_t m = 0; m < rows; m++) cli_col(&t, cli_safe(&j->arena, p->row[m].name), true);
+  for (uint32_t m = 0; m < rows; m++) cli_col(&t, cli_safe(&j->arena, p->row[row[m]].name), true);
   for (uint32_t i = 0; i < p->n_members; i++) {
     const qv_atable_group *g = &j->a.table.group[i];
     const char *name = p->cand[p->group[p->member_of[i]].first + choice[p->member_of[i]]].name;
@@ -58,10 +60,31 @@ static void group_table(qv_buf *out, job *j, const uint32_t *choice) {
     while (strcmp(g->cand[c].name, name) != 0) c++;
     cli_cell(&t, "%s", cli_safe(&j->arena, g->name));
     cli_cell(&t, "%s", cli_safe(&j->arena, name));
-    for (uint32_t m = 0; m <= rows; m++) cli_cell(&t, "%s", cli_alloc_num(&j->arena, g->cand[c].val[m]));
+    cli_cell(&t, "%s", cli_alloc_num(&j->arena, g->cand[c].val[0]));
+    for (uint32_t m = 0; m < rows; m++) cli_cell(&t, "%s", cli_alloc_num(&j->arena, g->cand[c].val[1 + row[m]]));
   }
   cli_table_print(out, &t);
-  if (rows < p->n_rows) qv_buf_printf(out, "  (%" PRIu32 " more costs not shown)\n", p->n_rows - rows);
+  uint32_t own = 0;
+  for (uint32_t i = 0; i < p->n_costs; i++) own += !p->cost[i].peak;
+  if (rows < own) qv_buf_printf(out, "  (%" PRIu32 " more costs not shown)\n", own - rows);
+}
+
+/* Name of a cost; of a peak, with the row that it is taken at. */
+static const char *cost_name(job *j, const qv_alloc_cost *c, const uint32_t *choice) {
+  const qv_alloc *p = j->a.p;
+  uint32_t at = c->row[0];
+  const char *name = cli_safe(&j->arena, c->name);
+  if (!c->peak) return name;
+  mpq_t v, most;
+  mpq_inits(v, most, (mpq_ptr)NULL);
+  qv_alloc_cost_of(most, p, choice, c);
+  for (uint32_t i = c->n; i-- > 0;) { /* the first of equals */
+    qv_alloc_real(v, p, choice, 1 + c->row[i]);
+    if (mpq_equal(v, most)) at = c->row[i];
+  }
+  mpq_clears(v, most, (mpq_ptr)NULL);
+  const char *s = qv_arena_printf(&j->arena, "%s (%s)", name, cli_safe(&j->arena, p->row[at].name));
+  return s != NULL ? s : name;
 }
 
 static void cost_table(qv_buf *out, job *j, const uint32_t *choice) {
@@ -71,10 +94,10 @@ static void cost_table(qv_buf *out, job *j, const uint32_t *choice) {
   static const char *const head[] = {"cost", "used", "limit", "room", "of full"};
   mpq_inits(v, share, (mpq_ptr)NULL);
   for (int c = 0; c < 5; c++) cli_col(&t, head[c], c > 0);
-  for (uint32_t m = 0; m < p->n_rows; m++) {
-    const qv_alloc_row *r = &p->row[m];
-    qv_alloc_real(v, p, choice, 1 + m);
-    cli_cell(&t, "%s", cli_safe(&j->arena, r->name));
+  for (uint32_t m = 0; m < p->n_costs; m++) {
+    const qv_alloc_cost *r = &p->cost[m];
+    qv_alloc_cost_of(v, p, choice, r);
+    cli_cell(&t, "%s", cost_name(j, r, choice));
     cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
     cli_cell(&t, "%s", r->limited ? cli_alloc_num(&j->arena, r->asked) : "-");
     mpq_sub(share, r->asked, v);
@@ -125,12 +148,12 @@ static void explanation(qv_buf *out, job *j) {
   const qv_alloc *p = j->a.p;
   for (uint32_t i = 0; i < j->n_hints; i++) {
     const cli_alloc_hint *h = &j->hint[i];
-    const char *name = cli_safe(&j->arena, p->row[h->row].name), *note = h->checked == CLI_CHECK_ACCEPTED ? "checked" : "not checked";
-    const char *asked = cli_alloc_num(&j->arena, p->row[h->row].asked);
+    const char *name = cli_safe(&j->arena, p->cost[h->cost].name), *note = h->checked == CLI_CHECK_ACCEPTED ? "checked" : "not checked";
+    const char *asked = cli_alloc_num(&j->arena, p->cost[h->cost].asked);
     if (h->possible)
       qv_buf_printf(out, "  %s: enough if its limit moves from %s to %s, the others unchanged (%s)\n", name, asked, cli_alloc_num(&j->arena, h->least), note);
     else if (!h->joint) qv_buf_printf(out, "  %s: no value of this limit alone is known to be enough (%s)\n", name, note);
-    else if (mpq_equal(h->together, p->row[h->row].asked))
+    else if (mpq_equal(h->together, p->cost[h->cost].asked))
       qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it may stay at %s (%s)\n", name, asked, note);
     else
       qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it has to move from %s to %s (%s)\n", name, asked,
@@ -203,62 +226,161 @@ done:
   return st;
 }
 
-/* Least cost of a row in the relaxed problem x, solved and checked. *found false: nothing is feasible whatever that row's limit is. */
-static qv_status least_cost(job *j, const qv_alloc *x, mpq_t least, bool *known, bool *found, cli_check_result *checked, qv_err *err) {
-  qv_alloc_result r = {0};
+/* What a question about least costs found. */
+typedef struct {
+  bool known, found; /* not found: nothing is feasible whatever that limit is */
+  cli_check_result checked;
+} answer;
+
+/* Solve x and let the checker judge. The answer's `checked` says whether this and all before it were accepted. */
+static qv_status ask(job *j, const qv_alloc *x, qv_alloc_result *r, answer *a, qv_err *err) {
   qv_buf qap = {0};
   qv_status st;
-  QV_TRY(qv_alloc_solve(&r, x, &j->opts, err));
-  *known = r.state != QV_ALLOC_UNKNOWN;
-  *found = r.state == QV_ALLOC_OPTIMAL;
-  if (*found) qv_alloc_real(least, x, r.choice, 0);
-  if (*known && cli_get(j->cmd, j->val, "no-check") == NULL) {
+  cli_check_result said = CLI_CHECK_NOT_RUN;
+  QV_TRY(qv_alloc_solve(r, x, &j->opts, err));
+  a->known = r->state != QV_ALLOC_UNKNOWN;
+  a->found = r->state == QV_ALLOC_OPTIMAL;
+  if (a->known && cli_get(j->cmd, j->val, "no-check") == NULL) {
     QV_TRY(qv_alloc_text(&qap, x, err));
-    QV_TRY(cli_alloc_check(checked, &qap, &r.cert, cli_alloc_line(&j->arena, x, &r), err));
+    QV_TRY(cli_alloc_check(&said, &qap, &r->cert, cli_alloc_line(&j->arena, x, r), err));
   }
+  if (said != CLI_CHECK_ACCEPTED) a->checked = CLI_CHECK_NOT_RUN;
 done:
   qv_buf_free(&qap);
-  qv_alloc_result_clear(&r);
   return st;
 }
 
-/* x: the rows after `row` are free, the rows before it have the limits that were found for them. */
+/* x: the costs after the one asked about are free, those before it have the limits that were found for them. */
 static void limit_jointly(const job *j, qv_alloc *x, uint32_t i) {
+  const qv_alloc *p = j->a.p;
   mpq_t v;
   mpq_init(v);
   for (uint32_t k = 0; k < j->n_hints; k++) {
-    qv_alloc_row *r = &x->row[j->hint[k].row];
-    r->limited = k < i;
-    mpq_div(v, j->hint[k].together, r->unit);
-    mpz_fdiv_q(r->limit, mpq_numref(v), mpq_denref(v));
+    const qv_alloc_cost *c = &p->cost[j->hint[k].cost];
+    for (uint32_t n = 0; k != i && n < c->n; n++) {
+      qv_alloc_row *r = &x->row[c->row[n]];
+      r->limited = k < i;
+      mpq_div(v, j->hint[k].together, r->unit);
+      mpz_fdiv_q(r->limit, mpq_numref(v), mpq_denref(v));
+    }
   }
   mpq_clear(v);
+}
+
+static qv_status least_row(job *j, uint32_t i, bool joint, mpq_t least, answer *a, qv_err *err) {
+  qv_alloc *x = NULL;
+  qv_alloc_result r = {0};
+  qv_status st;
+  QV_TRY(qv_alloc_relax(&x, j->a.p, j->a.p->cost[j->hint[i].cost].row[0], err));
+  if (joint) limit_jointly(j, x, i);
+  QV_TRY(ask(j, x, &r, a, err));
+  if (a->found) qv_alloc_real(least, x, r.choice, 0);
+done:
+  qv_alloc_result_clear(&r);
+  qv_alloc_free(x);
+  return st;
+}
+
+/* The largest number of which every row's unit is a multiple: values of the peak are multiples of it. */
+static void common_unit(mpq_t unit, const qv_alloc *p, const qv_alloc_cost *c) {
+  mpz_t a, b;
+  mpz_inits(a, b, (mpz_ptr)NULL);
+  mpq_set(unit, p->row[c->row[0]].unit);
+  for (uint32_t i = 1; i < c->n; i++) {
+    mpq_srcptr u = p->row[c->row[i]].unit;
+    mpz_mul(a, mpq_numref(unit), mpq_denref(u));
+    mpz_mul(b, mpq_numref(u), mpq_denref(unit));
+    mpz_gcd(mpq_numref(unit), a, b);
+    mpz_mul(mpq_denref(unit), mpq_denref(unit), mpq_denref(u));
+    mpq_canonicalize(unit);
+  }
+  mpz_clears(a, b, (mpz_ptr)NULL);
+}
+
+/* Least and largest value of a peak, in units: bounds that hold whatever the other limits are. */
+static void peak_bounds(mpz_t lo, mpz_t hi, const qv_alloc *p, const qv_alloc_cost *c, mpq_srcptr unit) {
+  mpq_t v;
+  mpq_init(v);
+  for (uint32_t i = 0; i < c->n; i++)
+    for (int end = 0; end < 2; end++) {
+      mpq_set_ui(v, 0, 1);
+      if (end == 0) qv_alloc_least(mpq_numref(v), p, 1 + c->row[i]);
+      else qv_alloc_most(mpq_numref(v), p, 1 + c->row[i]);
+      mpq_mul(v, v, p->row[c->row[i]].unit);
+      mpq_div(v, v, unit); /* an integer */
+      mpz_ptr to = end == 0 ? lo : hi;
+      if (i == 0 || mpz_cmp(mpq_numref(v), to) > 0) mpz_set(to, mpq_numref(v));
+    }
+  mpq_clear(v);
+}
+
+/* How low can a peak go? By bisection: below the answer nothing is feasible, and each such claim has a certificate. */
+static qv_status least_peak(job *j, uint32_t i, bool joint, mpq_t least, answer *a, qv_err *err) {
+  const qv_alloc *p = j->a.p;
+  const qv_alloc_cost *c = &p->cost[j->hint[i].cost];
+  qv_alloc *x = NULL;
+  qv_alloc_result r = {0};
+  qv_status st = QV_OK;
+  mpz_t lo, hi, mid;
+  mpq_t unit, v;
+  bool any = false;
+  mpz_inits(lo, hi, mid, (mpz_ptr)NULL);
+  mpq_inits(unit, v, (mpq_ptr)NULL);
+  common_unit(unit, p, c);
+  peak_bounds(lo, hi, p, c, unit);
+  mpz_set(mid, hi);
+  while (!any || mpz_cmp(lo, hi) < 0) {
+    mpz_set(mpq_numref(v), mid);
+    mpz_set_ui(mpq_denref(v), 1);
+    mpq_mul(v, v, unit);
+    QV_TRY(qv_alloc_within(&x, p, c->row, c->n, v, err));
+    if (joint) limit_jointly(j, x, i);
+    QV_TRY(ask(j, x, &r, a, err));
+    if (!a->known || (!a->found && !any)) goto done;
+    if (a->found) {
+      any = true;
+      qv_alloc_cost_of(least, p, r.choice, c);
+      mpq_div(v, least, unit);
+      mpz_set(hi, mpq_numref(v));
+    } else mpz_add_ui(lo, mid, 1);
+    a->found = true;
+    mpz_add(mid, lo, hi);
+    mpz_fdiv_q_2exp(mid, mid, 1);
+    qv_alloc_result_clear(&r);
+    qv_alloc_free(x);
+    r = (qv_alloc_result){0};
+    x = NULL;
+  }
+done:
+  mpz_clears(lo, hi, mid, (mpz_ptr)NULL);
+  mpq_clears(unit, v, (mpq_ptr)NULL);
+  qv_alloc_result_clear(&r);
+  qv_alloc_free(x);
+  return st;
+}
+
+static qv_status least_cost(job *j, uint32_t i, bool joint, mpq_t least, answer *a, qv_err *err) {
+  *a = (answer){.checked = CLI_CHECK_ACCEPTED};
+  return j->a.p->cost[j->hint[i].cost].peak ? least_peak(j, i, joint, least, a, err) : least_row(j, i, joint, least, a, err);
 }
 
 /* No limit alone is enough: move the first as little as possible, then the second, .. until all are enough together. */
 static qv_status explain_jointly(job *j, qv_err *err) {
   const qv_alloc *p = j->a.p;
   qv_status st = QV_OK;
-  qv_alloc *x = NULL;
   for (uint32_t i = 0; i < j->n_hints; i++) {
     cli_alloc_hint *h = &j->hint[i];
-    bool known, found;
-    cli_check_result checked = CLI_CHECK_NOT_RUN;
-    QV_TRY(qv_alloc_relax(&x, p, h->row, err));
-    limit_jointly(j, x, i);
-    QV_TRY(least_cost(j, x, h->together, &known, &found, &checked, err));
-    if (!known || !found) { /* (couplings alone may forbid everything) */
+    answer a;
+    QV_TRY(least_cost(j, i, true, h->together, &a, err));
+    if (!a.known || !a.found) { /* (couplings alone may forbid everything) */
       for (uint32_t k = 0; k < j->n_hints; k++) j->hint[k].joint = false;
       goto done;
     }
-    if (mpq_cmp(h->together, p->row[h->row].asked) < 0) mpq_set(h->together, p->row[h->row].asked);
-    if (checked != CLI_CHECK_ACCEPTED) h->checked = CLI_CHECK_NOT_RUN;
+    if (mpq_cmp(h->together, p->cost[h->cost].asked) < 0) mpq_set(h->together, p->cost[h->cost].asked);
+    if (a.checked != CLI_CHECK_ACCEPTED) h->checked = CLI_CHECK_NOT_RUN;
     h->joint = true;
-    qv_alloc_free(x);
-    x = NULL;
   }
 done:
-  qv_alloc_free(x);
   return st;
 }
 
@@ -266,24 +388,22 @@ done:
 static qv_status explain(job *j, qv_err *err) {
   const qv_alloc *p = j->a.p;
   qv_status st = QV_OK;
-  qv_alloc *x = NULL;
   bool alone = false, all_known = true;
-  for (uint32_t m = 0; m < p->n_rows && j->n_hints < MAX_HINTS; m++) {
-    bool known;
-    if (!p->row[m].limited) continue;
-    cli_alloc_hint *h = &j->hint[j->n_hints++];
+  for (uint32_t m = 0; m < p->n_costs && j->n_hints < MAX_HINTS; m++) {
+    answer a;
+    if (!p->cost[m].limited) continue;
+    uint32_t i = j->n_hints++;
+    cli_alloc_hint *h = &j->hint[i];
     mpq_inits(h->least, h->together, (mpq_ptr)NULL);
-    h->row = m;
-    QV_TRY(qv_alloc_relax(&x, p, m, err));
-    QV_TRY(least_cost(j, x, h->least, &known, &h->possible, &h->checked, err));
+    h->cost = m;
+    QV_TRY(least_cost(j, i, false, h->least, &a, err));
+    h->possible = a.known && a.found;
+    h->checked = a.checked;
     alone = alone || h->possible;
-    all_known = all_known && known;
-    qv_alloc_free(x);
-    x = NULL;
+    all_known = all_known && a.known;
   }
   if (!alone && all_known) QV_TRY(explain_jointly(j, err));
 done:
-  qv_alloc_free(x);
   return st;
 }
 

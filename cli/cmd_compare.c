@@ -25,7 +25,7 @@ typedef struct {
   cli_alloc a;
   cli_allocnet net;          /* where the operand is a float network */
   cli_realized_set realized; /* then: what became of the choices */
-  uint32_t row;
+  uint32_t cost; /* whose limit is varied */
   bool check, all_checked, all_known;
   const char *label[MAX_LABELS]; /* precisions, for uniform */
   uint32_t n_labels;
@@ -80,7 +80,7 @@ static void find_labels(job *j) {
 }
 
 static qv_status set_budget(job *j, const char *budget, qv_err *err) {
-  const char *s = qv_arena_printf(&j->arena, "%s=%s", j->a.p->row[j->row].name, budget);
+  const char *s = qv_arena_printf(&j->arena, "%s=%s", j->a.p->cost[j->cost].name, budget);
   if (s == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   qv_status st = qv_atable_set_limit(&j->a.table, s, err);
   return st == QV_OK ? cli_alloc_rebuild(&j->a, err) : st;
@@ -175,16 +175,16 @@ static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
   const qv_alloc *p = j->a.p;
   cli_table t = {0};
   mpq_t best, v;
-  uint32_t rows = p->n_rows < 8 ? p->n_rows : 8;
+  uint32_t rows = p->n_costs < 8 ? p->n_costs : 8;
   bool known = j->out[from].optimum;
   mpq_inits(best, v, (mpq_ptr)NULL);
   if (j->out[from].choice != NULL) qv_alloc_real(best, p, j->out[from].choice, 0);
-  qv_buf_printf(out, "\n%s = %s: limit %s%s\n", cli_safe(&j->arena, p->row[j->row].name), cli_safe(&j->arena, j->out[from].budget),
-                cli_alloc_num(&j->arena, p->row[j->row].asked), known ? "" : j->out[from].choice == NULL ? ", which nothing keeps" : ", optimum not proved");
+  qv_buf_printf(out, "\n%s = %s: limit %s%s\n", cli_safe(&j->arena, p->cost[j->cost].name), cli_safe(&j->arena, j->out[from].budget),
+                cli_alloc_num(&j->arena, p->cost[j->cost].asked), known ? "" : j->out[from].choice == NULL ? ", which nothing keeps" : ", optimum not proved");
   cli_col(&t, "method", false);
   cli_col(&t, "loss", true);
   cli_col(&t, "gap %", true);
-  for (uint32_t m = 0; m < rows; m++) cli_col(&t, cli_safe(&j->arena, p->row[m].name), true);
+  for (uint32_t m = 0; m < rows; m++) cli_col(&t, cli_safe(&j->arena, p->cost[m].name), true);
   net_head(&t, j);
   cli_col(&t, "limits", false);
   for (uint32_t i = from; i < to; i++) {
@@ -200,7 +200,7 @@ static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
     cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
     gap_cell(&t, best, v, known && x->feasible);
     for (uint32_t m = 0; m < rows; m++) {
-      qv_alloc_real(v, p, x->choice, 1 + m);
+      qv_alloc_cost_of(v, p, x->choice, &p->cost[m]);
       cli_cell(&t, "%s", cli_alloc_num(&j->arena, v));
     }
     net_cells(&t, j, x->net);
@@ -261,7 +261,7 @@ static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
     QV_TRY(set_budget(j, budget, err));
     QV_TRY(grid_point(j, g, err));
   }
-  qv_buf_printf(out, "\nExcess over the optimum, %s at %" PRId64 " budgets from %.4g to %.4g %% of its range:\n", cli_safe(&j->arena, j->a.p->row[j->row].name), n - 1,
+  qv_buf_printf(out, "\nExcess over the optimum, %s at %" PRId64 " budgets from %.4g to %.4g %% of its range:\n", cli_safe(&j->arena, j->a.p->cost[j->cost].name), n - 1,
                 100.0 / (double)n, 100.0 * (double)(n - 1) / (double)n);
   for (int c = 0; c < 5; c++) cli_col(&t, head[c], c > 0);
   for (unsigned m = 0; m < QV_GREEDY_N; m++) {
@@ -282,7 +282,8 @@ static qv_status solve_front(job *j, qv_err *err) {
   cli_check_result said;
   qv_status st;
   QV_TRY(set_budget(j, "none", err));
-  QV_TRY(qv_alloc_front_solve(&j->front, j->a.p, j->row, &(qv_alloc_opts){.no_cert = !j->check}, err));
+  if (j->a.p->cost[j->cost].peak) return QV_OK;
+  QV_TRY(qv_alloc_front_solve(&j->front, j->a.p, j->a.p->cost[j->cost].row[0], &(qv_alloc_opts){.no_cert = !j->check}, err));
   if (j->front.state == QV_ALLOC_UNKNOWN) j->all_known = false;
   else if (j->check) {
     const char *line = j->front.state == QV_ALLOC_INFEASIBLE ? "c infeasible" : qv_arena_printf(&j->arena, "c front %" PRIu32, j->front.n);
@@ -297,15 +298,16 @@ static void front_line(qv_buf *out, job *j) {
   uint32_t hull = 0;
   for (uint32_t i = 0; i < j->front.n; i++) hull += j->front.point[i].hull;
   if (j->front.state == QV_ALLOC_OPTIMAL)
-    qv_buf_printf(out, "\nFront of loss and %s: %" PRIu32 " points, %" PRIu32 " of them on the hull\n", cli_safe(&j->arena, j->a.p->row[j->row].name), j->front.n, hull);
+    qv_buf_printf(out, "\nFront of loss and %s: %" PRIu32 " points, %" PRIu32 " of them on the hull\n", cli_safe(&j->arena, j->a.p->cost[j->cost].name), j->front.n, hull);
+  else if (j->a.p->cost[j->cost].peak) qv_buf_str(out, "\nNo front: that is drawn for costs that are sums\n");
   else qv_buf_str(out, "\nNo front: nothing is feasible, or the search was ended by its limits\n");
 }
 
-/* Cost of the swept row, as a percentage of its reference where there is one. */
-static double share_of(const qv_alloc *p, uint32_t row, const uint32_t *choice, mpq_t v) {
-  qv_alloc_real(v, p, choice, 1 + row);
+/* The cost that is varied, as a percentage of its reference where there is one. */
+static double share_of(const qv_alloc *p, uint32_t cost, const uint32_t *choice, mpq_t v) {
+  qv_alloc_cost_of(v, p, choice, &p->cost[cost]);
   double x = mpq_get_d(v);
-  return mpq_sgn(p->row[row].full) > 0 ? 100 * x / mpq_get_d(p->row[row].full) : x;
+  return mpq_sgn(p->cost[cost].full) > 0 ? 100 * x / mpq_get_d(p->cost[cost].full) : x;
 }
 
 static qv_status method_points(job *j, cli_fig_series *s, cli_fig_point *pt, unsigned m, uint32_t *x, mpq_t v, qv_err *err) {
@@ -319,7 +321,7 @@ static qv_status method_points(job *j, cli_fig_series *s, cli_fig_point *pt, uns
     QV_TRY(qv_greedy_run(x, &has, &tried, j->a.p, (qv_greedy)m, err));
     if (!has) continue;
     cli_fig_point *p = &pt[s->n++];
-    p->x = share_of(j->a.p, j->row, x, v);
+    p->x = share_of(j->a.p, j->cost, x, v);
     p->y = loss_of(j->a.p, x, v);
     p->note = qv_arena_printf(&j->arena, "%s at %s: %.6g, loss %.6g", s->name, budget, p->x, p->y);
   }
@@ -343,7 +345,7 @@ static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *er
   s[0] = (cli_fig_series){.name = "optimum (filled: hull)", .line = true, .n = j->front.n, .point = front};
   for (uint32_t i = 0; i < j->front.n; i++) {
     const uint32_t *c = j->front.point[i].choice;
-    front[i] = (cli_fig_point){.x = share_of(j->a.p, j->row, c, v), .y = loss_of(j->a.p, c, v), .mark = j->front.point[i].hull};
+    front[i] = (cli_fig_point){.x = share_of(j->a.p, j->cost, c, v), .y = loss_of(j->a.p, c, v), .mark = j->front.point[i].hull};
     front[i].note = qv_arena_printf(&j->arena, "optimum: %.6g, loss %.6g", front[i].x, front[i].y);
   }
   for (unsigned m = 0; m < QV_GREEDY_N; m++) QV_TRY(method_points(j, &s[1 + m], pts + (size_t)m * CURVE, m, x, v, err));
@@ -351,12 +353,12 @@ static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *er
   s[1 + QV_GREEDY_N] = (cli_fig_series){.name = "uniform", .point = uniform};
   for (uint32_t k = 0; k < j->n_labels; k++) {
     if (!qv_greedy_uniform(x, j->a.p, j->label[k]) || !qv_alloc_feasible(j->a.p, x)) continue;
-    uniform[s[1 + QV_GREEDY_N].n++] = (cli_fig_point){.x = share_of(j->a.p, j->row, x, v), .y = loss_of(j->a.p, x, v), .mark = true,
+    uniform[s[1 + QV_GREEDY_N].n++] = (cli_fig_point){.x = share_of(j->a.p, j->cost, x, v), .y = loss_of(j->a.p, x, v), .mark = true,
                                                       .note = qv_arena_printf(&j->arena, "uniform %s", j->label[k])};
   }
-  bool percent = mpq_sgn(j->a.p->row[j->row].full) > 0;
-  const cli_figure f = {.title = qv_arena_printf(&j->arena, "%s: loss against %s", j->a.table.name[0] != 0 ? j->a.table.name : j->a.path, j->a.p->row[j->row].name),
-                        .x_name = percent ? qv_arena_printf(&j->arena, "%s, percent of the reference", j->a.p->row[j->row].name) : j->a.p->row[j->row].name,
+  bool percent = mpq_sgn(j->a.p->cost[j->cost].full) > 0;
+  const cli_figure f = {.title = qv_arena_printf(&j->arena, "%s: loss against %s", j->a.table.name[0] != 0 ? j->a.table.name : j->a.path, j->a.p->cost[j->cost].name),
+                        .x_name = percent ? qv_arena_printf(&j->arena, "%s, percent of the reference", j->a.p->cost[j->cost].name) : j->a.p->cost[j->cost].name,
                         .y_name = "loss (square-root scale)",
                         .n = 2 + QV_GREEDY_N,
                         .series = s};
@@ -400,11 +402,11 @@ static int compare(job *j, const char *path, qv_err *err) {
   if (rc != 0) return rc;
   j->report.a = &j->a;
   if (j->a.p->n_rows == 0) return cli_usage(j->cmd, "the table has no costs to compare at");
-  if (cost != NULL && (j->row = cli_alloc_row(&j->a, cost)) == QV_ATABLE_NONE) return cli_usage(j->cmd, "the table has no cost '%.80s'", cost);
+  if (cost != NULL && (j->cost = cli_alloc_cost(&j->a, cost)) == QV_ATABLE_NONE) return cli_usage(j->cmd, "the table has no cost '%.80s'", cost);
   if (at->n == 0 && n_grid == 0) at = &standard;
   find_labels(j);
   qv_buf_printf(&out, "%s: %" PRIu32 " groups, %" PRIu32 " candidates; methods compared on %s\n", cli_safe(&j->arena, path), j->a.p->n_members, j->a.p->n_cands,
-                cli_safe(&j->arena, j->a.p->row[j->row].name));
+                cli_safe(&j->arena, j->a.p->cost[j->cost].name));
   net_line(&out, j);
   for (uint32_t i = 0; i < at->n; i++) {
     uint32_t from = j->n_out;
@@ -415,13 +417,14 @@ static int compare(job *j, const char *path, qv_err *err) {
   QV_TRY(solve_front(j, err));
   front_line(&out, j);
   bool proved = j->check && j->all_checked && j->all_known;
-  qv_buf_printf(&out, "\n%s\n", proved ? "Every optimum and the front: certificate accepted by qverify-check"
+  qv_buf_printf(&out, "\n%s\n", proved ? j->a.p->cost[j->cost].peak ? "Every optimum: certificate accepted by qverify-check"
+                                         : "Every optimum and the front: certificate accepted by qverify-check"
                                 : !j->check ? "Optima and front are not checked: --no-check"
                                             : "Not everything is proved: see above, or qverify-check cannot judge it");
   if (fig != NULL) QV_TRY(figure(j, fig, &out, err));
   if (j->report.path == NULL || strcmp(j->report.path, "-") != 0) QV_TRY(cli_emit("-", &out, err));
   j->report.front = j->front.n > 0 ? &j->front : NULL;
-  j->report.front_row = j->row;
+  j->report.front_row = j->a.p->cost[j->cost].row[0];
   j->report.row = j->out;
   j->report.n_rows = j->n_out;
   j->report.state = proved ? QV_ALLOC_OPTIMAL : QV_ALLOC_UNKNOWN;

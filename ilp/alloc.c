@@ -18,6 +18,7 @@ void qv_alloc_free(qv_alloc *p) {
       mpz_clear(p->row[m].limit);
       mpq_clears(p->row[m].unit, p->row[m].asked, p->row[m].full, (mpq_ptr)NULL);
     }
+  for (uint32_t i = 0; i < p->n_costs; i++) mpq_clears(p->cost[i].asked, p->cost[i].full, (mpq_ptr)NULL);
   mpq_clear(p->loss_unit);
   qv_arena_clear(&p->arena);
   free(p);
@@ -52,6 +53,16 @@ void qv_alloc_real(mpq_t out, const qv_alloc *p, const uint32_t *choice, uint32_
   mpq_init(v);
   qv_alloc_sum(mpq_numref(v), p, choice, column);
   mpq_mul(out, v, column == 0 ? p->loss_unit : p->row[column - 1].unit);
+  mpq_clear(v);
+}
+
+void qv_alloc_cost_of(mpq_t out, const qv_alloc *p, const uint32_t *choice, const qv_alloc_cost *c) {
+  mpq_t v;
+  mpq_init(v);
+  for (uint32_t i = 0; i < c->n; i++) {
+    qv_alloc_real(v, p, choice, 1 + c->row[i]);
+    if (i == 0 || mpq_cmp(v, out) > 0) mpq_set(out, v);
+  }
   mpq_clear(v);
 }
 

@@ -21,6 +21,15 @@ typedef struct {
   mpq_t full;   /* what 100 % means, in the table's numbers */
 } qv_alloc_row;
 
+/* A cost as people see it: one row, or the largest of the rows of a peak. */
+typedef struct {
+  const char *name;
+  bool peak;
+  uint32_t n, *row; /* n = 1 unless a peak */
+  bool limited;
+  mpq_t asked, full; /* as of a row; full of a peak: the largest of its rows' */
+} qv_alloc_cost;
+
 typedef struct {
   const char *name;
   uint32_t first, n; /* candidates first .. first+n-1; n >= 1 */
@@ -55,6 +64,8 @@ typedef struct {
   mpz_t *val;  /* [n_cands * (1 + n_rows)]: loss, costs */
   mpz_t *tval; /* [n_terms * (1 + n_rows)] */
   mpq_t loss_unit;
+  uint32_t n_costs;         /* none in a relaxed problem */
+  qv_alloc_cost *cost;      /* in the order of their (first) rows */
   uint32_t n_members;       /* groups of the table */
   const char **member;      /* their names */
   uint32_t *member_of;      /* the group each was merged into */
@@ -77,6 +88,10 @@ void qv_alloc_free(qv_alloc *p); /* NULL is fine */
  * Names are p's own: *out must not outlive p. */
 QV_NODISCARD qv_status qv_alloc_relax(qv_alloc **out, const qv_alloc *p, uint32_t row, qv_err *err);
 
+/* The question "is there an assignment whose rows `row`[n] are all at most `limit`, under the other limits": p with those limits, and the
+ * cost of row[0] in place of the loss. As _relax otherwise. */
+QV_NODISCARD qv_status qv_alloc_within(qv_alloc **out, const qv_alloc *p, const uint32_t *row, uint32_t n, mpq_srcptr limit, qv_err *err);
+
 /* Append the canonical text (.qap). */
 QV_NODISCARD qv_status qv_alloc_text(qv_buf *out, const qv_alloc *p, qv_err *err);
 
@@ -84,6 +99,8 @@ QV_NODISCARD qv_status qv_alloc_text(qv_buf *out, const qv_alloc *p, qv_err *err
 void qv_alloc_sum(mpz_t out, const qv_alloc *p, const uint32_t *choice, uint32_t column);
 /* The same in the table's numbers. */
 void qv_alloc_real(mpq_t out, const qv_alloc *p, const uint32_t *choice, uint32_t column);
+/* Value of a cost in the table's numbers: of a peak, the largest of its rows. */
+void qv_alloc_cost_of(mpq_t out, const qv_alloc *p, const uint32_t *choice, const qv_alloc_cost *c);
 /* All limits, the class rule and forbidden pairs, exactly. */
 bool qv_alloc_feasible(const qv_alloc *p, const uint32_t *choice);
 /* Least (most) sum over groups of a column, pair blocks counted at their least (most): a bound, attained without pairs. */

@@ -427,35 +427,92 @@ static void extreme_cost(mpq_t out, const work *w, uint32_t g, uint32_t m, int s
     if (mpq_cmp(w->val[(size_t)c * w->columns + 1 + m], out) * sign > 0) mpq_set(out, w->val[(size_t)c * w->columns + 1 + m]);
 }
 
-static void set_limit(work *w, uint32_t m) {
-  const qv_atable_limit *l = &w->t->limit[m];
-  qv_alloc_row *r = &w->p->row[m];
-  mpq_t v, lo, hi;
-  mpq_inits(v, lo, hi, (mpq_ptr)NULL);
+/* Sums over groups of the reference, least and largest costs of a row; for a peak the largest of its rows. */
+typedef struct {
+  mpq_t full, lo, hi;
+} totals;
+
+static void add_totals(totals *s, const work *w, uint32_t m, bool first) {
+  totals r;
+  mpq_t v;
+  mpq_inits(r.full, r.lo, r.hi, v, (mpq_ptr)NULL);
   for (uint32_t g = 0; g < w->p->n_groups; g++) {
     reference_cost(v, w, g, m);
-    mpq_add(r->full, r->full, v);
+    mpq_add(r.full, r.full, v);
     extreme_cost(v, w, g, m, -1);
-    mpq_add(lo, lo, v);
+    mpq_add(r.lo, r.lo, v);
     extreme_cost(v, w, g, m, 1);
-    mpq_add(hi, hi, v);
+    mpq_add(r.hi, r.hi, v);
   }
-  r->limited = l->kind != QV_LIMIT_NONE;
+  mpq_set(w->p->row[m].full, r.full);
+  if (first || mpq_cmp(r.full, s->full) > 0) mpq_set(s->full, r.full);
+  if (first || mpq_cmp(r.lo, s->lo) > 0) mpq_set(s->lo, r.lo);
+  if (first || mpq_cmp(r.hi, s->hi) > 0) mpq_set(s->hi, r.hi);
+  mpq_clears(r.full, r.lo, r.hi, v, (mpq_ptr)NULL);
+}
+
+/* What a limit means for a cost with these totals. */
+static void ask(mpq_t asked, const qv_atable_limit *l, totals *s) {
+  mpq_t v;
+  mpq_init(v);
   mpq_set_ui(v, 1, 100);
   mpq_mul(v, v, l->v);
   switch (l->kind) {
   case QV_LIMIT_NONE: break;
-  case QV_LIMIT_VALUE: mpq_set(r->asked, l->v); break;
-  case QV_LIMIT_PERCENT: mpq_mul(r->asked, v, r->full); break;
+  case QV_LIMIT_VALUE: mpq_set(asked, l->v); break;
+  case QV_LIMIT_PERCENT: mpq_mul(asked, v, s->full); break;
   case QV_LIMIT_RANGE:
-    mpq_sub(hi, hi, lo);
-    mpq_mul(hi, hi, v);
-    mpq_add(r->asked, lo, hi);
+    mpq_sub(s->hi, s->hi, s->lo);
+    mpq_mul(s->hi, s->hi, v);
+    mpq_add(asked, s->lo, s->hi);
     break;
   }
-  mpq_div(v, r->asked, r->unit);
-  mpz_fdiv_q(r->limit, mpq_numref(v), mpq_denref(v));
-  mpq_clears(v, lo, hi, (mpq_ptr)NULL);
+  mpq_clear(v);
+}
+
+static void set_limit(work *w, qv_alloc_cost *c) {
+  const qv_atable_limit *l = &w->t->limit[c->row[0]];
+  totals s;
+  mpq_t v;
+  mpq_inits(s.full, s.lo, s.hi, v, (mpq_ptr)NULL);
+  for (uint32_t i = 0; i < c->n; i++) add_totals(&s, w, c->row[i], i == 0);
+  ask(c->asked, l, &s);
+  mpq_set(c->full, s.full);
+  c->limited = l->kind != QV_LIMIT_NONE;
+  for (uint32_t i = 0; i < c->n; i++) {
+    qv_alloc_row *r = &w->p->row[c->row[i]];
+    r->limited = c->limited;
+    mpq_set(r->asked, c->asked);
+    mpq_div(v, r->asked, r->unit);
+    mpz_fdiv_q(r->limit, mpq_numref(v), mpq_denref(v));
+  }
+  mpq_clears(s.full, s.lo, s.hi, v, (mpq_ptr)NULL);
+}
+
+static qv_status add_cost(work *w, const char *name, bool peak, uint32_t n, const uint32_t *row, qv_err *err) {
+  qv_alloc *p = w->p;
+  qv_alloc_cost *c = &p->cost[p->n_costs];
+  *c = (qv_alloc_cost){.name = qv_arena_str(&p->arena, name, strlen(name)), .peak = peak, .n = n, .row = QV_NEW(&p->arena, n, uint32_t)};
+  if (c->name == NULL || c->row == NULL) return NOMEM(err);
+  memcpy(c->row, row, n * sizeof *row);
+  mpq_inits(c->asked, c->full, (mpq_ptr)NULL);
+  p->n_costs++;
+  return QV_OK;
+}
+
+static qv_status make_costs(work *w, qv_err *err) {
+  const qv_atable *t = w->t;
+  qv_status st = QV_OK;
+  if ((w->p->cost = QV_NEW(&w->p->arena, t->n_rows, qv_alloc_cost)) == NULL) return NOMEM(err);
+  for (uint32_t m = 0; m < t->n_rows; m++) {
+    const qv_atable_peak *k = t->peak_of[m] != NONE ? &t->peak[t->peak_of[m]] : NULL;
+    if (k == NULL) QV_TRY(add_cost(w, t->row[m], false, 1, &m, err));
+    else if (k->row[0] == m) QV_TRY(add_cost(w, k->name, true, k->n, k->row, err));
+    else continue;
+    set_limit(w, &w->p->cost[w->p->n_costs - 1]);
+  }
+done:
+  return st;
 }
 
 static qv_status make_rows(work *w, qv_err *err) {
@@ -493,7 +550,7 @@ qv_status qv_alloc_build(qv_alloc **out, const qv_atable *t, qv_err *err) {
   QV_TRY(make_terms(&w, err));
   scale_column(&w, 0, w.p->loss_unit);
   for (uint32_t m = 0; m < t->n_rows; m++) scale_column(&w, 1 + m, w.p->row[m].unit);
-  for (uint32_t m = 0; m < t->n_rows; m++) set_limit(&w, m);
+  QV_TRY(make_costs(&w, err));
   *out = w.p;
   w.p = NULL;
 done:
@@ -536,5 +593,21 @@ qv_status qv_alloc_relax(qv_alloc **out, const qv_alloc *p, uint32_t row, qv_err
   for (size_t i = 0; i < p->n_cands * columns; i++) mpz_set(x->val[i], p->val[i % columns == 0 ? i + 1 + row : i]);
   for (size_t i = 0; i < p->n_terms * columns; i++) mpz_set(x->tval[i], p->tval[i % columns == 0 ? i + 1 + row : i]);
   *out = x;
+  return QV_OK;
+}
+
+qv_status qv_alloc_within(qv_alloc **out, const qv_alloc *p, const uint32_t *row, uint32_t n, mpq_srcptr limit, qv_err *err) {
+  qv_status st = qv_alloc_relax(out, p, row[0], err);
+  mpq_t v;
+  if (st != QV_OK) return st;
+  mpq_init(v);
+  for (uint32_t i = 0; i < n; i++) {
+    qv_alloc_row *r = &(*out)->row[row[i]];
+    r->limited = true;
+    mpq_set(r->asked, limit);
+    mpq_div(v, limit, r->unit);
+    mpz_fdiv_q(r->limit, mpq_numref(v), mpq_denref(v));
+  }
+  mpq_clear(v);
   return QV_OK;
 }

@@ -160,18 +160,32 @@ static qv_status find_cand(uint32_t *out, const qv_atable_group *g, const cJSON 
   return QV_FAIL(err, QV_E_PARSE, "%.120s: group \"%.80s\" has no candidate \"%.80s\"", what, g->name, v->valuestring);
 }
 
-/* Costs out of an object {row name: number}. all: every row must be there. */
+static uint32_t find_peak(const qv_atable *t, const char *name) {
+  for (uint32_t i = 0; i < t->n_peaks; i++)
+    if (strcmp(t->peak[i].name, name) == 0) return i;
+  return QV_ATABLE_NONE;
+}
+
+/* Rows that are no peak's: a candidate must name each of them. */
+static uint32_t rows_of_their_own(const qv_atable *t) {
+  uint32_t n = 0;
+  for (uint32_t m = 0; m < t->n_rows; m++) n += t->peak_of[m] == QV_ATABLE_NONE;
+  return n;
+}
+
+/* Costs out of an object {row name: number}. all: every row must be there, but for those of peaks: 0 where they are not. */
 static qv_status costs(mpq_t *val, const qv_atable *t, const cJSON *obj, bool all, const char *what, qv_err *err) {
   uint32_t seen = 0;
   if (obj == NULL && !all) return QV_OK;
   if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"cost\" must be an object", what);
-  for (const cJSON *m = obj->child; m != NULL; m = m->next, seen++) {
+  for (const cJSON *m = obj->child; m != NULL; m = m->next) {
     uint32_t row = find_row(t, m->string);
     if (row == QV_ATABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"%.80s\" is not in \"costs\"", what, m->string);
+    seen += t->peak_of[row] == QV_ATABLE_NONE;
     qv_status st = number(val[1 + row], m, what, err);
     if (st != QV_OK) return st;
   }
-  if (all && seen != t->n_rows) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"cost\" must give every cost of the table", what);
+  if (all && seen != rows_of_their_own(t)) return QV_FAIL(err, QV_E_PARSE, "%.160s: \"cost\" must give every cost of the table", what);
   return QV_OK;
 }
 
@@ -272,6 +286,40 @@ done:
   return st;
 }
 
+/* "peaks": {"ram": ["ram@conv1", ..], ..} */
+static qv_status read_peak(qv_atable *t, const cJSON *v, qv_err *err) {
+  qv_atable_peak *p = &t->peak[t->n_peaks];
+  const cJSON *r;
+  if (find_row(t, v->string) != QV_ATABLE_NONE || find_peak(t, v->string) != QV_ATABLE_NONE || strchr(v->string, '=') != NULL || v->string[0] == 0)
+    return QV_FAIL(err, QV_E_PARSE, "\"peaks\": the name \"%.80s\" is there twice, empty, or has a '='", v->string);
+  if (!cJSON_IsArray(v) || length(v) == 0) return QV_FAIL(err, QV_E_PARSE, "\"peaks\": \"%.80s\" must be a list of costs, not empty", v->string);
+  p->name = qv_arena_str(&t->arena, v->string, strlen(v->string));
+  p->row = QV_NEW(&t->arena, length(v), uint32_t);
+  if (p->name == NULL || p->row == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  cJSON_ArrayForEach(r, v) {
+    uint32_t m = cJSON_IsString(r) ? find_row(t, r->valuestring) : QV_ATABLE_NONE;
+    if (m == QV_ATABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "\"peaks\": \"%.80s\" names a cost that is not in \"costs\"", v->string);
+    if (t->peak_of[m] != QV_ATABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "\"peaks\": \"%.80s\" is there twice", t->row[m]);
+    t->peak_of[m] = t->n_peaks;
+    p->row[p->n++] = m;
+  }
+  t->n_peaks++;
+  return QV_OK;
+}
+
+static qv_status read_peaks(qv_atable *t, const cJSON *obj, qv_err *err) {
+  qv_status st = QV_OK;
+  t->peak_of = QV_NEW(&t->arena, t->n_rows, uint32_t);
+  t->peak = QV_NEW(&t->arena, length(obj), qv_atable_peak);
+  if (t->peak_of == NULL || t->peak == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  for (uint32_t m = 0; m < t->n_rows; m++) t->peak_of[m] = QV_ATABLE_NONE;
+  if (obj == NULL) return QV_OK;
+  if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "\"peaks\" must be an object");
+  for (const cJSON *v = obj->child; v != NULL; v = v->next) QV_TRY(read_peak(t, v, err));
+done:
+  return st;
+}
+
 /* ---- limits and couplings ---------------------------------------------------------------------------------------------------- */
 
 static bool limit_value(qv_atable_limit *l, const char *s) {
@@ -291,32 +339,42 @@ static bool limit_value(qv_atable_limit *l, const char *s) {
   return false;
 }
 
+/* The limit of the cost or peak `name` (not terminated). Errors: `code`. */
+static qv_status set_limit(qv_atable *t, const char *name, size_t n, const char *value, qv_status code, qv_err *err) {
+  uint32_t peak = QV_ATABLE_NONE, found = 0;
+  for (uint32_t i = 0; i < t->n_peaks; i++)
+    if (strlen(t->peak[i].name) == n && memcmp(t->peak[i].name, name, n) == 0) peak = i;
+  for (uint32_t m = 0; m < t->n_rows; m++) {
+    bool own = strlen(t->row[m]) == n && memcmp(t->row[m], name, n) == 0;
+    if (own && t->peak_of[m] != QV_ATABLE_NONE)
+      return QV_FAIL(err, code, "\"%.80s\" has no limit of its own: set that of \"%.80s\"", t->row[m], t->peak[t->peak_of[m]].name);
+    if (!own && (peak == QV_ATABLE_NONE || t->peak_of[m] != peak)) continue;
+    found++;
+    if (strcmp(value, "none") == 0) t->limit[m].kind = QV_LIMIT_NONE;
+    else if (!limit_value(&t->limit[m], value))
+      return QV_FAIL(err, code, "limit \"%.*s=%.80s\": not an exact number such as 1.5e6, 60%% or 25%%range", (int)(n > 80 ? 80 : n), name, value);
+  }
+  return found > 0 ? QV_OK : QV_FAIL(err, code, "the table has no cost \"%.*s\"", (int)(n > 80 ? 80 : n), name);
+}
+
 qv_status qv_atable_set_limit(qv_atable *t, const char *s, qv_err *err) {
   const char *eq = strchr(s, '=');
   if (eq == NULL) return QV_FAIL(err, QV_E_ARG, "a limit is NAME=VALUE, NAME=P%% or NAME=P%%range, not \"%.80s\"", s);
-  for (uint32_t m = 0; m < t->n_rows; m++) {
-    if (strlen(t->row[m]) != (size_t)(eq - s) || memcmp(t->row[m], s, (size_t)(eq - s)) != 0) continue;
-    if (strcmp(eq + 1, "none") == 0) {
-      t->limit[m].kind = QV_LIMIT_NONE;
-      return QV_OK;
-    }
-    if (limit_value(&t->limit[m], eq + 1)) return QV_OK;
-    return QV_FAIL(err, QV_E_ARG, "limit \"%.80s\": not an exact number such as 1.5e6, 60%% or 25%%range", s);
-  }
-  return QV_FAIL(err, QV_E_ARG, "the table has no cost \"%.*s\"", (int)(eq - s > 80 ? 80 : eq - s), s);
+  return set_limit(t, s, (size_t)(eq - s), eq + 1, QV_E_ARG, err);
 }
 
 static qv_status read_limits(qv_atable *t, const cJSON *obj, qv_err *err) {
+  qv_status st = QV_OK;
   if (obj == NULL) return QV_OK;
   if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "\"limits\" must be an object");
   for (const cJSON *m = obj->child; m != NULL; m = m->next) {
-    uint32_t row = find_row(t, m->string);
     const char *s = cJSON_IsString(m) || cJSON_IsNumber(m) ? m->valuestring : NULL;
-    if (row == QV_ATABLE_NONE) return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not in \"costs\"", m->string);
-    if (s == NULL || !limit_value(&t->limit[row], s))
+    if (s == NULL || strcmp(s, "none") == 0)
       return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not a number, a percentage or a %%range", m->string);
+    QV_TRY(set_limit(t, m->string, strlen(m->string), s, QV_E_PARSE, err));
   }
-  return QV_OK;
+done:
+  return st;
 }
 
 static qv_status read_links(qv_atable *t, const cJSON *list, qv_err *err) {
@@ -439,7 +497,7 @@ done:
 /* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
 
 static qv_status read_root(qv_atable *t, const cJSON *root, const char *metric, qv_err *err) {
-  static const char *const known[] = {"format", "name",   "note",  "source",      "costs", "groups", "metric", "reference", "limits",
+  static const char *const known[] = {"format", "name",   "note",  "source",      "costs", "groups", "metric", "reference", "limits", "peaks",
                                       "links",  "pins",   "pairs", "conversions", "at_most_precisions", NULL};
   qv_status st;
   const char *format;
@@ -453,6 +511,7 @@ static qv_status read_root(qv_atable *t, const cJSON *root, const char *metric, 
   if (metric != NULL && (t->metric = qv_arena_str(&t->arena, metric, strlen(metric))) == NULL)
     return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   QV_TRY(read_rows(t, member(root, "costs"), err));
+  QV_TRY(read_peaks(t, member(root, "peaks"), err));
   QV_TRY(read_groups(t, member(root, "groups"), err));
   QV_TRY(read_limits(t, member(root, "limits"), err));
   QV_TRY(read_links(t, member(root, "links"), err));

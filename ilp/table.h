@@ -45,11 +45,19 @@ typedef struct {
   mpq_ptr v; /* the limit, or the percentage */
 } qv_atable_limit;
 
+/* A cost that is the largest of several rows, such as the memory of the worst step of a schedule. Its limit is set on every row. */
 typedef struct {
   const char *name;
-  uint32_t n_rows, n_groups, n_links, n_pairs;
+  uint32_t n, *row; /* n >= 1 */
+} qv_atable_peak;
+
+typedef struct {
+  const char *name;
+  uint32_t n_rows, n_groups, n_links, n_pairs, n_peaks;
   const char **row;      /* names of the costs */
-  qv_atable_limit *limit; /* [n_rows] */
+  qv_atable_limit *limit; /* [n_rows]; equal for all rows of a peak: percentages mean the peak's */
+  uint32_t *peak_of;      /* [n_rows] the peak that a row belongs to, or QV_ATABLE_NONE */
+  qv_atable_peak *peak;
   qv_atable_group *group;
   qv_atable_link *link;
   qv_atable_pair *pair;
@@ -66,7 +74,8 @@ typedef struct {
 QV_NODISCARD qv_status qv_atable_read(qv_atable *out, const char *text, size_t n, const char *metric, qv_err *err);
 void qv_atable_free(qv_atable *t);
 
-/* A limit as on the command line: "size=60%", "size=25%range", "bops=1.5e9", "bops=none". QV_E_ARG: no such cost, not a number. */
+/* A limit as on the command line: "size=60%", "size=25%range", "bops=1.5e9", "bops=none", of a cost or a peak. QV_E_ARG: no such cost,
+ * not a number. */
 QV_NODISCARD qv_status qv_atable_set_limit(qv_atable *t, const char *text, qv_err *err);
 
 /* Exact value of -12.5e-3 or -7/3. False: not of that form, exponent beyond 400, more than 1000 characters. */

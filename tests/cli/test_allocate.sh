@@ -100,6 +100,35 @@ sed 's/"limits"/"pins": {"conv2": "w8"}, "limits"/' "$T/two.json" >"$T/pin.json"
 t 'pins' 0 allocate "$T/pin.json" --limit size=700
 has out 'pins: the rest follows' '^Loss 0\.333333333333 \(exactly 1/3\)$'
 
+# Peaks, by hand. g h: rows a, b, peak, loss. 88: 100 60 100 0; 48: 60 60 60 1; 84: 90 30 90 3; 44: 50 30 50 4.
+cat >"$T/peak.json" <<'END'
+{ "format": "qverify-table/1", "costs": ["size", "ram@a", "ram@b"], "peaks": {"ram": ["ram@a", "ram@b"]},
+  "groups": [
+    { "name": "g", "candidates": [ {"name": "8", "loss": 0, "cost": {"size": 8, "ram@a": 80}}, {"name": "4", "loss": 1, "cost": {"size": 4, "ram@a": 40}}]},
+    { "name": "h", "candidates": [ {"name": "8", "loss": 0, "cost": {"size": 8, "ram@a": 20, "ram@b": 60}}, {"name": "4", "loss": 3, "cost": {"size": 4, "ram@a": 10, "ram@b": 30}}]} ] }
+END
+t 'peak' 0 allocate "$T/peak.json" --limit ram=60% --json "$T/r.json" --certificate "$T/p.qva"
+has out 'peak: used, limit, full' '^ +ram \(ram@a\) +60 +60 +0 +60\.00 %$'
+has out 'peak: loss' '^Loss 1$'
+valid_allocation 'peak' "$T/r.json"
+check 'peak: the problem has its rows' sh -c "grep -qx 'row \"ram@a\" 6 10/1' '$T/p.qap' && grep -qx 'row \"ram@b\" 2 30/1' '$T/p.qap'"
+t 'peak: one less' 0 allocate "$T/peak.json" --limit ram=59
+has out 'peak: one less, both narrow' '^Loss 4$'
+t 'peak: range' 0 allocate "$T/peak.json" --limit ram=20%range
+has out 'peak: 50 + 20 % of 50' '^ +ram \(ram@a\) +60 +60 +0 '
+t 'peak: infeasible' 10 allocate "$T/peak.json" --limit ram=49 --explain --json "$T/r.json"
+has out 'peak: to what' '^  ram: enough if its limit moves from 49 to 50, the others unchanged \(checked\)$'
+valid_allocation 'peak, infeasible' "$T/r.json"
+t 'peak: together' 10 allocate "$T/peak.json" --limit ram=10 --limit size=7 --explain
+has out 'peak: together, size' 'size: .* from 7 to 8 \(checked\)'
+has out 'peak: together, ram' 'ram: .* from 10 to 50 \(checked\)'
+t 'peak: a row has no limit of its own' 1 allocate "$T/peak.json" --limit ram@a=50
+has err 'peak: says whose' 'set that of "ram"'
+t 'peak compared' 0 compare "$T/peak.json" --cost ram --at 60
+has out 'peak compared: uniform 8' '^ +uniform 8 +0 +- +16 +100 +BROKEN$'
+sed 's/"ram@b"\]}/"ram@c"]}/' "$T/peak.json" >"$T/bad.json"
+t 'peak of a cost that is not there' 2 allocate "$T/bad.json"
+
 t 'compare' 0 compare "$T/two.json" --at 75% --figure "$T/f.html" --json "$T/r.json"
 has out 'compare: the optimum' '^ +optimum +0\.021 +0 +544 +3000000 +kept$'
 has out 'compare: uniform 8 is too large' '^ +uniform 8 +0\.001 +- +800 +5000000 +BROKEN$'
