@@ -352,7 +352,7 @@ static qv_status set_limit(qv_atable *t, const char *name, size_t n, const char 
     found++;
     if (strcmp(value, "none") == 0) t->limit[m].kind = QV_LIMIT_NONE;
     else if (!limit_value(&t->limit[m], value))
-      return QV_FAIL(err, code, "limit \"%.*s=%.80s\": not an exact number such as 1.5e6, 60%% or 25%%range", (int)(n > 80 ? 80 : n), name, value);
+      return QV_FAIL(err, code, "limit \"%.*s=%.80s\": not an exact number, a percentage or a range such as 1.5e6, 60%% or 25%%range", (int)(n > 80 ? 80 : n), name, value);
   }
   return found > 0 ? QV_OK : QV_FAIL(err, code, "the table has no cost \"%.*s\"", (int)(n > 80 ? 80 : n), name);
 }
@@ -369,6 +369,8 @@ static qv_status read_limits(qv_atable *t, const cJSON *obj, qv_err *err) {
   if (!cJSON_IsObject(obj)) return QV_FAIL(err, QV_E_PARSE, "\"limits\" must be an object");
   for (const cJSON *m = obj->child; m != NULL; m = m->next) {
     const char *s = cJSON_IsString(m) || cJSON_IsNumber(m) ? m->valuestring : NULL;
+    if (find_row(t, m->string) == QV_ATABLE_NONE && find_peak(t, m->string) == QV_ATABLE_NONE)
+      return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not in \"costs\"", m->string);
     if (s == NULL || strcmp(s, "none") == 0)
       return QV_FAIL(err, QV_E_PARSE, "\"limits\": \"%.80s\" is not a number, a percentage or a %%range", m->string);
     QV_TRY(set_limit(t, m->string, strlen(m->string), s, QV_E_PARSE, err));
