@@ -81,13 +81,41 @@ static cJSON *certificate(const rb_answer *a) {
   return NULL;
 }
 
-static cJSON *counterexample(const rb_job *j, const rb_answer *a, const char *witness) {
+/* By how much output element cls is above the largest other one, in integer steps of the output, executed; null where it cannot be. */
+static cJSON *lead(const rb_job *j, const int64_t *const *x, uint32_t cls) {
+  qv_arena arena = {0};
+  int64_t **y = NULL, other = INT64_MIN;
+  bool ran = false;
+  const size_t n = qv_elems(&j->net->tensor[j->net->out[j->out].tensor]);
+  char s[48] = "";
+  if (x != NULL && cls < n && n > 1 && rb_execute(&y, &arena, j->net, x, &ran, NULL) == QV_OK && ran) {
+    for (size_t k = 0; k < n; k++)
+      if (k != cls) other = qv_max64(other, y[j->out][k]);
+    (void)snprintf(s, sizeof s, "%" PRId64, qv_sat64((qv_i128)y[j->out][cls] - other));
+  }
+  qv_arena_clear(&arena);
+  return s[0] != 0 ? cJSON_CreateString(s) : cJSON_CreateNull();
+}
+
+static cJSON *leads(const rb_job *j, const rb_case *c, const rb_answer *a) {
+  qv_arena arena = {0};
+  cJSON *o = cJSON_CreateObject();
+  bool ok = qv_json_add(o, "original", lead(j, j->family != RB_PROPERTY ? rb_sample(j, c->sample, &arena) : NULL, a->cls));
+  ok = qv_json_add(o, "adversarial", lead(j, (const int64_t *const *)a->input, a->cls)) && ok;
+  qv_arena_clear(&arena);
+  if (ok) return o;
+  cJSON_Delete(o);
+  return NULL;
+}
+
+static cJSON *counterexample(const rb_job *j, const rb_case *c, const rb_answer *a, const char *witness) {
   if (a->verdict != QV_FALSIFIED) return cJSON_CreateNull();
   cJSON *o = cJSON_CreateObject(), *list = cJSON_CreateArray();
   bool ok = qv_json_add_str(o, "path", witness);
   ok = qv_json_add_bool(o, "replayed", true) && ok;
   ok = qv_json_add_int(o, "target", a->violated) && ok;
   ok = (a->got != QV_NONE ? qv_json_add_int(o, "class", a->got) : qv_json_add_str(o, "class", NULL)) && ok;
+  ok = qv_json_add(o, "lead", leads(j, c, a)) && ok;
   for (uint32_t i = 0; i < j->net->n_in; i++) { /* identified, not repeated: tensors never go into JSON */
     const qv_tensor *t = input(j->net, i);
     char hex[QV_SHA256_HEX];
@@ -128,7 +156,7 @@ cJSON *rb_json(const rb_job *j, const rb_case *c, const rb_answer *a, const char
   ok = qv_json_add_str(o, "mem_kb", NULL) && ok;
   ok = qv_json_add(o, "certificate", certificate(a)) && ok;
   ok = qv_json_add_str(o, "checked_by", a->verdict == QV_VERIFIED && a->checked ? "qverify-check" : NULL) && ok;
-  ok = qv_json_add(o, "cex", counterexample(j, a, witness)) && ok;
+  ok = qv_json_add(o, "cex", counterexample(j, c, a, witness)) && ok;
   qv_arena_clear(&arena);
   if (ok) return o;
   cJSON_Delete(o);
