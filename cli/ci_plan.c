@@ -362,7 +362,7 @@ static qv_status allocation_jobs(reader *r, const cJSON *o, const char *what, do
   QV_TRY(word(r, o, "metric", what, &metric));
   if (table == NULL || !cJSON_IsObject(list)) return FAIL(r, "%s: \"table\" and \"limits\" are needed", what);
   QV_TRY(word(r, o, "front", what, &front));
-  if (front == NULL && list->child != NULL) front = list->child->string;
+  if (front == NULL && list->child != NULL && (front = qv_arena_str(&r->p->arena, list->child->string, strlen(list->child->string))) == NULL) return NOMEM(r);
   arg(&a, table);
   arg(&f, table);
   cJSON_ArrayForEach(l, list) {
