@@ -189,24 +189,9 @@ static qv_status int_bias(ox *L, const ox_value *v, gemm *g) {
 /* ---- shapes ---------------------------------------------------------------------------------------------------------------- */
 
 static qv_status conv_shape(ox *L, gemm *g, const ox_value *w) {
-  qv_status st;
-  const ox_shape *x = &g->x->shape;
-  ox_window_attrs a;
-  if (x->rank != w->c->rank) return OX_PARSE(L, g->x, "the input has %u dimensions, the weights %u", x->rank, w->c->rank);
-  const int64_t kernel[2] = {g->win.kh, g->win.kw};
-  QV_TRY(ox_window_read(L, x->rank - 2, x->rank == 4 ? kernel : kernel + 1, &a));
-  if (x->dim[1] != w->c->dim[1] * (uint64_t)g->win.groups || g->win.oc % g->win.groups != 0)
-    return OX_PARSE(L, g->x, "%u input channels do not fit %u groups of weights for %u", x->dim[1], g->win.groups, w->c->dim[1]);
-  g->win.ic = x->dim[1];
-  QV_TRY(ox_window_fit(L, g->x, &a, &g->win));
-  g->x_shape = *x;
+  g->x_shape = g->x->shape;
   g->conv = true;
-  g->out = *x;
-  g->out.dim[1] = g->win.oc;
-  if (x->rank == 4) g->out.dim[2] = g->win.oh;
-  g->out.dim[x->rank - 1] = g->win.ow;
-done:
-  return st;
+  return ox_conv_fit(L, g->x, w->c->rank, w->c->dim, &g->win, &g->out);
 }
 
 static qv_status dense_shape(ox *L, gemm *g, uint32_t k) {
@@ -220,14 +205,6 @@ static qv_status dense_shape(ox *L, gemm *g, uint32_t k) {
   g->out = *x;
   g->out.dim[x->rank - 1] = g->win.oc;
   return QV_OK;
-}
-
-static qv_status read_groups(ox *L, uint32_t *groups) {
-  int64_t v;
-  qv_status st = ox_attr_i(L, "group", 1, &v);
-  if (st == QV_OK && (v < 1 || v > (int64_t)QV_MAX_ELEMS)) st = OX_PARSE(L, NULL, "%lld groups", (long long)v);
-  *groups = (uint32_t)v;
-  return st;
 }
 
 /* ---- accumulators ---------------------------------------------------------------------------------------------------------- */
@@ -339,7 +316,7 @@ qv_status ox_qlinear_conv(ox *L) {
   QV_TRY(ox_one_quant(L, 1, ONX_UINT8, &qx));
   QV_TRY(ox_quant_args(L, 4, ONX_UINT8, &qw));
   QV_TRY(int_operand(L, &g, &qx));
-  QV_TRY(read_groups(L, &groups));
+  QV_TRY(ox_conv_groups(L, &groups));
   QV_TRY(conv_weights(L, w, &g, groups));
   if (qw.type != g.w_type) return OX_PARSE(L, w, "the zero point is %s", onx_type_name(qw.type));
   QV_TRY(conv_shape(L, &g, w));
@@ -457,7 +434,7 @@ qv_status ox_conv_integer(ox *L) {
   QV_TRY(ox_arg(L, 0, &g.x));
   QV_TRY(ox_arg(L, 1, &w));
   QV_TRY(int_operand(L, &g, NULL));
-  QV_TRY(read_groups(L, &groups));
+  QV_TRY(ox_conv_groups(L, &groups));
   QV_TRY(conv_weights(L, w, &g, groups));
   QV_TRY(conv_shape(L, &g, w));
   QV_TRY(integer_result(L, &g, w, L->prof->contrib)); /* ONNX Runtime: weights times unrolled image */
@@ -589,7 +566,7 @@ qv_status ox_conv(ox *L) {
   uint32_t groups;
   QV_TRY(qdq_operands(L, &g, &w, &b));
   if (w->n_q > 1 && w->axis != 0) return OX_UNSUP(L, w, "scales along dimension %u; supported: one scale, or one per output channel", w->axis);
-  QV_TRY(read_groups(L, &groups));
+  QV_TRY(ox_conv_groups(L, &groups));
   QV_TRY(conv_weights(L, w, &g, groups));
   QV_TRY(conv_shape(L, &g, w));
   QV_TRY(qdq(L, &g, w, b, 1, false));

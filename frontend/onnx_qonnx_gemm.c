@@ -169,27 +169,9 @@ done:
 }
 
 static qv_status conv_shape(ox *L, gemm *g) {
-  qv_status st;
-  const ox_shape *x = &g->x->shape;
-  ox_window_attrs a;
-  int64_t groups;
-  QV_TRY(ox_attr_i(L, "group", 1, &groups));
-  if (groups < 1 || groups > (int64_t)QV_MAX_ELEMS) return OX_PARSE(L, NULL, "%lld groups", (long long)groups);
-  g->win.groups = (uint32_t)groups;
-  if (x->rank != g->w->shape.rank) return OX_PARSE(L, g->x, "the input has %u dimensions, the weights %u", x->rank, g->w->shape.rank);
-  const int64_t kernel[2] = {g->win.kh, g->win.kw};
-  QV_TRY(ox_window_read(L, x->rank - 2, x->rank == 4 ? kernel : kernel + 1, &a));
-  if (x->dim[1] != g->w->shape.dim[1] * (uint64_t)g->win.groups || g->win.oc % g->win.groups != 0)
-    return OX_PARSE(L, g->x, "%u input channels do not fit %u groups of weights for %u", x->dim[1], g->win.groups, g->w->shape.dim[1]);
-  g->win.ic = x->dim[1];
-  QV_TRY(ox_window_fit(L, g->x, &a, &g->win));
+  qv_status st = ox_conv_groups(L, &g->win.groups);
   g->conv = true;
-  g->out = *x;
-  g->out.dim[1] = g->win.oc;
-  if (x->rank == 4) g->out.dim[2] = g->win.oh;
-  g->out.dim[x->rank - 1] = g->win.ow;
-done:
-  return st;
+  return st != QV_OK ? st : ox_conv_fit(L, g->x, g->w->shape.rank, g->w->shape.dim, &g->win, &g->out);
 }
 
 static bool padded(const qv_window *g) {

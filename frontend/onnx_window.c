@@ -93,3 +93,30 @@ qv_status ox_window_fit(ox *L, const ox_value *x, const ox_window_attrs *a, qv_w
 done:
   return st;
 }
+
+qv_status ox_conv_groups(ox *L, uint32_t *groups) {
+  int64_t v;
+  qv_status st = ox_attr_i(L, "group", 1, &v);
+  if (st == QV_OK && (v < 1 || v > (int64_t)QV_MAX_ELEMS)) st = OX_PARSE(L, NULL, "%lld groups", (long long)v);
+  *groups = (uint32_t)v;
+  return st;
+}
+
+qv_status ox_conv_fit(ox *L, const ox_value *x, uint32_t rank, const uint32_t *wd, qv_window *w, ox_shape *out) {
+  qv_status st;
+  const ox_shape *s = &x->shape;
+  ox_window_attrs a;
+  if (s->rank != rank) return OX_PARSE(L, x, "the input has %u dimensions, the weights %u", s->rank, rank);
+  const int64_t kernel[2] = {w->kh, w->kw};
+  QV_TRY(ox_window_read(L, rank - 2, rank == 4 ? kernel : kernel + 1, &a));
+  if (s->dim[1] != wd[1] * (uint64_t)w->groups || w->oc % w->groups != 0)
+    return OX_PARSE(L, x, "%u input channels do not fit %u groups of weights for %u", s->dim[1], w->groups, wd[1]);
+  w->ic = s->dim[1];
+  QV_TRY(ox_window_fit(L, x, &a, w));
+  *out = *s;
+  out->dim[1] = w->oc;
+  if (rank == 4) out->dim[2] = w->oh;
+  out->dim[rank - 1] = w->ow;
+done:
+  return st;
+}

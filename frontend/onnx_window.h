@@ -18,4 +18,11 @@ QV_NODISCARD qv_status ox_window_read(ox *L, uint32_t spatial, const int64_t *ke
 /* Fill n, ih, iw, oh, ow, kh, kw, strides, dilations and padding of w for input x ([N,C,W] or [N,C,H,W]). */
 QV_NODISCARD qv_status ox_window_fit(ox *L, const ox_value *x, const ox_window_attrs *a, qv_window *w);
 
+/* A convolution of x ([N,C,W] or [N,C,H,W]) by weights of shape wd[rank] ([OC, C/groups, kernel..]): attribute 'group' has been read into
+ * w->groups, w->oc, kh and kw are set. Fills the rest of w, and the result's shape. QV_E_PARSE where they do not fit. */
+QV_NODISCARD qv_status ox_conv_fit(ox *L, const ox_value *x, uint32_t rank, const uint32_t *wd, qv_window *w, ox_shape *out);
+
+/* Attribute 'group', 1 .. 2^28. */
+QV_NODISCARD qv_status ox_conv_groups(ox *L, uint32_t *groups);
+
 #endif

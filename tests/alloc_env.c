@@ -1,80 +1,21 @@
 #include "tests/alloc_env.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ir/base/json.h"
 
-extern char **environ;
-
 /* ---- the checker ---------------------------------------------------------------------------------------------------- */
 
-static char folder[64], checker[4096], file[2][96];
-
-bool ae_open(void) {
-  const char *own = getenv("QV_CHECKER");
-  char self[4000] = {0};
-  ssize_t k = readlink("/proc/self/exe", self, sizeof self - 1);
-  for (int up = 0; k > 0 && up < 2; up++) *strrchr(self, '/') = 0;
-  (void)snprintf(checker, sizeof checker, own != NULL ? "%s" : "%s/qverify-check", own != NULL ? own : self);
-  if (access(checker, X_OK) != 0) {
-    printf("no checker: %s\n", checker);
-    return false;
-  }
-  (void)snprintf(folder, sizeof folder, "%s", access("/dev/shm", W_OK) == 0 ? "/dev/shm/qv-alloc-XXXXXX" : "/tmp/qv-alloc-XXXXXX");
-  if (mkdtemp(folder) == NULL) return false;
-  (void)snprintf(file[0], sizeof file[0], "%s/p.qap", folder);
-  (void)snprintf(file[1], sizeof file[1], "%s/c.qva", folder);
-  return true;
-}
-
-void ae_close(void) {
-  (void)unlink(file[0]);
-  (void)unlink(file[1]);
-  (void)rmdir(folder);
-}
-
-static void put_file(const char *path, const qv_buf *b) {
-  FILE *f = fopen(path, "wb");
-  assert_non_null(f);
-  assert_int_equal(fwrite(b->p, 1, b->n, f), b->n);
-  assert_int_equal(fclose(f), 0);
-}
-
-int ae_check(const qv_buf *qap, const qv_buf *qva, char text[512]) {
-  int fd[2], status;
-  pid_t pid;
-  posix_spawn_file_actions_t fa;
-  char word[] = "alloc", *argv[] = {checker, word, file[0], file[1], NULL};
-  put_file(file[0], qap);
-  put_file(file[1], qva);
-  assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
-  assert_int_equal(posix_spawn_file_actions_init(&fa), 0);
-  assert_int_equal(posix_spawn_file_actions_adddup2(&fa, fd[1], 1), 0);
-  assert_int_equal(posix_spawn_file_actions_adddup2(&fa, fd[1], 2), 0);
-  assert_int_equal(posix_spawn(&pid, checker, &fa, NULL, argv, environ), 0);
-  (void)close(fd[1]);
-  size_t n = 0;
-  char more[512];
-  ssize_t k;
-  while ((k = n + 1 < 512 ? read(fd[0], text + n, 511 - n) : read(fd[0], more, sizeof more)) > 0)
-    if (n + 1 < 512) n += (size_t)k;
-  text[n] = 0;
-  (void)close(fd[0]);
-  while (waitpid(pid, &status, 0) < 0) assert_int_equal(errno, EINTR);
-  (void)posix_spawn_file_actions_destroy(&fa);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+int ae_check(const qv_buf *qap, const qv_buf *qva, char text[CR_TEXT]) {
+  const qv_buf *file[2] = {qap, qva};
+  return cr_run("alloc", file, 2, text);
 }
 
 bool ae_accepts(const qv_buf *qap, const qv_buf *qva, const char *line) {

@@ -7,15 +7,12 @@
 
 #include "ilp/alloc.h"
 #include "ir/base/rng.h"
+#include "tests/checker_run.h"
 
 /* ---- the checker ---------------------------------------------------------------------------------------------------- */
 
-/* A private folder, and the checker: $QV_CHECKER, or qverify-check one folder above the running program. */
-bool ae_open(void);
-void ae_close(void);
-
-/* Exit code of `qverify-check alloc` on two texts, -1 for a crash; what it printed goes to text[512]. */
-int ae_check(const qv_buf *qap, const qv_buf *qva, char text[512]);
+/* Exit code of `qverify-check alloc` on two texts, -1 for a crash; what it printed goes to text. Needs cr_open. */
+int ae_check(const qv_buf *qap, const qv_buf *qva, char text[CR_TEXT]);
 /* Accepted, with `line` before "s CHECKED"? Prints what was said if not. */
 bool ae_accepts(const qv_buf *qap, const qv_buf *qva, const char *line);
 /* Accepts the certificate of a result for what the result says. */

@@ -1,16 +1,12 @@
 #include "tests/cert_env.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,76 +14,17 @@
 #include "kernels/step.h"
 #include "tests/range_oracle.h"
 
-extern char **environ;
-
 /* ---- the checker ---------------------------------------------------------------------------------------------------- */
-
-static char folder[64], checker[4096], file[3][96];
-
-bool ce_open(void) {
-  const char *own = getenv("QV_CHECKER");
-  char self[4000] = {0};
-  ssize_t k = readlink("/proc/self/exe", self, sizeof self - 1);
-  for (int up = 0; k > 0 && up < 2; up++) *strrchr(self, '/') = 0;
-  (void)snprintf(checker, sizeof checker, own != NULL ? "%s" : "%s/qverify-check", own != NULL ? own : self);
-  if (access(checker, X_OK) != 0) {
-    printf("no checker: %s\n", checker);
-    return false;
-  }
-  (void)snprintf(folder, sizeof folder, "%s", access("/dev/shm", W_OK) == 0 ? "/dev/shm/qv-cert-XXXXXX" : "/tmp/qv-cert-XXXXXX");
-  if (mkdtemp(folder) == NULL) return false;
-  static const char *const name[3] = {"net.qir", "p.qvp", "c.qvc"};
-  for (int i = 0; i < 3; i++) (void)snprintf(file[i], sizeof file[i], "%s/%s", folder, name[i]);
-  return true;
-}
-
-void ce_close(void) {
-  for (int i = 0; i < 3; i++) (void)unlink(file[i]);
-  (void)rmdir(folder);
-}
-
-static void put_file(const char *path, const qv_buf *b) {
-  FILE *f = fopen(path, "wb");
-  assert_non_null(f);
-  assert_int_equal(fwrite(b->p, 1, b->n, f), b->n);
-  assert_int_equal(fclose(f), 0);
-}
-
-/* Everything the child writes to both outputs. */
-static void run(char *const *argv, char *text, size_t room, int *status) {
-  int fd[2];
-  pid_t pid;
-  posix_spawn_file_actions_t fa;
-  assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
-  assert_int_equal(posix_spawn_file_actions_init(&fa), 0);
-  assert_int_equal(posix_spawn_file_actions_adddup2(&fa, fd[1], 1), 0);
-  assert_int_equal(posix_spawn_file_actions_adddup2(&fa, fd[1], 2), 0);
-  assert_int_equal(posix_spawn(&pid, argv[0], &fa, NULL, argv, environ), 0);
-  (void)close(fd[1]);
-  size_t n = 0;
-  char more[512];
-  ssize_t k;
-  while ((k = n + 1 < room ? read(fd[0], text + n, room - 1 - n) : read(fd[0], more, sizeof more)) > 0)
-    if (n + 1 < room) n += (size_t)k;
-  text[n] = 0;
-  (void)close(fd[0]);
-  while (waitpid(pid, status, 0) < 0) assert_int_equal(errno, EINTR);
-  (void)posix_spawn_file_actions_destroy(&fa);
-}
 
 ce_answer ce_check(const qv_buf *qir, const qv_buf *property, const qv_buf *cert) {
   ce_answer a = {.result = CE_BROKEN};
-  int status = 0;
-  put_file(file[0], qir);
-  if (property->n > 0) put_file(file[1], property);
-  put_file(file[2], cert);
-  char dash[] = "-", *argv[] = {checker, file[0], property->n > 0 ? file[1] : dash, file[2], NULL};
-  run(argv, a.text, sizeof a.text, &status);
-  bool yes = strcmp(a.text, "c verdict verified\ns CHECKED\n") == 0, open = strcmp(a.text, "c verdict unknown\ns CHECKED\n") == 0 || strcmp(a.text, "c verdict falsified\ns CHECKED\n") == 0;
-  if (!WIFEXITED(status)) return a;
-  if (WEXITSTATUS(status) == 0 && (yes || open)) a.result = CE_CHECKED, a.verified = yes;
-  if (WEXITSTATUS(status) == 1 && strstr(a.text, "s REJECTED\n") != NULL && strstr(a.text, "s CHECKED") == NULL) a.result = CE_REJECTED;
-  if (WEXITSTATUS(status) == 2 && strstr(a.text, "s CHECKED") == NULL) a.result = CE_UNUSABLE;
+  const qv_buf *file[3] = {qir, property->n > 0 ? property : NULL, cert};
+  int code = cr_run(NULL, file, 3, a.text);
+  bool yes = strcmp(a.text, "c verdict verified\ns CHECKED\n") == 0;
+  bool open = strcmp(a.text, "c verdict unknown\ns CHECKED\n") == 0 || strcmp(a.text, "c verdict falsified\ns CHECKED\n") == 0;
+  if (code == 0 && (yes || open)) a.result = CE_CHECKED, a.verified = yes;
+  if (code == 1 && strstr(a.text, "s REJECTED\n") != NULL && strstr(a.text, "s CHECKED") == NULL) a.result = CE_REJECTED;
+  if (code == 2 && strstr(a.text, "s CHECKED") == NULL) a.result = CE_UNUSABLE;
   return a;
 }
 

@@ -7,6 +7,7 @@
 #include "ir/base/rng.h"
 #include "ir/qir.h"
 #include "kernels/ref.h"
+#include "tests/checker_run.h"
 
 /* ---- the checker ---------------------------------------------------------------------------------------------------- */
 
@@ -15,15 +16,10 @@ typedef enum { CE_CHECKED, CE_REJECTED, CE_UNUSABLE, CE_BROKEN } ce_result; /* B
 typedef struct {
   ce_result result;
   bool verified;   /* the verdict line it printed */
-  char text[512];  /* what it printed */
+  char text[CR_TEXT]; /* what it printed */
 } ce_answer;
 
-/* A private folder for the three files, in main memory if there is one, and the path of the checker: $QV_CHECKER, or
- * qverify-check one folder above the running program. False, with a message, if there is none. */
-bool ce_open(void);
-void ce_close(void);
-
-/* Run the checker on three texts; an empty property stands for "-". */
+/* Run the checker on three texts; an empty property stands for "-". Needs cr_open. */
 ce_answer ce_check(const qv_buf *qir, const qv_buf *property, const qv_buf *cert);
 const char *ce_result_name(ce_result r);
 

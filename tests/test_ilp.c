@@ -580,8 +580,8 @@ int main(void) {
       cmocka_unit_test(greedy_never_beats_optimum),
       cmocka_unit_test(relaxation),
   };
-  if (!ae_open()) return 1;
+  if (!cr_open()) return 1;
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
-  ae_close();
+  cr_close();
   return rc;
 }

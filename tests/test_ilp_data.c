@@ -355,8 +355,8 @@ int main(void) {
       cmocka_unit_test(resnet18_published), cmocka_unit_test(resnet18_gaps), cmocka_unit_test(the_lp_that_glpk_gets_wrong),
       cmocka_unit_test(mct_cases),
   };
-  if (!ae_open()) return 1;
+  if (!cr_open()) return 1;
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
-  ae_close();
+  cr_close();
   return rc;
 }

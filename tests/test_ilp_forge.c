@@ -192,8 +192,8 @@ int main(void) {
       cmocka_unit_test(genuine_claims_are_true), cmocka_unit_test(random_changes), cmocka_unit_test(false_optima),
       cmocka_unit_test(fronts_with_a_hole),      cmocka_unit_test(wrong_hashes),
   };
-  if (!ae_open()) return 1;
+  if (!cr_open()) return 1;
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
-  ae_close();
+  cr_close();
   return rc;
 }

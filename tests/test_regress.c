@@ -121,11 +121,11 @@ static void fixtures(void **state) {
 
 static int setup(void **state) {
   (void)state;
-  return ce_open() ? 0 : -1;
+  return cr_open() ? 0 : -1;
 }
 static int teardown(void **state) {
   (void)state;
-  ce_close();
+  cr_close();
   return 0;
 }
 

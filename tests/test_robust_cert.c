@@ -296,10 +296,10 @@ static void forgeries(void **state) {
 }
 
 int main(void) {
-  if (!ce_open()) return 1;
+  if (!cr_open()) return 1;
   const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets), cmocka_unit_test(threads),
                                      cmocka_unit_test(forgeries)};
   int bad = cmocka_run_group_tests(tests, NULL, NULL);
-  ce_close();
+  cr_close();
   return bad;
 }

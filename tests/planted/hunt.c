@@ -75,11 +75,11 @@ int main(int argc, char **argv) {
   bool none = argc == 3 && strcmp(argv[2], "--none") == 0;
   long n = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
   char text[600];
-  if (n < 1 || !ce_open()) return 2;
+  if (n < 1 || !cr_open()) return 2;
   ce_result res = CE_CHECKED;
   uint64_t seed = 1;
   while (res == CE_CHECKED && seed <= (uint64_t)n) res = one(seed++, text, sizeof text);
-  ce_close();
+  cr_close();
   text[strcspn(text, "\n")] = 0;
   if (res == CE_CHECKED) printf("all %ld certificates accepted\n", n);
   else printf("certificate %llu %s: %s\n", (unsigned long long)seed - 1, ce_result_name(res), text);

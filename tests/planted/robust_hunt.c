@@ -79,10 +79,10 @@ int main(int argc, char **argv) {
   bool none = argc > 2 && strcmp(argv[2], "--none") == 0;
   char text[256] = "";
   uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, k = 0;
-  if (n == 0 || !ce_open()) return 2;
+  if (n == 0 || !cr_open()) return 2;
   ce_result r = CE_CHECKED;
   for (; k < n && r == CE_CHECKED; k++) r = one(870000 + k, text, sizeof text);
-  ce_close();
+  cr_close();
   if (r == CE_CHECKED) printf("%llu nets, every certificate accepted\n", (unsigned long long)k);
   else printf("%s after %llu nets (%s)\n", ce_result_name(r), (unsigned long long)k, text);
   return none ? r != CE_CHECKED : r != CE_REJECTED;
