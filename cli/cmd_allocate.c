@@ -42,6 +42,12 @@ static void header(qv_buf *out, const job *j) {
   qv_arena_clear(&a);
 }
 
+/* A name that fits a column: long ones (converters join the names of fused operators) lose their end. */
+static const char *brief(job *j, const char *name) {
+  const char *s = strlen(name) <= 48 ? name : qv_arena_printf(&j->arena, "%.45s...", name);
+  return cli_safe(&j->arena, s != NULL ? s : name);
+}
+
 /* One line per group of the table, with the table's own numbers. Peaks are not sums over groups: they stand below. */
 static void group_table(qv_buf *out, job *j, const uint32_t *choice) {
   const qv_alloc *p = j->a.p;
@@ -58,7 +64,7 @@ static void group_table(qv_buf *out, job *j, const uint32_t *choice) {
     const char *name = p->cand[p->group[p->member_of[i]].first + choice[p->member_of[i]]].name;
     uint32_t c = 0;
     while (strcmp(g->cand[c].name, name) != 0) c++;
-    cli_cell(&t, "%s", cli_safe(&j->arena, g->name));
+    cli_cell(&t, "%s", brief(j, g->name));
     cli_cell(&t, "%s", cli_safe(&j->arena, name));
     cli_cell(&t, "%s", cli_alloc_num(&j->arena, g->cand[c].val[0]));
     for (uint32_t m = 0; m < rows; m++) cli_cell(&t, "%s", cli_alloc_num(&j->arena, g->cand[c].val[1 + row[m]]));
@@ -83,7 +89,7 @@ static const char *cost_name(job *j, const qv_alloc_cost *c, const uint32_t *cho
     if (mpq_equal(v, most)) at = c->row[i];
   }
   mpq_clears(v, most, (mpq_ptr)NULL);
-  const char *s = qv_arena_printf(&j->arena, "%s (%s)", name, cli_safe(&j->arena, p->row[at].name));
+  const char *s = qv_arena_printf(&j->arena, "%s (%s)", name, brief(j, p->row[at].name));
   return s != NULL ? s : name;
 }
 
@@ -460,7 +466,10 @@ static qv_status realize(job *j, qv_buf *out, qv_err *err) {
   cli_quantized_text(out, &j->quantized, &q, &j->net.f);
   if (to != NULL) QV_TRY(cli_emit(to, &j->quantized.onnx, err));
   qv_verdict v = qv_ovcheck_verdict(&j->quantized.ov);
-  qv_buf_printf(out, "%s: accumulator overflow of the exported network, %d bits, profile %s\n", qv_verdict_name(v), j->net.acc_bits, j->net.profile);
+  qv_buf_printf(out, "%s: accumulator overflow of the exported network, ", qv_verdict_name(v));
+  if (j->quantized.proved_bits != 0) qv_buf_printf(out, "%d bits, profile %s\n", j->quantized.proved_bits, j->net.profile);
+  else qv_buf_printf(out, "each accumulator as profile %s has it\n", j->net.profile);
+  QV_TRY(cli_allocnet_accumulators(out, &j->net, j->a.p, j->result.choice, &q, &j->quantized, err));
 done:
   qv_quantized_clear(&q);
   return st;

@@ -53,6 +53,14 @@ done:
   return st;
 }
 
+static bool has_unbounded_sums(const qv_net *net) {
+  for (uint32_t k = 0; k < net->n_nodes; k++) {
+    const qv_acc *a = qv_node_acc(&net->node[k]);
+    if (a != NULL && a->mode == QV_ACC_EXACT) return true;
+  }
+  return false;
+}
+
 qv_status cli_quantized_make(cli_quantized *out, const qv_quantized *q, const cli_floatnet *f, const char *profile, int acc_bits, bool check,
                              qv_err *err) {
   qv_property prop = {0};
@@ -61,7 +69,8 @@ qv_status cli_quantized_make(cli_quantized *out, const qv_quantized *q, const cl
   QV_TRY(qv_measure_whole(&out->sqnr_db, &out->agree, q, &f->calib, err));
   QV_TRY(qv_export_qdq(&out->onnx, q, err));
   QV_TRY(qv_load_bytes(&out->net, out->onnx.p, out->onnx.n, "exported network", &load, err));
-  QV_TRY(qv_property_whole(&prop, out->net, acc_bits, err));
+  out->proved_bits = has_unbounded_sums(out->net) ? 0 : acc_bits;
+  QV_TRY(qv_property_whole(&prop, out->net, out->proved_bits, err));
   QV_TRY(qv_ovcheck_run(&out->ov, out->net, &prop, &(qv_prove_opts){0}, err));
   if (check) QV_TRY(qv_ovcheck_check(&out->ov, err));
   for (uint32_t i = 0; i < out->ov.n; i++)

@@ -13,10 +13,12 @@ typedef struct {
   size_t right_float, right_int, n_test; /* labelled test samples; n_test = 0 without labels */
   size_t same;      /* test samples on which the integers give the float network's class */
   int bits;         /* widest accumulator that is needed                      */
+  int proved_bits;  /* width that `ov` is about; 0: each accumulator's own      */
   bool exact;       /* the profile's runtime computes these very integers (docs/quantize.md) */
 } cli_quantized;
 
-/* *out must be {0}; cli_quantized_free in every case. acc_bits 0: each accumulator's own width. check: run the independent checker. */
+/* *out must be {0}; cli_quantized_free in every case. acc_bits 0: each accumulator's own width; so it is too where the profile has sums
+ * without a machine accumulator (additions in higher precision), which no width is about. check: run the independent checker. */
 QV_NODISCARD qv_status cli_quantized_make(cli_quantized *out, const qv_quantized *q, const cli_floatnet *f, const char *profile, int acc_bits,
                                           bool check, qv_err *err);
 void cli_quantized_free(cli_quantized *x);

@@ -1,10 +1,11 @@
 #include "quant/groups.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/prove.h"
+#include "quant/cost.h"
 #include "quant/measure.h"
 
 const char *qv_metric_name(qv_metric m) {
@@ -21,17 +22,30 @@ const char *qv_metric_name(qv_metric m) {
   return "?";
 }
 
-void qv_bits_name(char *name, qv_bits b, bool weights) {
-  if (weights) (void)snprintf(name, 16, "W%dA%d", b.w, b.a);
-  else (void)snprintf(name, 16, "A%d", b.a);
+void qv_cand_name(char *name, qv_bits b, const qv_accum *acc, bool weights) {
+  if (!weights) (void)snprintf(name, QV_CAND_NAME, "A%d", b.a);
+  else if (acc == NULL) (void)snprintf(name, QV_CAND_NAME, "W%dA%d", b.w, b.a);
+  else (void)snprintf(name, QV_CAND_NAME, "W%dA%d%c%d", b.w, b.a, acc->pairs ? 'Q' : 'P', acc->bits);
 }
 
-bool qv_bits_read(qv_bits *b, const char *name) {
-  char tail;
+static bool bits_ok(int n) { return n >= 2 && n <= 16; }
+
+bool qv_cand_read(qv_bits *b, qv_accum *acc, const char *name) {
+  char tail, kind;
+  int w, a, p = 0;
   *b = (qv_bits){0, 0};
-  if (sscanf(name, "W%2dA%2d%c", &b->w, &b->a, &tail) == 2) return b->w >= 2 && b->w <= 16 && b->a >= 2 && b->a <= 16;
-  b->w = 0;
-  return sscanf(name, "A%2d%c", &b->a, &tail) == 1 && b->a >= 2 && b->a <= 16;
+  if (acc != NULL) *acc = (qv_accum){0};
+  if (sscanf(name, "A%2d%c", &a, &tail) == 1 && bits_ok(a)) {
+    b->a = a;
+    return true;
+  }
+  int n = sscanf(name, "W%2dA%2d%c%2d%c", &w, &a, &kind, &p, &tail);
+  if ((n != 2 && n != 4) || !bits_ok(w) || !bits_ok(a)) return false;
+  *b = (qv_bits){w, a};
+  if (n == 2) return true;
+  if ((kind != 'P' && kind != 'Q') || p < 2 || p > 32) return false;
+  if (acc != NULL) *acc = (qv_accum){p, kind == 'Q'};
+  return true;
 }
 
 /* ---- groups --------------------------------------------------------------------------------------------------------------------- */
@@ -70,68 +84,6 @@ void qv_groups_clear(qv_groups *x) {
   *x = (qv_groups){0};
 }
 
-/* ---- the proof of one candidate --------------------------------------------------------------------------------------------------- */
-
-/* Node k of q as a net of its own: its input takes every code. */
-static qv_status layer_net(qv_net **out, const qv_quantized *q, uint32_t k, const qv_acc *acc, qv_err *err) {
-  const qv_fgraph *g = q->g;
-  const qv_fnode *n = &g->node[k];
-  const qv_ftensor *x = &g->tensor[n->in[0]], *y = &g->tensor[n->out], *w = &g->tensor[n->in[1]];
-  const qv_fakeq *p = &q->q[n->in[0]];
-  bool conv = n->op == QF_CONV;
-  qv_net *net = qv_net_new(0);
-  if (net == NULL) return QV_FAIL(err, QV_E_NOMEM, "layer");
-  uint32_t oc = w->dim[0], ic = w->dim[1], kh = conv ? n->kh : 1, kw = conv ? n->kw : 1;
-  int32_t *v = QV_NEW(&net->arena, qv_felems(w), int32_t), *zero = QV_NEW(&net->arena, 1, int32_t);
-  int64_t *b = QV_NEW(&net->arena, oc, int64_t);
-  qv_status st = QV_E_NOMEM;
-  if (v == NULL || zero == NULL || b == NULL) goto done;
-  for (uint32_t o = 0; o < oc; o++) {
-    b[o] = q->w[k].b[o];
-    for (uint32_t c = 0; c < ic; c++)
-      for (uint32_t i = 0; i < kh * kw; i++) v[((size_t)o * kh * kw + i) * ic + c] = q->w[k].w[((size_t)o * ic + c) * kh * kw + i];
-  }
-  qv_tensor in = {.name = "x", .rank = 4, .type = p->hi > 255 || p->lo < -128 ? (p->lo < 0 ? QV_I16 : QV_U16) : p->lo < 0 ? QV_I8 : QV_U8, .lo = p->lo, .hi = p->hi};
-  qv_tensor res = {.name = "y", .rank = 4, .type = QV_I64};
-  qv_window win = {.n = conv ? 1 : x->dim[0], .ih = conv ? x->dim[2] : 1, .iw = conv ? x->dim[3] : 1, .ic = x->dim[1],
-                   .oh = conv ? y->dim[2] : 1, .ow = conv ? y->dim[3] : 1, .oc = oc, .kh = kh, .kw = kw, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
-  if (conv) win.sh = n->sh, win.sw = n->sw, win.dh = n->dh, win.dw = n->dw, win.pt = n->pt, win.pl = n->pl, win.groups = n->groups;
-  in.dim[0] = res.dim[0] = win.n;
-  in.dim[1] = win.ih, in.dim[2] = win.iw, in.dim[3] = win.ic;
-  res.dim[1] = win.oh, res.dim[2] = win.ow, res.dim[3] = oc;
-  uint32_t ti = qv_net_add_tensor(net, &in), to = qv_net_add_tensor(net, &res), *list = QV_NEW(&net->arena, 1, uint32_t);
-  if (ti == QV_NONE || to == QV_NONE || list == NULL) goto done;
-  list[0] = ti;
-  qv_node node = {.kind = QV_AFFINE, .op = "layer", .n_in = 1, .in = list, .out = to};
-  node.u.affine = (qv_affine){.win = win, .x_zp = p->zp, .w = v, .n_w_zp = 1, .w_zp = zero, .b = b, .acc = *acc};
-  if (qv_net_add_node(net, &node) == QV_NONE || !qv_net_add_in(net, &(qv_port){.tensor = ti, .end = QV_END_INT, .name = "x"}) ||
-      !qv_net_add_out(net, &(qv_port){.tensor = to, .end = QV_END_INT, .name = "y"}))
-    goto done;
-  st = qv_ir_check(net, err);
-done:
-  if (st == QV_E_NOMEM) (void)QV_FAIL(err, st, "layer");
-  if (st == QV_OK) *out = net;
-  else qv_net_free(net);
-  return st;
-}
-
-/* Is every accumulator of node k proved to stay inside `acc`? *range: hull of its final values. */
-static qv_status layer_safe(bool *safe, qv_itv *range, const qv_quantized *q, uint32_t k, const qv_acc *acc, qv_err *err) {
-  qv_net *net = NULL;
-  qv_proof proof = {0};
-  qv_status st = layer_net(&net, q, k, acc, err);
-  if (st != QV_OK) return st;
-  st = qv_prove_overflow(&proof, net, NULL, &(qv_prove_opts){.work = 1}, err);
-  if (st == QV_OK) {
-    *safe = proof.verdict == QV_VERIFIED;
-    *range = proof.range.acc[0].final[0];
-    for (uint32_t c = 1; c < proof.range.acc[0].n; c++) *range = qv_itv_hull(*range, proof.range.acc[0].final[c]);
-  }
-  qv_proof_clear(&proof);
-  qv_net_free(net);
-  return st;
-}
-
 /* ---- the table -------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -141,6 +93,11 @@ typedef struct {
   qv_made_table *t;
   qv_quantized *whole; /* [n_cand] the network with every group at that candidate */
   qv_measure *m;
+  qv_schedule schedule;
+  bool *kept;     /* [moments] another one does not cover it */
+  double *loss;   /* [n_cand * QV_METRICS] of the present group */
+  bool *measured; /* [n_cand] */
+  int *need;      /* [groups * n_cand] accumulator bits that the candidate needs; 0: none */
   qv_err *err;
 } maker;
 
@@ -161,21 +118,18 @@ static qv_status quantize_all(maker *k) {
   return st;
 }
 
-static qv_acc accumulator(const qv_table_opts *o) {
-  if (!o->pairs) return (qv_acc){.mode = QV_ACC_WRAP, .bits = (uint8_t)o->acc_bits, .order = QV_ORDER_ANY};
-  return (qv_acc){.mode = QV_ACC_PAIR16, .bits = (uint8_t)o->acc_bits, .order = QV_ORDER_KERNEL, .raw = true, .pairing = QV_PAIR_ADJACENT};
-}
-
-/* *fits: every consumer's accumulator is proved safe at candidate i. */
-static qv_status filter(maker *k, uint32_t group, uint32_t i, bool *fits) {
+/* *fits: every consumer's accumulator is proved safe at candidate i with accumulator j. */
+static qv_status filter(maker *k, uint32_t group, uint32_t i, uint32_t j, bool *fits) {
   const qv_group *x = &k->t->groups.group[group];
-  qv_acc acc = accumulator(k->o);
+  int *need = &k->need[group * k->o->n_cand + i];
   *fits = true;
-  for (uint32_t j = 0; *fits && j < x->n; j++) {
+  for (uint32_t n = 0; *fits && n < x->n; n++) {
     qv_itv range = {0, 0};
-    qv_status st = layer_safe(fits, &range, &k->whole[i], x->node[j], &acc, k->err);
+    int bits = 0;
+    qv_status st = qv_layer_safe(fits, &range, &bits, &k->whole[i], x->node[n], k->o->acc[j], k->err);
     if (st != QV_OK) return st;
-    if (!*fits) k->t->out[k->t->n_out++] = (qv_left_out){group, i, x->node[j], range.lo, range.hi};
+    if (bits > *need) *need = bits;
+    if (!*fits) k->t->out[k->t->n_out++] = (qv_left_out){group, i, j, x->node[n], range.lo, range.hi, bits};
   }
   return QV_OK;
 }
@@ -196,44 +150,167 @@ static void put_json_string(maker *k, const char *s) {
 
 static bool at_end(const maker *k, const qv_group *x) { return x->tensor == k->g->in || x->tensor == qv_quant_root(k->g, k->g->out); }
 
-static qv_status put_candidate(maker *k, uint32_t group, uint32_t i, bool first) {
+/* The name of a group's tensor; TFLite files may give one name to several. */
+static void put_group_name(maker *k, const char *prefix, uint32_t group) {
+  const char *name = k->g->tensor[k->t->groups.group[group].tensor].name;
+  unsigned before = 0;
+  for (uint32_t i = 0; i < group; i++) before += strcmp(k->g->tensor[k->t->groups.group[i].tensor].name, name) == 0;
+  const char *s = before == 0 ? qv_arena_printf(&k->t->arena, "%s%s", prefix, name) : qv_arena_printf(&k->t->arena, "%s%s#%u", prefix, name, before + 1);
+  char *copy = s != NULL ? qv_arena_str(&k->t->arena, s, strlen(s)) : NULL;
+  if (copy == NULL) k->t->json.failed = true;
+  for (char *p = copy; p != NULL && prefix[0] != 0 && *p != 0; p++)
+    if (*p == '=') *p = '~'; /* NAME=VALUE is how limits are written */
+  if (copy != NULL) put_json_string(k, copy);
+}
+
+/* ALPS's gains are for two widths: the rest of the way is shared out in proportion to the bits taken away (our extension). */
+static double alps(const maker *k, const qv_group *x, qv_bits b) {
+  int top = k->o->cand[0].w, low = top;
+  double s = 0;
+  for (uint32_t i = 0; i < k->o->n_cand; i++)
+    if (k->o->cand[i].w < low) low = k->o->cand[i].w;
+  for (uint32_t n = 0; n < x->n; n++) s += k->o->gain[x->node[n]];
+  return top > low ? s * (top - b.w) / (top - low) : 0;
+}
+
+static qv_status put_time(maker *k, const qv_group *x, qv_bits b, qv_accum acc) {
+  int64_t sum = 0, ps = 0;
+  char name[QV_CAND_NAME], shape[160];
+  for (uint32_t n = 0; n < x->n; n++) {
+    if (!qv_times_find(&ps, k->o->times, k->g, x->node[n], b, acc)) {
+      qv_cand_name(name, b, &acc, true);
+      qv_layer_shape(shape, k->g, x->node[n]);
+      return QV_FAIL(k->err, QV_E_ARG, "the latency table has no time of layer \"%s\" (%s) at %s", k->g->node[x->node[n]].name, shape, name);
+    }
+    if (ps < 0 || ps > INT64_MAX / 4096 - sum) return QV_FAIL(k->err, QV_E_ARG, "the latency table: times beyond what can be added");
+    sum += ps;
+  }
+  PUT(k, ", \"latency\": \"%" PRId64 ".%03d\"", sum / 1000, (int)(sum % 1000));
+  return QV_OK;
+}
+
+/* The rows of peaks: only what is not 0. */
+static void put_peaks(maker *k, uint32_t group, qv_bits b, qv_accum acc, int need) {
+  for (uint32_t i = 0; i < k->schedule.n; i++) {
+    uint64_t n = k->kept[i] ? qv_moment_bytes(&k->schedule.at[i], group, b.a, acc.bits, !k->o->unpacked) : 0;
+    if (n == 0) continue;
+    PUT(k, ", ");
+    put_json_string(k, k->schedule.at[i].name);
+    PUT(k, ": \"%" PRIu64 "\"", n);
+  }
+  if (need == 0) return;
+  PUT(k, ", ");
+  put_group_name(k, "max-acc@", group);
+  PUT(k, ": \"%d\"", need);
+}
+
+static qv_status put_candidate(maker *k, uint32_t group, uint32_t i, uint32_t j, bool first) {
   const qv_group *x = &k->t->groups.group[group];
   qv_bits b = k->o->cand[i];
-  double loss[QV_METRICS];
-  char name[16];
-  qv_status st = qv_measure_loss(loss, k->m, &k->whole[i], group, b, k->err);
+  qv_accum acc = k->o->acc[j];
+  double *loss = k->loss + i * QV_METRICS; /* the same whatever the accumulator: it is exact */
+  char name[QV_CAND_NAME], bits[QV_CAND_NAME];
+  qv_status st = k->measured[i] ? QV_OK : qv_measure_loss(loss, k->m, &k->whole[i], group, b, k->err);
   if (st != QV_OK) return st;
-  qv_bits_name(name, b, x->n > 0);
-  PUT(k, "%s\n      {\"name\": \"%s\", \"precision\": \"%s\", \"loss\": {", first ? "" : ",", name, name);
-  for (uint32_t j = 0; j < k->o->n_metric; j++) PUT(k, "%s\"%s\": \"%.12g\"", j > 0 ? ", " : "", qv_metric_name(k->o->metric[j]), loss[j]);
-  PUT(k, "}, \"cost\": {\"size\": \"%llu\", \"bops\": \"%llu\", \"activations\": \"%llu\"}}", (unsigned long long)size_bits(k, x, b),
-      (unsigned long long)(x->macs * (uint64_t)b.w * (uint64_t)b.a), (unsigned long long)(x->elems * (uint64_t)b.a));
-  return QV_OK;
+  k->measured[i] = true;
+  qv_cand_name(name, b, k->o->n_acc > 1 ? &acc : NULL, x->n > 0);
+  qv_cand_name(bits, b, NULL, x->n > 0);
+  PUT(k, "%s\n      {\"name\": \"%s\", \"precision\": \"%s\", \"loss\": {", first ? "" : ",", name, bits);
+  for (uint32_t m = 0; m < k->o->n_metric; m++) PUT(k, "%s\"%s\": \"%.12g\"", m > 0 ? ", " : "", qv_metric_name(k->o->metric[m]), loss[m]);
+  if (k->o->gain != NULL) PUT(k, ", \"alps\": \"%.12g\"", alps(k, x, b));
+  PUT(k, "}, \"cost\": {\"size\": \"%" PRIu64 "\", \"bops\": \"%" PRIu64 "\", \"activations\": \"%" PRIu64 "\", \"acc\": \"%" PRIu64 "\"", size_bits(k, x, b),
+      x->macs * (uint64_t)b.w * (uint64_t)b.a, x->elems * (uint64_t)b.a, x->macs * (uint64_t)acc.bits);
+  if (k->o->times != NULL) st = put_time(k, x, b, acc);
+  put_peaks(k, group, b, acc, k->need[group * k->o->n_cand + i]);
+  PUT(k, "}}");
+  return st;
+}
+
+/* Is candidate i one of this group: not another name for an earlier one, and what its ends keep? */
+static bool offered(const maker *k, const qv_group *x, uint32_t i, const qv_bits *fixed) {
+  const qv_bits *c = k->o->cand;
+  for (uint32_t j = 0; x->n == 0 && j < i; j++)
+    if (c[j].a == c[i].a) return false;
+  return fixed == NULL || (c[i].a == fixed->a && (x->n == 0 || c[i].w == fixed->w));
+}
+
+static qv_status no_candidate(maker *k, uint32_t group) {
+  const char *name = k->g->tensor[k->t->groups.group[group].tensor].name;
+  const qv_left_out *least = NULL;
+  for (uint32_t i = 0; i < k->t->n_out; i++)
+    if (k->t->out[i].group == group && (least == NULL || k->t->out[i].bits < least->bits)) least = &k->t->out[i];
+  if (least == NULL) return QV_FAIL(k->err, QV_E_ARG, "group \"%s\": the candidate that input and output keep is not among the candidates", name);
+  char cand[QV_CAND_NAME];
+  qv_cand_name(cand, k->o->cand[least->cand], &k->o->acc[least->acc], true);
+  return QV_FAIL(k->err, QV_E_UNSUP, "group \"%s\": no candidate is proved safe; the nearest, %s, needs %d bits for node \"%s\", whose sums range over [%lld,%lld]", name, cand,
+                 least->bits, k->g->node[least->node].name, (long long)least->lo, (long long)least->hi);
 }
 
 static qv_status put_group(maker *k, uint32_t group) {
   const qv_group *x = &k->t->groups.group[group];
   uint32_t n = 0;
   qv_bits fixed = {0, 0};
-  bool keep = k->o->fixed_first_last != NULL && at_end(k, x) && qv_bits_read(&fixed, k->o->fixed_first_last);
+  bool keep = k->o->fixed_first_last != NULL && at_end(k, x) && qv_cand_read(&fixed, NULL, k->o->fixed_first_last);
   PUT(k, "%s\n    {\"name\": ", group > 0 ? "," : "");
-  put_json_string(k, k->g->tensor[x->tensor].name);
+  put_group_name(k, "", group);
   PUT(k, ", \"candidates\": [");
-  for (uint32_t i = 0; i < k->o->n_cand; i++) {
-    bool fits, again = false;
-    for (uint32_t j = 0; x->n == 0 && j < i; j++) again = again || k->o->cand[j].a == k->o->cand[i].a;
-    if (again || (keep && (k->o->cand[i].a != fixed.a || (x->n > 0 && k->o->cand[i].w != fixed.w)))) continue;
-    qv_status st = filter(k, group, i, &fits);
-    if (st == QV_OK && fits) st = put_candidate(k, group, i, n++ == 0);
-    if (st != QV_OK) return st;
-  }
+  memset(k->measured, 0, k->o->n_cand * sizeof *k->measured);
+  for (uint32_t i = 0; i < k->o->n_cand; i++)
+    for (uint32_t j = 0; j < (x->n > 0 ? k->o->n_acc : 1) && offered(k, x, i, keep ? &fixed : NULL); j++) {
+      bool fits;
+      qv_status st = filter(k, group, i, j, &fits);
+      if (st == QV_OK && fits) st = put_candidate(k, group, i, j, n++ == 0);
+      if (st != QV_OK) return st;
+    }
   PUT(k, "\n    ]}");
-  if (n > 0) return QV_OK;
-  const qv_left_out *l = k->t->n_out > 0 ? &k->t->out[k->t->n_out - 1] : NULL;
-  if (l == NULL || l->group != group) return QV_FAIL(k->err, QV_E_ARG, "group \"%s\": the candidate that input and output keep is not among the candidates", k->g->tensor[x->tensor].name);
-  return QV_FAIL(k->err, QV_E_UNSUP,
-                 "group \"%s\": no candidate is proved safe for a %d-bit accumulator; the last one left out, for node \"%s\", ranges over [%lld,%lld]",
-                 k->g->tensor[x->tensor].name, k->o->acc_bits, k->g->node[l->node].name, (long long)l->lo, (long long)l->hi);
+  return n > 0 ? QV_OK : no_candidate(k, group);
+}
+
+static uint64_t bytes_at(const maker *k, uint32_t m, uint32_t group, uint32_t i, uint32_t j) {
+  return qv_moment_bytes(&k->schedule.at[m], group, k->o->cand[i].a, k->o->acc[j].bits, !k->o->unpacked);
+}
+
+/* Does moment b never need more than moment a, whatever is chosen? */
+static bool covers(const maker *k, uint32_t a, uint32_t b) {
+  for (uint32_t g = 0; g < k->t->groups.n; g++)
+    for (uint32_t i = 0; i < k->o->n_cand; i++)
+      for (uint32_t j = 0; j < k->o->n_acc; j++)
+        if (bytes_at(k, a, g, i, j) < bytes_at(k, b, g, i, j)) return false;
+  return true;
+}
+
+/* Moments that another one covers say nothing. */
+static void drop_moments(maker *k) {
+  for (uint32_t a = 0; a < k->schedule.n; a++) k->kept[a] = true;
+  for (uint32_t a = 0; a < k->schedule.n; a++)
+    for (uint32_t b = 0; b < k->schedule.n; b++)
+      if (a != b && k->kept[a] && k->kept[b] && covers(k, a, b)) k->kept[b] = false;
+}
+
+static void put_head(maker *k) {
+  char reference[QV_CAND_NAME];
+  bool more = false;
+  qv_cand_name(reference, k->o->cand[0], k->o->n_acc > 1 ? &k->o->acc[0] : NULL, true);
+  PUT(k, "{ \"format\": \"qverify-table/1\", \"costs\": [\"size\", \"bops\", \"activations\", \"acc\"%s", k->o->times != NULL ? ", \"latency\"" : "");
+  for (int peaks = 0; peaks < 2; peaks++) {
+    if (peaks == 1) PUT(k, "],\n  \"peaks\": {\"ram\": [");
+    for (uint32_t i = 0; i < k->schedule.n; i++) {
+      if (!k->kept[i]) continue;
+      if (peaks == 0 || more) PUT(k, ", ");
+      put_json_string(k, k->schedule.at[i].name);
+      more = peaks == 1;
+    }
+    if (peaks == 1) PUT(k, "], \"max-acc\": [");
+    more = false;
+    for (uint32_t g = 0; g < k->t->groups.n; g++) {
+      if (k->t->groups.group[g].n == 0) continue;
+      if (peaks == 0 || more) PUT(k, ", ");
+      put_group_name(k, "max-acc@", g);
+      more = peaks == 1;
+    }
+    more = false;
+  }
+  PUT(k, "]},\n  \"reference\": \"%s\", \"metric\": \"%s\",\n  \"groups\": [", reference, qv_metric_name(k->o->metric[0]));
 }
 
 qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *c, const qv_table_opts *o, qv_err *err) {
@@ -241,27 +318,34 @@ qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *
   maker k = {.g = g, .c = c, .o = o, .t = out, .err = err};
   qv_status st = qv_groups_find(&out->groups, g, err);
   if (st != QV_OK) return st;
-  out->out = QV_NEW(&out->arena, (size_t)out->groups.n * o->n_cand, qv_left_out);
+  out->out = QV_NEW(&out->arena, (size_t)out->groups.n * o->n_cand * (o->n_acc > 0 ? o->n_acc : 1), qv_left_out);
   k.whole = calloc(o->n_cand > 0 ? o->n_cand : 1, sizeof *k.whole);
-  if (out->out == NULL || k.whole == NULL) {
+  k.need = QV_NEW(&out->arena, (size_t)out->groups.n * o->n_cand + 1, int);
+  k.loss = QV_NEW(&out->arena, (size_t)o->n_cand * QV_METRICS + 1, double);
+  k.measured = QV_NEW(&out->arena, (size_t)o->n_cand + 1, bool);
+  if (out->out == NULL || k.whole == NULL || k.need == NULL || k.loss == NULL || k.measured == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "allocation table");
     goto done;
   }
-  if (o->n_cand == 0 || o->n_metric == 0) {
-    st = QV_FAIL(err, QV_E_ARG, "no candidate, or no metric");
+  if (o->n_cand == 0 || o->n_metric == 0 || o->n_acc == 0) {
+    st = QV_FAIL(err, QV_E_ARG, "no candidate, no accumulator, or no metric");
     goto done;
   }
+  QV_TRY(qv_schedule_make(&k.schedule, g, &out->groups, err));
+  if ((k.kept = QV_NEW(&out->arena, k.schedule.n + 1, bool)) == NULL) {
+    st = QV_FAIL(err, QV_E_NOMEM, "allocation table");
+    goto done;
+  }
+  drop_moments(&k);
   QV_TRY(quantize_all(&k));
   QV_TRY(qv_measure_new(&k.m, g, c, &out->groups, o, err));
-  char reference[16];
-  qv_bits_name(reference, o->cand[0], true);
-  PUT(&k, "{ \"format\": \"qverify-table/1\", \"costs\": [\"size\", \"bops\", \"activations\"], \"reference\": \"%s\", \"metric\": \"%s\",\n  \"groups\": [", reference,
-      qv_metric_name(o->metric[0]));
+  put_head(&k);
   for (uint32_t i = 0; i < out->groups.n; i++) QV_TRY(put_group(&k, i));
   PUT(&k, "\n  ]\n}\n");
   if (out->json.failed) st = QV_FAIL(err, QV_E_NOMEM, "allocation table");
 done:
   qv_measure_free(k.m);
+  qv_schedule_clear(&k.schedule);
   for (uint32_t i = 0; k.whole != NULL && i < o->n_cand; i++) qv_quantized_clear(&k.whole[i]);
   free(k.whole);
   return st;

@@ -5,7 +5,7 @@
 #define QV_QUANT_GROUPS_H
 
 #include "ir/base/buf.h"
-#include "quant/quantize.h"
+#include "quant/layer.h"
 
 /* Loss of a candidate: what it adds when everything else stays in float. docs/quantize.md has the formulas. */
 typedef enum {
@@ -42,12 +42,17 @@ typedef struct {
 QV_NODISCARD qv_status qv_groups_find(qv_groups *out, const qv_fgraph *g, qv_err *err);
 void qv_groups_clear(qv_groups *x);
 
+typedef struct qv_times qv_times; /* quant/cost.h */
+
 typedef struct {
   qv_quant_opts quant;
   uint32_t n_cand;
   const qv_bits *cand;    /* the first is the reference: 100 % of every cost */
-  int acc_bits;           /* accumulator that every candidate must be proved safe for: 2..32 */
-  bool pairs;             /* and of a kernel that adds u8 x s8 products in saturating 16-bit pairs */
+  uint32_t n_acc;         /* accumulators and kernels: each candidate of each is one of the table, if it is proved safe for it */
+  const qv_accum *acc;
+  bool unpacked;          /* memory: codes below 8 bits take a byte, as in our executor; else bits are counted */
+  const qv_times *times;  /* measured times, or NULL: no cost `latency` */
+  const double *gain;     /* [n_nodes] ALPS's gains, or NULL: becomes the loss `alps` */
   size_t samples;         /* that losses are measured on; 0 = 32 */
   const int64_t *label;   /* [calibration samples] or NULL */
   uint32_t n_metric;
@@ -57,14 +62,15 @@ typedef struct {
 
 /* A candidate that was left out, for --explain. */
 typedef struct {
-  uint32_t group, cand, node;
+  uint32_t group, cand, acc, node;
   int64_t lo, hi; /* proved range of the accumulator that does not fit */
+  int bits;       /* width that it needs */
 } qv_left_out;
 
 typedef struct {
   qv_groups groups;
   uint32_t n_out;
-  qv_left_out *out;
+  qv_left_out *out; /* by group, then candidate, then accumulator */
   qv_buf json; /* the table */
   qv_arena arena;
 } qv_made_table;
@@ -75,8 +81,10 @@ typedef struct {
 QV_NODISCARD qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *c, const qv_table_opts *o, qv_err *err);
 void qv_made_table_clear(qv_made_table *t);
 
-/* Name of a candidate in a group ("W4A8", or "A8" without weights) and back. name: at least 16 bytes. */
-void qv_bits_name(char *name, qv_bits b, bool weights);
-bool qv_bits_read(qv_bits *b, const char *name);
+#define QV_CAND_NAME 24
+/* Name of a candidate: "W4A8" or, without weights, "A8"; with acc (not NULL, only with weights) "W4A8P16", or "W4A8Q32" for pairs. */
+void qv_cand_name(char *name, qv_bits b, const qv_accum *acc, bool weights);
+/* And back; *acc (may be NULL) is {0} where the name does not say. */
+bool qv_cand_read(qv_bits *b, qv_accum *acc, const char *name);
 
 #endif

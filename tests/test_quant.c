@@ -357,7 +357,8 @@ static void test_safe(void **state) {
     qv_made_table t = {0};
     qv_err err = {0};
     assert_int_equal(qv_calibrate(&c, g, in, 8, &err), QV_OK);
-    qv_table_opts o = {.n_cand = 5, .cand = cand, .acc_bits = (int)qv_rng_range(&r, 11, 16), .samples = 4, .n_metric = 6, .metric = metric};
+    const qv_accum acc = {(int)qv_rng_range(&r, 11, 16), false};
+    qv_table_opts o = {.n_cand = 5, .cand = cand, .n_acc = 1, .acc = &acc, .samples = 4, .n_metric = 6, .metric = metric};
     qv_status st = qv_make_table(&t, g, &c, &o, &err);
     assert_true(st == QV_OK || st == QV_E_UNSUP);
     for (uint32_t k = 0; k < 5 && st == QV_OK; k++) {
@@ -369,7 +370,7 @@ static void test_safe(void **state) {
         for (uint32_t j = 0; j < x->n; j++) {
           const qv_qweights *w = &q.w[x->node[j]];
           const qv_fakeq *p = &q.q[x->tensor];
-          fits = fits && node_fits(g, &g->node[x->node[j]], w, p, o.acc_bits);
+          fits = fits && node_fits(g, &g->node[x->node[j]], w, p, acc.bits);
         }
         for (uint32_t j = 0; j < t.n_out; j++) left_out = left_out || (t.out[j].group == m && t.out[j].cand == k);
         if (fits == left_out) fail_msg("net %d, group %u, candidate %u: fits %d, left out %d", i, m, k, fits, left_out);
