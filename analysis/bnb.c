@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/enumerate.h"
 #include "kernels/threshold.h"
 
 #define ENOUGH 0.05 /* a bound in doubles above this is worth an exact evaluation */
@@ -33,7 +34,8 @@ typedef struct {
 /* One node's work, and what came out of it. */
 typedef struct {
   uint32_t node;
-  bool done, empty, closed, no_memory;
+  bool done, empty, closed, suspect, no_memory;
+  uint64_t points; /* closed by executing so many inputs; 0 = by multipliers */
   double bound;
   split s;
   double *start; /* to be handed to the children */
@@ -50,6 +52,7 @@ typedef struct search search;
 typedef struct {
   search *b;
   qv_dual *d;
+  uint32_t number;
   uint32_t low; /* variables from here on differ from the root's bounds */
   bool fresh;   /* hulls were made for the root's bounds */
   int32_t *is, *is_root;
@@ -72,6 +75,7 @@ struct search {
   uint32_t n_w;
   task t[ROUND];
   uint32_t n_t;
+  bool no_points;   /* an execution's candidate was none: lists of inputs close nothing here */
   atomic_uint next; /* task to be taken */
 };
 
@@ -286,15 +290,16 @@ static void best_level(const qv_dual *d, const qv_goal *goal, split *best) {
   if (gap > best->score) *best = (split){gap, QV_SPLIT_ACC_LE, goal->y, qv_dual_a(d, goal->y, t_min < goal->t1 ? t_min : t_min - 1)};
 }
 
-/* Last resort: the widest input that the bound depends on, at the averaged value; then any. */
+/* Last resort: the input by which the bound can move most, at the averaged value; where it moves by none, the middle of the widest. */
 static void best_input(const qv_dual *d, split *best) {
   double score = -1;
   for (uint32_t v = 0; v < d->g->n_in; v++) {
     if (d->lo[v] == d->hi[v]) continue;
-    double s = fabs((double)d->coef[v]) * (double)(d->hi[v] - d->lo[v]);
+    double width = (double)(d->hi[v] - d->lo[v]), s = (fabs((double)d->coef[v]) + 1e-9) * width;
     if (s <= score) continue;
     score = s;
-    int64_t at = qv_clamp64((int64_t)floor(d->mean[v]), d->lo[v], d->hi[v] - 1);
+    double mean = d->coef[v] != 0 ? d->mean[v] : (double)d->lo[v] + 0.5 * width;
+    int64_t at = qv_clamp64((int64_t)floor(mean), d->lo[v], d->hi[v] - 1);
     *best = (split){s, QV_SPLIT_VAL_LE, v, at};
   }
 }
@@ -325,10 +330,21 @@ static bool too_wide(const search *b, uint32_t k) {
   return halved > 12;
 }
 
+/* Does the bound lean on the range of a free unit? Only splits of inputs lead on from there: every other one then. */
+static bool leans_on_range(const search *b, const qv_dual *d, uint32_t k) {
+  bool free_unit = false, odd = false;
+  for (uint32_t i = 0; b->g->any_free && !free_unit && i < d->n_list; i++) {
+    uint32_t v = d->list[i];
+    free_unit = b->g->unit[v].fn == QV_UNIT_FREE && d->m[v] != 0 && d->lo[v] < d->hi[v];
+  }
+  for (; free_unit && b->out->node[k].parent != QV_NONE; k = b->out->node[k].parent) odd = !odd;
+  return free_unit && odd;
+}
+
 static split choose(const worker *w, uint32_t k, const qv_goal *goal) {
   split s = {1e-3, QV_SPLIT_NONE, 0, 0};
   if (saturation(w->d, goal, &s)) return s;
-  if (too_wide(w->b, k)) best_input(w->d, &s);
+  if (too_wide(w->b, k) || leans_on_range(w->b, w->d, k)) best_input(w->d, &s);
   if (s.le != QV_SPLIT_NONE) return s;
   best_unit(w->d, &s);
   best_level(w->d, goal, &s);
@@ -364,18 +380,40 @@ static bool close(worker *w, task *t, const qv_goal *goal, double *lost) {
   return t->closed = true;
 }
 
+/* One candidate more. NULL: no memory. */
+static int64_t *add_candidate(task *t, uint32_t n_in) {
+  int64_t *x = realloc(t->x, (t->n_x + 1) * (size_t)n_in * sizeof *x + 1);
+  if (x == NULL) return NULL;
+  t->x = x;
+  return x + t->n_x++ * (size_t)n_in;
+}
+
+/* Close a node with few inputs by executing them all. False: no memory. */
+static bool execute(worker *w, task *t) {
+  const search *b = w->b;
+  const qv_dual *d = w->d;
+  uint32_t n = b->g->n_in;
+  uint64_t points = b->o->leaf_points > 0 && !b->no_points ? qv_box_points(d->lo, d->hi, n) : UINT64_MAX;
+  if (points > b->o->leaf_points) return true;
+  int64_t *x = add_candidate(t, n);
+  if (x == NULL) return false;
+  qv_points_answer a = b->o->points(b->o->leaf, w->number, d->lo, d->hi, x);
+  if (a != QV_POINTS_HIT) t->n_x--;
+  t->suspect = a == QV_POINTS_HIT;
+  if (a == QV_POINTS_NONE) {
+    t->closed = true;
+    t->points = points;
+  }
+  return true;
+}
+
 /* Two inputs that the search ended with. False: no memory. */
 static bool add_candidates(task *t, const qv_dual *d) {
   uint32_t n = d->g->n_in;
-  int64_t *x = realloc(t->x, (t->n_x + 2) * (size_t)n * sizeof *x + 1);
-  if (x == NULL) return false;
-  t->x = x;
-  x += t->n_x * (size_t)n;
-  t->n_x += 2;
-  for (uint32_t v = 0; v < n; v++) {
-    x[v] = qv_clamp64((int64_t)d->at[v], d->lo[v], d->hi[v]);
-    x[n + v] = qv_clamp64((int64_t)llrint(d->mean[v]), d->lo[v], d->hi[v]);
-  }
+  int64_t *x = add_candidate(t, n);
+  for (uint32_t v = 0; x != NULL && v < n; v++) x[v] = qv_clamp64((int64_t)d->at[v], d->lo[v], d->hi[v]);
+  if (x == NULL || (x = add_candidate(t, n)) == NULL) return false;
+  for (uint32_t v = 0; v < n; v++) x[v] = qv_clamp64((int64_t)llrint(d->mean[v]), d->lo[v], d->hi[v]);
   return true;
 }
 
@@ -418,6 +456,7 @@ static bool process(worker *w, task *t) {
     t->bound = qv_dual_climb(d, &goal, b->o->node_steps, fmax(ENOUGH, 2 * lost));
     if (!close(w, t, &goal, &lost)) return false;
   }
+  if (!t->closed && !execute(w, t)) return false;
   if (t->closed) return true;
   if (parent == QV_NONE && b->o->center != NULL) b->out->loss = qv_dual_losses(d, &goal, b->o->center);
   t->s = choose(w, t->node, &goal);
@@ -458,9 +497,10 @@ static void clear_task(task *t) {
 static qv_status keep_leaf(search *b, task *t) {
   qv_bnb_node *n = &b->out->node[t->node];
   uint32_t roots = qv_goal_roots(b->goal);
-  n->leaf = t->empty ? QV_LEAF_EMPTY : QV_LEAF_DUAL;
+  n->leaf = t->empty ? QV_LEAF_EMPTY : t->points > 0 ? QV_LEAF_POINTS : QV_LEAF_DUAL;
   b->out->n_leaves++;
-  if (t->empty || !b->o->evidence) return QV_OK;
+  b->out->points += t->points;
+  if (t->empty || t->points > 0 || !b->o->evidence) return QV_OK;
   n->scale = t->scale;
   n->n = t->n;
   n->var_s = QV_NEW(&b->out->arena, n->n, uint32_t);
@@ -483,6 +523,11 @@ static qv_status commit(search *b) {
     task *t = &b->t[i];
     if (t->no_memory) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");
     if (t->done && t->node == 0) b->out->root_margin = t->bound;
+    if (t->points > b->o->points_max - b->out->points) { /* more than a checker has to take */
+      t->closed = false;
+      t->points = 0;
+      t->done = false;
+    }
     if (t->done && (t->empty || t->closed)) {
       release(b, t->node);
       if (keep_leaf(b, t) != QV_OK) return QV_E_NOMEM;
@@ -504,7 +549,11 @@ static qv_status commit(search *b) {
 /* Offer the candidates of all nodes that stayed open. */
 static bool found(search *b) {
   uint32_t n = 0, n_in = b->g->n_in;
-  for (uint32_t i = 0; i < b->n_t; i++) n += b->t[i].closed ? 0 : b->t[i].n_x;
+  bool suspected = false; /* an execution of all inputs of a node gave a candidate */
+  for (uint32_t i = 0; i < b->n_t; i++) {
+    n += b->t[i].closed ? 0 : b->t[i].n_x;
+    suspected |= b->t[i].suspect;
+  }
   if (b->o->probe == NULL || n == 0) return false;
   int64_t *x = malloc((size_t)n * n_in * sizeof *x + 1), *to = x;
   if (x == NULL) return false;
@@ -515,6 +564,7 @@ static bool found(search *b) {
   }
   bool hit = b->o->probe(b->o->ctx, x, n);
   free(x);
+  b->no_points |= !hit && suspected;
   return hit;
 }
 
@@ -549,7 +599,7 @@ static qv_status setup(search *b, qv_dual *const *d) {
   uint32_t threads = b->o->threads < 1 ? 1 : b->o->threads;
   for (; b->n_w < threads && b->n_w < MOST_THREADS; b->n_w++) {
     worker *w = &b->w[b->n_w];
-    *w = (worker){.b = b, .d = d[b->n_w], .low = (uint32_t)n, .fresh = b->n_w == 0};
+    *w = (worker){.b = b, .d = d[b->n_w], .number = b->n_w, .low = (uint32_t)n, .fresh = b->n_w == 0};
     w->is = QV_NEW(a, n, int32_t);
     w->is_root = QV_NEW(a, qv_goal_roots(b->goal), int32_t);
     if (w->is == NULL || w->is_root == NULL) return QV_FAIL(b->err, QV_E_NOMEM, "branch and bound");

@@ -1,8 +1,8 @@
 /* Branch and bound on one goal: can it be made non-positive (for a PAIR: can the violation happen) inside the bounds?
  *
  * A node adds splits to the root's bounds: on a unit's accumulator (clamp kinks and single output values alike) or on an
- * input. Every node is closed by an empty interval or by one integer evaluation of
- * qv_dual_exact; both children of every split are kept, so the closed leaves cover the box. */
+ * input. Every node is closed by an empty interval, by one integer evaluation of qv_dual_exact or, if it has few inputs, by executing
+ * them all; both children of every split are kept, so the closed leaves cover the box. */
 #ifndef QV_ANALYSIS_BNB_H
 #define QV_ANALYSIS_BNB_H
 
@@ -21,8 +21,15 @@ typedef enum {
   QV_LEAF_INNER, /* not a leaf: has two children                              */
   QV_LEAF_EMPTY, /* the splits leave an empty interval, or no value t of a PAIR */
   QV_LEAF_DUAL,  /* D(is) > 0                                                 */
+  QV_LEAF_POINTS, /* no input of the node's box violates the target           */
   QV_LEAF_OPEN   /* not closed: limit reached                                 */
 } qv_leaf;
+
+typedef enum {
+  QV_POINTS_CANNOT, /* the inputs could not be executed */
+  QV_POINTS_NONE,   /* none violates the target         */
+  QV_POINTS_HIT     /* one seems to                     */
+} qv_points_answer;
 
 /* One node of the tree, in order of creation: children come after their parent, two in a row. */
 typedef struct {
@@ -47,6 +54,7 @@ typedef struct {
   double root_margin; /* bound at the root after the search for slopes                       */
   qv_losses loss;     /* where that bound loses, if opts.center is given                     */
   bool exhausted;     /* UNKNOWN although nothing was left to split: free units decide       */
+  uint64_t points;    /* inputs of all points leaves                                         */
   size_t kept;        /* bytes of multipliers in the leaves */
   qv_arena arena;
 } qv_bnb;
@@ -64,6 +72,12 @@ typedef struct {
    * Called from the calling thread only. */
   bool (*probe)(void *ctx, const int64_t *x, uint32_t n);
   void *ctx;
+  /* Nodes with at most leaf_points inputs (0 = none) that are not excluded otherwise are handed over: execute lo..hi (values of all input
+   * variables); HIT: *x is a candidate for `probe`. points_max: inputs of all such leaves together. worker < threads: from several
+   * threads at a time, one for each number. */
+  uint64_t leaf_points, points_max;
+  void *leaf;
+  qv_points_answer (*points)(void *leaf, uint32_t worker, const int64_t *lo, const int64_t *hi, int64_t *x);
 } qv_bnb_opts;
 
 /* Shrink the bounds of all units to what the bounds of the inputs, of free units and their own imply. *empty: some interval

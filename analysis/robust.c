@@ -7,12 +7,12 @@
 #include "analysis/attack.h"
 #include "analysis/enumerate.h"
 #include "analysis/overflow.h"
-#include "analysis/subnet.h"
 #include "analysis/tail_gap.h"
 #include "kernels/ref.h"
 
 #define ATTACK_WORK 2e7 /* multiply-adds of the gradient rounds towards one target, and 50 times as many of the local search */
 #define ENUMERATE_MAX 300000
+#define LAST_WORK 1e11 /* multiply-adds of a last enumeration where no time limit is given */
 #define MAX_NODES 100000
 #define ROOT_STEPS 300 /* fewer for large nets, see root_steps */
 #define NODE_STEPS 24
@@ -48,6 +48,7 @@ typedef struct {
   int64_t gap;          /* of that tail, 0 = none */
   bool unordered;       /* of the box's inputs not all have one output */
   size_t kept;          /* bytes of multipliers in trees of the result */
+  uint64_t leaf_points; /* inputs executed at leaves of these trees */
   qv_status inner;      /* failure inside a probe */
   qv_err *err;
 } query;
@@ -538,70 +539,61 @@ static qv_status run_points(query *k, bool *complete) {
   return QV_OK;
 }
 
-/* The box through `b`, whose inputs are those of the net numbered place[0..n) (NULL: all). */
-static qv_status enumerate_with(query *k, qv_batch *b, const uint32_t *place, size_t n, bool *found, qv_err *quiet) {
-  qv_arena a = {0};
-  int64_t *lo = QV_NEW(&a, n, int64_t), *hi = QV_NEW(&a, n, int64_t), *x = QV_NEW(&a, n, int64_t);
-  if (lo == NULL || hi == NULL || x == NULL) return QV_FAIL(quiet, QV_E_NOMEM, "enumeration");
-  for (size_t i = 0; i < n; i++) {
-    lo[i] = k->lo[place != NULL ? place[i] : i];
-    hi[i] = k->hi[place != NULL ? place[i] : i];
-  }
-  b->q = k->q;
-  b->n = 0;
-  b->threads = k->o.threads;
-  qv_status st = qv_enumerate(found, x, b, lo, hi, n, k->deadline, quiet);
-  memcpy(k->x, k->lo, k->r->graph->n_in * sizeof *k->x);
-  for (size_t i = 0; i < n; i++) k->x[place != NULL ? place[i] : i] = x[i];
-  qv_arena_clear(&a);
-  return st;
-}
-
-/* The part of the net that the box can change, executed alone. *done: it was. */
-static qv_status enumerate_part(query *k, bool *done, bool *found, qv_err *quiet) {
-  const qv_net *net = k->r->net;
-  qv_values v = {0};
-  qv_subnet part = {0};
-  qv_batch b = {0};
-  bool *varies = calloc(k->r->graph->n_in + 1, sizeof *varies), ok = false;
-  qv_status st = qv_values_init(&v, net, quiet);
-  *done = false;
-  if (st != QV_OK) goto done;
-  if (varies == NULL) {
-    st = QV_FAIL(quiet, QV_E_NOMEM, "enumeration");
-    goto done;
-  }
-  for (uint32_t i = 0; i < net->n_in; i++)
-    for (size_t e = 0, n = qv_elems(&net->tensor[net->in[i].tensor]); e < n; e++) {
-      size_t at = k->r->graph->in_first[i] + e;
-      v.v[net->in[i].tensor][e] = k->lo[at];
-      varies[at] = k->lo[at] < k->hi[at];
-    }
-  QV_TRY(qv_ref_run(net, &v, quiet));
-  QV_TRY(qv_subnet_make(&part, &ok, net, (const int64_t *const *)v.v, varies, quiet));
-  if (!ok) goto done;
-  QV_TRY(qv_batch_init(&b, part.net, quiet));
-  *done = true;
-  st = enumerate_with(k, &b, part.place, part.n, found, quiet);
-done:
-  qv_batch_clear(&b);
-  qv_subnet_clear(&part);
-  qv_values_clear(&v);
-  free(varies);
-  return st;
-}
-
-#define PART_POINTS 64 /* so few points are not worth the preparation */
-
-static qv_status run_enumeration(query *k, uint64_t points, bool *complete) {
-  bool found = false, part = false;
+/* most: multiply-adds that are worth it; INFINITY: the clock decides. */
+static qv_status run_enumeration(query *k, uint64_t points, double most, bool *complete) {
+  bool found = false;
   qv_err quiet = {0};
-  qv_status st = QV_OK;
-  if (points > PART_POINTS) st = enumerate_part(k, &part, &found, &quiet);
-  if (!part && st == QV_OK) st = enumerate_with(k, &k->r->batch, NULL, k->r->graph->n_in, &found, &quiet);
+  qv_box_net *b = NULL;
+  qv_status st = qv_box_net_new(&b, k->r->net, k->lo, k->hi, QV_NONE, k->q->cond, 1, &quiet);
+  *complete = false;
+  if (st == QV_OK && (double)points * (double)qv_box_net_work(b) > most) {
+    qv_box_net_free(b);
+    return QV_OK;
+  }
+  if (st == QV_OK) st = qv_box_net_run(&found, k->x, b, 0, k->o.threads, k->lo, k->hi, k->deadline, &quiet);
+  qv_box_net_free(b);
   *complete = st == QV_OK && !found;
   k->res->points = points;
   return judge(k, st, &quiet, found, QV_BY_ENUMERATION);
+}
+
+/* ---- points leaves -------------------------------------------------------------------------------------------------------- */
+
+#define LEAF_POINTS 4096                      /* inputs of a node that are executed at most */
+#define LEAF_WORK 1e8                         /* and multiply-adds that this may take: a checker needs far longer for them */
+#define ALL_POINTS ((uint64_t)QV_MAX_POINTS) /* of all leaves, or of a last enumeration: what a checker may be asked to repeat */
+
+/* What is executed at the leaves of one target's tree: under goals about logits that target's inequality on the row, else the net. */
+typedef struct {
+  qv_cond_room room;
+  qv_violation v;
+  qv_condition cond;
+  qv_box_net *net;
+} leaf_net;
+
+static qv_points_answer execute_leaf(void *ctx, uint32_t worker, const int64_t *lo, const int64_t *hi, int64_t *x) {
+  leaf_net *l = ctx;
+  bool found;
+  qv_err quiet = {0};
+  if (qv_box_net_run(&found, x, l->net, worker, 1, lo, hi, 0, &quiet) != QV_OK) return QV_POINTS_CANNOT;
+  return found ? QV_POINTS_HIT : QV_POINTS_NONE;
+}
+
+/* Does an execution of every input of a box prove anything, and is it wanted? */
+static bool can_execute(const query *k) { return k->r->can_run && !k->unordered && !k->o.no_points; }
+
+/* l->net NULL: no points leaves here. */
+static qv_status leaf_begin(leaf_net *l, query *k, uint32_t target) {
+  qv_err quiet = {0};
+  *l = (leaf_net){.cond = *k->q->cond};
+  if (!can_execute(k)) return QV_OK;
+  if (k->row != QV_NONE) { /* a violation on output 0 of a net that has only the row */
+    l->v = *violation_of(k, &l->room, target);
+    for (uint32_t i = 0; i < l->room.ineq.n; i++) l->room.term[i].out = 0;
+    l->cond = (qv_condition){.kind = QV_AVOID, .n = 1, .bad = &l->v};
+  }
+  qv_status st = qv_box_net_new(&l->net, k->r->net, k->lo, k->hi, k->row, &l->cond, k->o.threads, &quiet);
+  return st == QV_E_NOMEM ? QV_FAIL(k->err, st, "%s", quiet.msg) : QV_OK;
 }
 
 /* A long search pays where nodes are cheap: it costs 3e7 multiply-adds, or 60 steps. */
@@ -619,8 +611,20 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
                    .center = k->center,
                    .deadline = k->deadline,
                    .probe = probe,
-                   .ctx = k};
+                   .ctx = k,
+                   .points_max = ALL_POINTS - k->leaf_points,
+                   .points = execute_leaf};
+  leaf_net leaf = {.net = NULL};
+  if (max_nodes > 1) {
+    qv_status made = leaf_begin(&leaf, k, t->target);
+    if (made != QV_OK) return made;
+  }
+  if (leaf.net != NULL) {
+    o.leaf = &leaf;
+    o.leaf_points = k->o.leaf_points > 0 ? k->o.leaf_points : (uint64_t)fmin(LEAF_POINTS, fmax(1, LEAF_WORK / ((double)qv_box_net_work(leaf.net) + 1)));
+  }
   qv_status st = qv_bnb_run(&b, k->r->dual, &t->goal, &o, k->err);
+  qv_box_net_free(leaf.net);
   if (st == QV_OK) st = k->inner;
   *used = b.n;
   t->nodes = b.n;
@@ -628,7 +632,8 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
   t->margin = b.margin;
   t->loss = b.loss;
   if (st == QV_OK && b.verdict == QV_VERIFIED) {
-    t->engine = b.n == 1 ? QV_BY_LINEAR : QV_BY_BRANCHING;
+    t->engine = b.n == 1 && b.points == 0 ? QV_BY_LINEAR : QV_BY_BRANCHING;
+    k->leaf_points += b.points;
     if (k->o.evidence) {
       k->kept += b.kept;
       t->tree = b;
@@ -663,10 +668,11 @@ static qv_status run_branching(query *k) {
   for (uint32_t i = 0; i < k->res->n_target; i++)
     if (k->res->target[i].engine == QV_BY_NOTHING) open[n++] = &k->res->target[i];
   qsort(open, n, sizeof *open, by_margin);
+  bool few = can_execute(k) && qv_box_points(k->lo, k->hi, k->r->graph->n_in) <= ALL_POINTS; /* for lists of inputs, if all else fails */
   qv_status st = QV_OK;
   for (uint32_t i = 0; st == QV_OK && i < n && k->res->verdict == QV_UNKNOWN && !late(k) && left > 0; i++) {
     uint32_t used;
-    if (only_free(k, &open[i]->goal)) break;
+    if (only_free(k, &open[i]->goal) && !few) break;
     st = bound_target(k, open[i], left, &used);
     k->res->nodes += used;
     left -= used < left ? used : left;
@@ -759,9 +765,10 @@ static qv_status engines(query *k) {
   if (attack) QV_TRY(run_attack(k, 3));
   if (res->verdict != QV_UNKNOWN || late(k)) return QV_OK;
   uint64_t points = qv_box_points(k->lo, k->hi, k->r->graph->n_in);
-  if (!k->o.no_enumeration && k->r->can_run && !k->unordered && points <= k->o.enumerate_max) {
+  bool enumerable = !k->o.no_enumeration && k->r->can_run && !k->unordered;
+  if (enumerable && points <= k->o.enumerate_max) {
     bool complete;
-    QV_TRY(run_enumeration(k, points, &complete));
+    QV_TRY(run_enumeration(k, points, INFINITY, &complete));
     if (complete) by_enumeration(k);
     if (complete || res->verdict != QV_UNKNOWN) return QV_OK;
   }
@@ -772,6 +779,11 @@ static qv_status engines(query *k) {
   if (attack) QV_TRY(run_attack(k, k->o.attack_rounds));
   if (attack && res->verdict == QV_UNKNOWN && !late(k)) QV_TRY(attack_local(k, k->o.attack_rounds));
   if (!k->r->may_trap && !k->o.no_branching && res->verdict == QV_UNKNOWN) QV_TRY(run_branching(k));
+  if (res->verdict == QV_UNKNOWN && open_left(k) && !late(k) && enumerable && points <= ALL_POINTS) {
+    bool complete;
+    QV_TRY(run_enumeration(k, points, k->deadline > 0 ? INFINITY : LAST_WORK, &complete));
+    if (complete) by_enumeration(k);
+  }
 done:
   return st;
 }

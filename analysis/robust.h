@@ -32,11 +32,14 @@ typedef struct {
   bool no_interval, no_attack, no_enumeration, no_linear, no_branching;
   uint64_t seed;          /* of the attack */
   uint32_t attack_rounds; /* gradient rounds towards each target; 0 = 12..240, the more the smaller the net */
-  uint64_t enumerate_max; /* boxes up to so many points; 0 = 300000 */
+  uint64_t enumerate_max; /* boxes up to so many points at once; 0 = 300000. Larger ones, up to 2^24 points, if all else fails */
   uint32_t max_nodes;     /* of branch and bound, a query; 0 = 100000 */
   uint32_t threads;       /* of branch and bound and of enumeration; 0 = 1. Results do not depend on it */
   double seconds;         /* outer limit on the query; 0 = none. Only it makes a result depend on the clock */
   bool evidence;          /* keep the trees */
+  uint64_t leaf_points;   /* nodes of branch and bound with at most so many inputs are closed by executing them; 0 = 4096, fewer in large
+                             nets */
+  bool no_points;         /* ... are not */
 } qv_robust_opts;
 
 /* What excludes one target: a class, or a violation. */

@@ -65,6 +65,7 @@ static void put_tree(writer *w, const qv_robust_target *t) {
       else qv_rcert_sum(w->o, t->goal.n_part, n->root, &m);
       break;
     }
+    case QV_LEAF_POINTS: qv_rcert_points(w->o); break;
     case QV_LEAF_OPEN: break; /* not in a tree of a proof */
     }
   }

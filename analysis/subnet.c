@@ -309,7 +309,7 @@ static void make_outputs(maker *m) {
   }
 }
 
-static uint64_t work_of(const qv_net *net) {
+uint64_t qv_net_work(const qv_net *net) {
   uint64_t work = 0;
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     const qv_node *n = &net->node[k];
@@ -352,8 +352,8 @@ qv_status qv_subnet_make(qv_subnet *out, bool *ok, const qv_net *net, const int6
   if (m.refused || m.sub->n_in == 0) goto done;
   *ok = qv_ir_check(m.sub, &quiet) == QV_OK;
   if (*ok) {
-    out->work = work_of(m.sub);
-    out->whole = work_of(net);
+    out->work = qv_net_work(m.sub);
+    out->whole = qv_net_work(net);
     *ok = out->work < out->whole;
   }
 done:

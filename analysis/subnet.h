@@ -18,4 +18,7 @@ QV_NODISCARD qv_status qv_subnet_make(qv_subnet *out, bool *ok, const qv_net *ne
                                       qv_err *err);
 void qv_subnet_clear(qv_subnet *s);
 
+/* Rough cost of one execution: multiply-adds, and a few for every element of other nodes. */
+uint64_t qv_net_work(const qv_net *net);
+
 #endif

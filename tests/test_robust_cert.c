@@ -26,14 +26,16 @@ static const struct {
   qv_robust_opts o;
 } engines[] = {
     {"all", {.evidence = true}},
-    {"no enumeration", {.no_enumeration = true, .evidence = true}},
-    {"branching", {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_linear = true, .evidence = true}},
+    {"no enumeration", {.no_enumeration = true, .no_points = true, .evidence = true}},
+    {"branching", {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_linear = true, .no_points = true, .evidence = true}},
+    {"small leaves", {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_linear = true, .leaf_points = 1, .evidence = true}},
+    {"leaves", {.no_attack = true, .no_enumeration = true, .leaf_points = 7, .evidence = true}},
     {"linear", {.no_interval = true, .no_attack = true, .no_enumeration = true, .no_branching = true, .evidence = true}},
     {"two threads", {.no_interval = true, .no_enumeration = true, .threads = 2, .evidence = true}},
 };
 #define N_ENGINES (sizeof engines / sizeof engines[0])
 
-static int accepted[N_ENGINES][QV_VERIFIED + 1], kinds[4];
+static int accepted[N_ENGINES][QV_VERIFIED + 1], kinds[5], with_points;
 
 /* The query of a trial as a property. */
 static void property_of(qv_buf *out, const rt_trial *t) {
@@ -94,6 +96,7 @@ static void check_trial(rt_trial *t, uint64_t seed) {
       kinds[1] += has(&cert, "\nbound ");
       kinds[2] += has(&cert, "\ngoals logits");
       kinds[3] += has(&cert, "\ndual ");
+      kinds[4] += has(&cert, "\nsplit ") && has(&cert, "\npoints\n");
     }
     qv_buf_free(&cert);
     qv_robust_clear(&res);
@@ -107,7 +110,9 @@ static void print_counts(const char *what) {
   printf("%s, accepted:\n", what);
   for (size_t k = 0; k < N_ENGINES; k++)
     printf("  %-14s verified %d, falsified %d\n", engines[k].name, accepted[k][QV_VERIFIED], accepted[k][QV_FALSIFIED]);
-  printf("  with splits %d, with bounds %d, on logits %d, with multipliers %d\n", kinds[0], kinds[1], kinds[2], kinds[3]);
+  printf("  with splits %d, with bounds %d, on logits %d, with multipliers %d, with points leaves %d\n", kinds[0], kinds[1], kinds[2], kinds[3],
+         kinds[4]);
+  with_points += kinds[4];
   memset(accepted, 0, sizeof accepted);
   memset(kinds, 0, sizeof kinds);
 }
@@ -135,6 +140,7 @@ static void fixed_point_nets(void **state) {
     rt_clear(&t);
   }
   print_counts("fixed-point nets");
+  assert_true(with_points > 0);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------------------- */
@@ -159,6 +165,8 @@ static void threads(void **state) {
                                 .no_attack = true,
                                 .no_enumeration = true,
                                 .no_linear = true,
+                                .no_points = it % 2 == 0,
+                                .leaf_points = 5,
                                 .threads = 1 + 2 * k,
                                 .max_nodes = 200,
                                 .evidence = true};
@@ -248,7 +256,8 @@ static void forgeries(void **state) {
                               : gen_net(&r, &(gen_opts){.max_in = 4, .in_bits = 2, .max_nodes = 6, .max_elems = 24, .max_k = 30});
     qv_robust *rob = NULL;
     qv_robust_result res;
-    const qv_robust_opts o = {.no_interval = it % 3 == 0, .no_enumeration = true, .max_nodes = 300, .evidence = true};
+    const qv_robust_opts o = {
+        .no_interval = it % 3 == 0, .no_enumeration = true, .no_points = it % 2 == 0, .leaf_points = 7, .max_nodes = 300, .evidence = true};
     if (!rt_make(&t, net, &r)) {
       rt_clear(&t);
       continue;
