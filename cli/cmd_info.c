@@ -179,7 +179,9 @@ static void describe_float(qv_buf *out, const cli_model *m, const qv_fgraph *g) 
 static bool try_float(qv_buf *out, const cli_model *m, const qv_buf *file) {
   qv_fgraph *g = NULL;
   qv_err ignored = {0};
-  bool ok = qv_fgraph_read(&g, file->p, file->n, m->path, &ignored) == QV_OK;
+  qv_arena a = {0};
+  bool ok = qv_fgraph_read_in(&g, file->p, file->n, m->path, qv_model_dir(&a, m->path), &ignored) == QV_OK;
+  qv_arena_clear(&a);
   if (ok) describe_float(out, m, g);
   qv_fgraph_free(g);
   return ok;

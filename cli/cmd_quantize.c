@@ -43,21 +43,36 @@ static int set_bits(const cli_cmd *cmd, const cli_val *val, const qv_fgraph *g, 
   return 0;
 }
 
-static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f, const qv_quantized *q, const char *path, qv_err *err) {
-  const char *profile = cli_get(cmd, val, "profile"), *to = cli_get(cmd, val, "output");
+/* Bits of the results, in front of a Softmax that ends the network. */
+static void set_output(const qv_fgraph *g, int *a, int bits) {
+  const qv_fnode *last = qv_fgraph_writer(g, g->out);
+  uint32_t t = qv_quant_root(g, last != NULL && last->op == QF_SOFTMAX ? last->in[0] : g->out);
+  if (t != QV_NONE) a[t] = bits;
+}
+
+/* QONNX is asked for by --format, or by the name of the file. */
+static bool wants_qonnx(const cli_cmd *cmd, const cli_val *val) {
+  const char *format = cli_get(cmd, val, "format"), *to = cli_get(cmd, val, "output");
+  size_t n = to != NULL ? strlen(to) : 0;
+  return format != NULL ? strcmp(format, "qonnx") == 0 : n > 6 && strcmp(to + n - 6, ".qonnx") == 0;
+}
+
+static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f, const qv_quantized *q, int acc_bits, const char *path, qv_err *err) {
+  const char *to = cli_get(cmd, val, "output");
+  const cli_quantized_opts o = {.profile = cli_get(cmd, val, "profile"), .acc_bits = acc_bits, .check = cli_get(cmd, val, "no-check") == NULL,
+                                .qonnx = wants_qonnx(cmd, val), .promise = true};
   cli_quantized x = {0};
   qv_buf text = {0};
-  int64_t acc_bits;
-  if (!cli_get_int(&acc_bits, cmd, val, "acc-bits", 2, 64, 0)) return QV_EXIT_USAGE;
-  qv_status st = cli_quantized_make(&x, q, f, profile != NULL ? profile : "ort-vnni", (int)acc_bits, cli_get(cmd, val, "no-check") == NULL, err);
+  qv_status st = cli_quantized_make_as(&x, q, f, &o, err);
   int rc = st == QV_OK ? 0 : cli_fail(st, path, err);
   if (rc == 0 && to != NULL && (st = cli_emit(to, &x.onnx, err)) != QV_OK) rc = cli_fail(st, to, err);
   if (rc == 0) {
     qv_verdict v = qv_ovcheck_verdict(&x.ov);
     cli_quantized_text(&text, &x, q, f);
-    qv_buf_printf(&text, "\n%s: %s, profile %s; %" PRIu32 " of %" PRIu32 " obligations proved\n", qv_verdict_name(v),
-                  v == QV_VERIFIED ? "no accumulator of the exported network can overflow" : "overflow of the exported network not excluded",
-                  profile != NULL ? profile : "ort-vnni", x.ov.verified, x.ov.selected);
+    qv_buf_printf(&text, "\n%s: %s", qv_verdict_name(v),
+                  v == QV_VERIFIED ? "no accumulator of the exported network can overflow" : "overflow of the exported network not excluded");
+    if (acc_bits > 0) qv_buf_printf(&text, ", %d bits", acc_bits);
+    qv_buf_printf(&text, ", profile %s; %" PRIu32 " of %" PRIu32 " obligations proved\n", x.profile, x.ov.verified, x.ov.selected);
     bool quiet = to != NULL && strcmp(to, "-") == 0;
     if (!quiet && (st = cli_emit("-", &text, err)) != QV_OK) rc = cli_fail(st, NULL, err);
     const qv_tally tally = {.selected = x.ov.selected, .verified = x.ov.verified, .falsified = x.ov.falsified};
@@ -74,16 +89,23 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   qv_quantized q = {0};
   qv_err err = {0};
   int *a = NULL, *w = NULL;
+  const char *format = cli_get(cmd, val, "format");
+  int64_t acc_bits, out_bits;
+  if (format != NULL && strcmp(format, "qdq") != 0 && strcmp(format, "qonnx") != 0) return cli_usage(cmd, "--format is qdq or qonnx, not '%.40s'", format);
+  if (!cli_get_int(&acc_bits, cmd, val, "acc-bits", 2, 62, 0) || !cli_get_int(&out_bits, cmd, val, "output-bits", 2, 16, 0)) return QV_EXIT_USAGE;
   if (!cli_profile_ok(cmd, cli_get(cmd, val, "profile"))) return QV_EXIT_USAGE;
   int rc = cli_floatnet_load(&f, cmd, val, operand[0], &err);
   if (rc != 0) goto done;
+  if (acc_bits > 0) f.quant.acc_bits = (int)acc_bits;
+  f.quant.short_scales = wants_qonnx(cmd, val);
   qv_status st = qv_groups_find(&groups, f.g, &err);
   a = calloc((size_t)f.g->n_tensors + 1, sizeof *a);
   w = calloc((size_t)f.g->n_nodes + 1, sizeof *w);
   if (st == QV_OK && (a == NULL || w == NULL)) st = QV_FAIL(&err, QV_E_NOMEM, "quantize");
   if (st == QV_OK && (rc = set_bits(cmd, val, f.g, &groups, a, w)) != 0) goto done;
+  if (st == QV_OK && out_bits > 0) set_output(f.g, a, (int)out_bits);
   if (st == QV_OK) st = qv_quantize(&q, f.g, &f.calib, a, w, &f.quant, &err);
-  rc = st == QV_OK ? finish(cmd, val, &f, &q, operand[0], &err) : cli_fail(st, operand[0], &err);
+  rc = st == QV_OK ? finish(cmd, val, &f, &q, (int)acc_bits, operand[0], &err) : cli_fail(st, operand[0], &err);
 done:
   free(a);
   free(w);
@@ -97,9 +119,11 @@ static const cli_opt opts[] = {
     CLI_FLOATNET_OPTS,
     {"bits", 'b', "W/A", false, "bits of weights and activations (default 8/8)"},
     {"layer", 0, "NAME=W/A", true, "the same for one activation tensor and what reads it"},
-    {"profile", 'p', "NAME", false, "runtime that the exported model is read back and proved for (default ort-vnni)"},
-    {"acc-bits", 0, "N", false, "judge every accumulator as N bits wide"},
-    {"output", 'o', "FILE", false, "where the ONNX model goes (QuantizeLinear and DequantizeLinear around every operator)"},
+    {"output-bits", 0, "N", false, "bits of the results"},
+    {"profile", 'p', "NAME", false, "runtime that the exported model is read back and proved for (default ort-vnni; onnx-spec where that refuses)"},
+    {"acc-bits", 0, "N", false, "choose scales and weights so that no sum needs more than N bits, and prove it (default: 32 for weights)"},
+    {"output", 'o', "FILE", false, "where the ONNX model goes"},
+    {"format", 0, "NAME", false, "qdq (default): QuantizeLinear and DequantizeLinear around every operator; qonnx (default for *.qonnx): Quant"},
     {"no-check", 0, NULL, false, "do not run the independent checker; the verdict line says so"},
     {.name = NULL},
 };

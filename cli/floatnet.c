@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "cli/labels.h"
+#include "frontend/load.h"
 #include "quant/measure.h"
 #include "quant/samples.h"
 
 #define CALIB_MAX 256
+#define ACC_BITS 32 /* weights stay within such accumulators unless the command says otherwise */
 
 static bool number(const char *s, double *v) {
   char *end;
@@ -56,10 +58,20 @@ static qv_status classify(cli_floatnet *f, qv_err *err) {
   QV_TRY(qv_fexec_init(&run, f->g, err));
   for (size_t i = 0; i < f->n_test; i++) {
     qv_fexec_run(&run, f->test + i * per);
-    f->test_class[i] = (uint32_t)qv_first_max(run.v[f->g->out], n_out);
+    float *y = run.v[f->g->out];
+    for (size_t e = 0; f->least && e < n_out; e++) y[e] = -y[e];
+    f->test_class[i] = (uint32_t)qv_first_max(y, n_out);
   }
 done:
   qv_fexec_clear(&run);
+  return st;
+}
+
+static qv_status read_graph(cli_floatnet *f, const qv_buf *file, const char *path, qv_err *err) {
+  qv_arena a = {0};
+  char *dir = qv_model_dir(&a, path);
+  qv_status st = dir != NULL ? qv_fgraph_read_in(&f->g, file->p, file->n, path, dir, err) : QV_FAIL(err, QV_E_NOMEM, "%s: out of memory", path);
+  qv_arena_clear(&a);
   return st;
 }
 
@@ -78,13 +90,19 @@ int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, c
   f->quant.symmetric = cli_get(cmd, val, "symmetric") != NULL;
   f->quant.per_tensor = cli_get(cmd, val, "per-tensor") != NULL;
   f->quant.pow2 = cli_get(cmd, val, "pow2") != NULL;
+  f->least = cli_get(cmd, val, "least") != NULL;
+  f->quant.pow2_weights = cli_get(cmd, val, "pow2-weights") != NULL;
+  f->quant.acc_bits = ACC_BITS;
   f->quant.round_to_output = cli_get(cmd, val, "round-to-output") != NULL;
   f->quant.correct_bias = cli_get(cmd, val, "correct-bias") != NULL;
+  if (f->quant.pow2_weights && f->quant.round_to_output) return cli_usage(cmd, "--pow2-weights and --round-to-output exclude each other");
   qv_buf file = {0};
   qv_status st = qv_file_read(&file, path, (size_t)1 << 31, err);
-  if (st == QV_OK) st = qv_fgraph_read(&f->g, file.p, file.n, path, err);
+  if (st == QV_OK) st = read_graph(f, &file, path, err);
   qv_buf_free(&file);
   if (st != QV_OK) return cli_fail(st, path, err);
+  f->g->sum_out = cli_get(cmd, val, "sums") != NULL;
+  if (f->g->sum_out && !qv_fgraph_ends_in_gemm(f->g)) return cli_usage(cmd, "--sums: the network does not end in a Gemm or MatMul");
   if ((rc = read_set(&s, calib, labels, &f->sample, &f->n, &f->label)) != 0) return rc;
   f->own_test = test != NULL;
   f->test = f->sample, f->n_test = f->n, f->test_label = f->label;

@@ -17,6 +17,7 @@ typedef struct {
   qv_quant_opts quant;
   uint32_t *test_class; /* [n_test] the float network's own answers */
   bool own_test;
+  bool least;      /* a sample's class is its smallest output, not its largest */
 } cli_floatnet;
 
 /* For the commands' option lists. */
@@ -32,6 +33,9 @@ typedef struct {
       {"symmetric", 0, NULL, false, "signed activation codes with zero point 0"},                                                             \
       {"per-tensor", 0, NULL, false, "one weight scale a tensor, not one an output channel"},                                                 \
       {"pow2", 0, NULL, false, "powers of two as scales"},                                                                                    \
+      {"pow2-weights", 0, NULL, false, "weight codes 0 and +-2^k"},                                                                           \
+      {"sums", 0, NULL, false, "the sums of the Gemm that ends the network are its results, not requantized"},                               \
+      {"least", 0, NULL, false, "the class of a sample is its first smallest output, not its first largest"},                                \
       {"correct-bias", 0, NULL, false, "shift biases so that each channel's mean over the calibration samples stays"}, \
       {"round-to-output", 0, NULL, false, "choose roundings of weights that keep each layer's output on the calibration samples"}
 

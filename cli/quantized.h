@@ -5,6 +5,14 @@
 #include "cli/floatnet.h"
 #include "cli/ovcheck.h"
 
+/* docs/quantize.md section 3. */
+typedef enum {
+  CLI_RUNS_UNKNOWN, /* nobody asked, or not a file for ONNX Runtime                                         */
+  CLI_RUNS_SAME,    /* ONNX Runtime computes these integers                                                 */
+  CLI_RUNS_INT,     /* it computes in integers, rounded otherwise: `differ` counts profile ort-vnni against these */
+  CLI_RUNS_FLOAT    /* it computes in binary32: `differ` counts a simulation of that against these          */
+} cli_promise;
+
 typedef struct {
   qv_buf onnx;      /* the exported file                                      */
   qv_net *net;      /* the same, lowered under the profile                    */
@@ -14,13 +22,25 @@ typedef struct {
   size_t same;      /* test samples on which the integers give the float network's class */
   int bits;         /* widest accumulator that is needed                      */
   int proved_bits;  /* width that `ov` is about; 0: each accumulator's own      */
-  bool exact;       /* the profile's runtime computes these very integers (docs/quantize.md) */
+  const char *profile;   /* that it was read back under                       */
+  cli_promise promise;   /* does ONNX Runtime compute these integers?         */
+  qv_err why;            /* not SAME: what the profile for ONNX Runtime said  */
+  size_t differ, outputs; /* DIFFERS, FLOAT: output integers of the test samples that the runtime's own arithmetic gives otherwise; of how many */
 } cli_quantized;
 
-/* *out must be {0}; cli_quantized_free in every case. acc_bits 0: each accumulator's own width; so it is too where the profile has sums
- * without a machine accumulator (additions in higher precision), which no width is about. check: run the independent checker. */
+typedef struct {
+  const char *profile; /* NULL: ort-vnni, or onnx-spec where that does not take the network; QONNX: qonnx-exact */
+  int acc_bits;        /* 0: each accumulator's own width */
+  bool own_sums;       /* acc_bits is about nothing where the profile has sums without a machine accumulator (additions in higher precision) */
+  bool check;          /* run the independent checker     */
+  bool qonnx;          /* export as QONNX                 */
+  bool promise;        /* find out                        */
+} cli_quantized_opts;
+
+/* *out must be {0}; cli_quantized_free in every case. _make: with own_sums, without a promise. */
 QV_NODISCARD qv_status cli_quantized_make(cli_quantized *out, const qv_quantized *q, const cli_floatnet *f, const char *profile, int acc_bits,
                                           bool check, qv_err *err);
+QV_NODISCARD qv_status cli_quantized_make_as(cli_quantized *out, const qv_quantized *q, const cli_floatnet *f, const cli_quantized_opts *opts, qv_err *err);
 void cli_quantized_free(cli_quantized *x);
 
 /* Layer by layer: bits, scales, accumulators; then accuracy. */

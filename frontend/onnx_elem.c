@@ -8,7 +8,8 @@
 /* ---- one operand ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-  enum { F_CLIP, F_LEAKY, F_NEG, F_ABS, F_SIGMOID, F_BINARY } fn;
+  enum { F_CLIP, F_LEAKY, F_NEG, F_ABS, F_SIGMOID, F_TANH, F_BINARY } fn;
+  bool real;         /* SIGMOID, TANH: the function of real numbers, rounded to binary32 (evaluated in binary64 first) */
   float lo, hi;      /* CLIP */
   float alpha;       /* LEAKY */
   ox_binary op;      /* BINARY with constant `c`, on the left if `left` */
@@ -23,7 +24,8 @@ static float apply(const unary *u, float x) {
   case F_LEAKY: return x >= 0 ? x : u->alpha * x;
   case F_NEG: return -x;
   case F_ABS: return fabsf(x);
-  case F_SIGMOID: return qv_onnx_logistic(x);
+  case F_SIGMOID: return u->real ? (float)(1 / (1 + exp(-(double)x))) : qv_onnx_logistic(x);
+  case F_TANH: return u->real ? (float)tanh((double)x) : qv_onnx_tanh(x);
   case F_BINARY: return u->left ? ox_binary_f32(u->op, u->c, x) : ox_binary_f32(u->op, x, u->c);
   }
   return NAN;
@@ -141,15 +143,15 @@ qv_status ox_leaky_relu(ox *L) {
 qv_status ox_neg(ox *L) { return one(L, (unary){.fn = F_NEG}); }
 qv_status ox_abs(ox *L) { return one(L, (unary){.fn = F_ABS}); }
 
-static qv_status want_logistic(ox *L) {
-  if (L->prof->contrib) return QV_OK;
-  return OX_UNSUP(L, NULL, "the last digits of the float Sigmoid under profile %s are not known", L->prof->name);
+/* ONNX Runtime's own approximation, or under the profile of the operators' text the function itself. */
+static qv_status curve(ox *L, unary u) {
+  u.real = L->prof->qdq == QV_QDQ_REAL && L->prof->rq == QV_ORQ_SPEC;
+  if (u.real || L->prof->contrib) return one(L, u);
+  return OX_UNSUP(L, NULL, "the last digits of this float function under profile %s are not known", L->prof->name);
 }
 
-qv_status ox_sigmoid(ox *L) {
-  qv_status st = want_logistic(L);
-  return st != QV_OK ? st : one(L, (unary){.fn = F_SIGMOID});
-}
+qv_status ox_sigmoid(ox *L) { return curve(L, (unary){.fn = F_SIGMOID}); }
+qv_status ox_tanh(ox *L) { return curve(L, (unary){.fn = F_TANH}); }
 
 /* Is v an output that nobody else reads, or becomes one through QuantizeLinear and DequantizeLinear alone? */
 static bool ends_model(const ox *L, const ox_value *v) {

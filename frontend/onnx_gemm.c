@@ -497,8 +497,9 @@ static bool bias_scale_fits(const ox_value *b, const ox_value *x, const ox_value
 /* Does ONNX Runtime (x86-64, all optimizations) make an integer operator of it? NULL: yes; else why not. */
 static const char *ort_fuses(const ox *L, const gemm *g, const ox_value *y, bool s8_allowed) {
   const Onnx__NodeProto *q = ox_quantizer(L, y);
-  if (q == NULL || q->n_input < 2) return "without a QuantizeLinear of its own behind it, the operator runs";
-  int32_t out_type = ox_written_type(L, q), in_type = g->as_u8 ? ONX_UINT8 : g->x->type;
+  bool sum = y->is_output && y->uses == 0 && ox_is_op(L->op, "Gemm"); /* QGemm without y_scale */
+  if (!sum && (q == NULL || q->n_input < 2)) return "without a QuantizeLinear of its own behind it, the operator runs";
+  int32_t in_type = g->as_u8 ? ONX_UINT8 : g->x->type, out_type = sum ? in_type : ox_written_type(L, q);
   if (in_type != out_type) return "with different types before and after it, the operator runs";
   if (in_type != ONX_UINT8 && in_type != ONX_INT8) return "with activations of this type, the operator runs";
   if (g->w_type != ONX_UINT8 && g->w_type != ONX_INT8) return "with weights of this type, the operator runs";

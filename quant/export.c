@@ -11,7 +11,10 @@ typedef struct {
   const qv_fgraph *g;
   const char **value; /* [n_tensors] name of the floats that readers take                    */
   const char **s, **z; /* [n_tensors] names of scale and zero point, of roots                 */
+  bool qonnx;
 } writer;
+
+#define QONNX "qonnx.custom_op.general"
 
 static int32_t type_of(const writer *x, uint32_t root) {
   bool sign = x->q->opts.symmetric, wide = x->q->a_bits[root] > 8;
@@ -31,12 +34,30 @@ static const char *q_dq(writer *x, const char *v, uint32_t root, const char *bas
   return node(x, "DequantizeLinear", base, "_dq", 3, in);
 }
 
+/* Quant behind the floats v: n scales along dimension 0 of a tensor of this rank. */
+static const char *quant(writer *x, const char *base, const char *v, uint32_t rank, uint32_t n, const float *s, int32_t zp, int bits, bool sign) {
+  uint32_t dim[QV_MAX_RANK] = {n, 1, 1, 1, 1, 1, 1, 1};
+  float z = (float)zp, b = (float)bits;
+  const char *in[4] = {v, ow_floats(&x->w, base, n > 1 ? rank : 0, dim, s), ow_floats(&x->w, base, 0, NULL, &z), ow_floats(&x->w, base, 0, NULL, &b)};
+  const char *out = ow_name(&x->w, base, "_q");
+  Onnx__NodeProto *o = ow_node(&x->w, "Quant", out, 4, in);
+  ow_domain(&x->w, o, QONNX);
+  ow_attr_i(&x->w, o, "signed", sign);
+  ow_attr_i(&x->w, o, "narrow", 0);
+  ow_attr_s(&x->w, o, "rounding_mode", "ROUND");
+  return out;
+}
+
 /* Tensor t, whose floats are called v, becomes what readers take. */
 static void done(writer *x, uint32_t t, const char *v) {
   uint32_t root = qv_quant_root(x->g, t);
   const qv_ftensor *f = &x->g->tensor[t];
   x->value[t] = v;
   if (root == QV_NONE) return;
+  if (x->qonnx) {
+    if (root == t) x->value[t] = quant(x, f->name, v, f->rank, 1, &x->q->q[t].s, x->q->q[t].zp, x->q->a_bits[t], x->q->opts.symmetric);
+    return;
+  }
   if (root == t) {
     int32_t zp = x->q->q[t].zp;
     x->s[t] = ow_floats(&x->w, f->name, 0, NULL, &x->q->q[t].s);
@@ -66,6 +87,29 @@ static void window(writer *x, Onnx__NodeProto *o, const qv_fnode *n) {
   if (n->dh != 1 || n->dw != 1) ow_attr_ints(&x->w, o, "dilations", 2, d);
 }
 
+/* Floats of n codes: value k is s[k / per] (or s[0]) times code k. */
+static float *floats_of(writer *x, const int32_t *code, size_t n, size_t per, const float *s, bool each) {
+  float *f = QV_NEW(&x->w.arena, n, float);
+  if (f == NULL) x->w.failed = true;
+  for (size_t i = 0; f != NULL && i < n; i++) f[i] = s[each ? i / per : 0] * (float)code[i];
+  return f;
+}
+
+#define FLOAT_BIAS (1 << 23) /* a larger multiple of a scale is not rounded to less than half of it */
+
+/* Weights (k = 1) or bias of `linear` as floats behind a Quant. */
+static const char *quant_operand(writer *x, const qv_qweights *r, const qv_ftensor *w, int k, const float *bs) {
+  uint32_t oc = w->dim[0];
+  size_t n = k == 1 ? qv_felems(w) : oc;
+  const float *s = k == 1 ? r->s : bs;
+  bool each = r->n_s > 1, exact = true;
+  float *f = floats_of(x, k == 1 ? r->w : r->b, n, n / oc, s, each);
+  if (f == NULL) return "";
+  for (size_t i = 0; k == 2 && i < n; i++) exact = exact && r->b[i] > -FLOAT_BIAS && r->b[i] < FLOAT_BIAS;
+  const char *v = ow_floats(&x->w, w->name, k == 1 ? w->rank : 1, k == 1 ? w->dim : &oc, f);
+  return exact ? quant(x, w->name, v, k == 1 ? w->rank : 1, r->n_s, s, 0, k == 2 ? 32 : x->q->opts.pow2_weights ? 8 : r->bits, true) : v;
+}
+
 static const char *linear(writer *x, const qv_fnode *n, const qv_qweights *r) {
   const qv_ftensor *w = &x->g->tensor[n->in[1]];
   uint32_t oc = w->dim[0];
@@ -79,6 +123,10 @@ static const char *linear(writer *x, const qv_fnode *n, const qv_qweights *r) {
   }
   for (uint32_t o = 0; o < r->n_s; o++) bs[o] = x->q->q[n->in[0]].s * r->s[o];
   for (int k = 1; k <= 2; k++) { /* weights and bias, each behind its DequantizeLinear */
+    if (x->qonnx) {
+      in[k] = quant_operand(x, r, w, k, bs);
+      continue;
+    }
     uint32_t rank = k == 1 ? w->rank : 1, one = r->n_s, sr = each ? 1 : 0;
     const uint32_t *dim = k == 1 ? w->dim : &oc;
     const char *base = w->name, *suffix = k == 1 ? "_w" : "_b";
@@ -124,8 +172,13 @@ static const char *average(writer *x, const qv_fnode *n) {
     return "";
   }
   for (size_t e = 0; e < (size_t)dim[0] * c.kh * c.kw; e++) one[e] = 1;
-  const char *dq[3] = {ow_ints(&x->w, base, ONX_INT8, 4, dim, one), ow_floats(&x->w, base, 0, NULL, &s), ow_ints(&x->w, base, ONX_INT8, 0, NULL, &zero)};
-  in[1] = node(x, "DequantizeLinear", base, "_w", 3, dq);
+  if (x->qonnx) {
+    float *f = floats_of(x, one, (size_t)dim[0] * c.kh * c.kw, 1, &s, false);
+    in[1] = f != NULL ? quant(x, base, ow_floats(&x->w, base, 4, dim, f), 4, 1, &s, 0, 2, true) : "";
+  } else {
+    const char *dq[3] = {ow_ints(&x->w, base, ONX_INT8, 4, dim, one), ow_floats(&x->w, base, 0, NULL, &s), ow_ints(&x->w, base, ONX_INT8, 0, NULL, &zero)};
+    in[1] = node(x, "DequantizeLinear", base, "_w", 3, dq);
+  }
   Onnx__NodeProto *o = emit(x, n, "Conv", 2, in, &out);
   window(x, o, &c);
   ow_attr_i(&x->w, o, "group", dim[0]);
@@ -191,13 +244,13 @@ static const char *other(writer *x, const qv_fnode *n) {
   return out;
 }
 
-qv_status qv_export_qdq(qv_buf *out, const qv_quantized *q, qv_err *err) {
-  writer x = {.q = q, .g = q->g};
+static qv_status export(qv_buf *out, const qv_quantized *q, bool qonnx, qv_err *err) {
+  writer x = {.q = q, .g = q->g, .qonnx = qonnx};
   const qv_fgraph *g = q->g;
   bool wide = false;
   for (uint32_t t = 0; t < g->n_tensors; t++) wide = wide || q->a_bits[t] > 8;
   for (uint32_t k = 0; k < g->n_nodes; k++) wide = wide || q->w[k].bits > 8;
-  ow_init(&x.w, "qverify", wide ? 21 : 13);
+  ow_init(&x.w, "qverify", wide && !qonnx ? 21 : 13, qonnx ? QONNX : NULL);
   x.value = QV_NEW(&x.w.arena, g->n_tensors, const char *);
   x.s = QV_NEW(&x.w.arena, g->n_tensors, const char *);
   x.z = QV_NEW(&x.w.arena, g->n_tensors, const char *);
@@ -217,3 +270,6 @@ qv_status qv_export_qdq(qv_buf *out, const qv_quantized *q, qv_err *err) {
   ow_clear(&x.w);
   return st;
 }
+
+qv_status qv_export_qdq(qv_buf *out, const qv_quantized *q, qv_err *err) { return export(out, q, false, err); }
+qv_status qv_export_qonnx(qv_buf *out, const qv_quantized *q, qv_err *err) { return export(out, q, true, err); }

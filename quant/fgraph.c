@@ -56,6 +56,11 @@ qv_fnode *qv_fgraph_writer(const qv_fgraph *g, uint32_t t) {
   return NULL;
 }
 
+bool qv_fgraph_ends_in_gemm(const qv_fgraph *g) {
+  const qv_fnode *w = qv_fgraph_writer(g, g->out);
+  return w != NULL && w->op == QF_GEMM && qv_fgraph_uses(g, g->out) == 1;
+}
+
 /* ---- building --------------------------------------------------------------------------------------------------------------- */
 
 static bool room(void **p, uint32_t *cap, uint32_t n, size_t size) {
@@ -299,19 +304,57 @@ static bool into_one_row(const qv_fgraph *g, const qv_fnode *r) {
   return y->rank > 0 && y->dim[y->rank - 1] == qv_felems(y);
 }
 
-/* CHANNEL node k: into its producer, its consumer, or a convolution of its own. *gone: the node has been dropped. */
-static qv_status fold_channel(qv_fgraph *g, uint32_t k, bool *gone, qv_err *err) {
+/* Dimension of RESHAPE or TRANSPOSE p's operand along which elements run as along `axis` of its result; QV_NONE: none. */
+static uint32_t axis_before(const qv_fgraph *g, const qv_fnode *p, uint32_t axis) {
+  const qv_ftensor *x = &g->tensor[p->in[0]], *y = &g->tensor[p->out];
+  size_t want = 1, inner = 1;
+  if (p->op == QF_TRANSPOSE) return p->perm[axis];
+  for (uint32_t d = axis + 1; d < y->rank; d++) want *= y->dim[d];
+  for (uint32_t d = x->rank; d-- > 0; inner *= x->dim[d])
+    if (inner == want && x->dim[d] == y->dim[axis]) return d;
+  return QV_NONE;
+}
+
+/* CHANNEL n behind movement p that it alone reads, with a CONV or GEMM further back that could take it over: does it go in front of p? */
+static bool linear_behind(const qv_fgraph *g, const qv_fnode *n, const qv_fnode *p) {
+  uint32_t axis = n->axis, t = n->in[0];
+  while (p != NULL && (p->op == QF_RESHAPE || p->op == QF_TRANSPOSE) && qv_fgraph_uses(g, t) == 1) {
+    if ((axis = axis_before(g, p, axis)) == QV_NONE) return false;
+    t = p->in[0];
+    p = qv_fgraph_writer(g, t);
+  }
+  return t != n->in[0] && is_linear(p) && qv_fgraph_uses(g, t) == 1 && axis == (p->op == QF_CONV ? 1 : g->tensor[t].rank - 1);
+}
+
+/* The two change places. */
+static qv_status swap_back(qv_fgraph *g, qv_fnode *n, qv_fnode *p, qv_err *err) {
+  qv_fnode channel = *n, move = *p;
+  const qv_ftensor x = g->tensor[p->in[0]];
+  uint32_t mid = qv_fgraph_tensor(g, g->tensor[p->out].name, x.rank, x.dim, NULL);
+  if (mid == QV_NONE) return QV_FAIL(err, QV_E_NOMEM, "float network");
+  channel.axis = axis_before(g, p, n->axis);
+  channel.in[0] = move.in[0];
+  channel.out = move.in[0] = mid;
+  move.out = n->out;
+  *p = channel;
+  *n = move;
+  return QV_OK;
+}
+
+/* CHANNEL node k: into its producer, its consumer, past data movement, or a convolution of its own. */
+static qv_status fold_channel(qv_fgraph *g, uint32_t k, qv_err *err) {
   qv_fnode *n = &g->node[k], *p = qv_fgraph_writer(g, n->in[0]), *r = only_reader(g, n->out);
   const float *s = g->tensor[n->in[1]].data, *t = g->tensor[n->in[2]].data;
   const qv_ftensor *x = &g->tensor[n->in[0]];
   uint32_t from = n->out, to = n->in[0], c = x->dim[n->axis];
-  *gone = false;
   if (is_linear(p) && qv_fgraph_uses(g, n->in[0]) == 1 && n->axis == (p->op == QF_CONV ? 1 : x->rank - 1)) {
     qv_status st = scale_outputs(g, p, s, t, err);
     if (st != QV_OK) return st;
   } else if (is_linear(r) && n->axis == (r->op == QF_CONV ? 1 : x->rank - 1) && (r->pt | r->pl | r->pb | r->pr) == 0) {
     qv_status st = scale_inputs(g, r, s, t, err);
     if (st != QV_OK) return st;
+  } else if (linear_behind(g, n, p)) {
+    return swap_back(g, n, p, err);
   } else if (into_one_row(g, r)) {
     return swap_reshape(g, n, r, err);
   } else if (x->rank == 4 && n->axis == 1) {
@@ -325,7 +368,6 @@ static qv_status fold_channel(qv_fgraph *g, uint32_t k, bool *gone, qv_err *err)
   } else {
     return QV_FAIL(err, QV_E_UNSUP, "node \"%s\": a scale and shift by channel that no Conv or Gemm next to it can take over", n->name);
   }
-  *gone = true;
   drop(g, k);
   rewire(g, from, to);
   return QV_OK;
@@ -384,10 +426,13 @@ static void simplify_moves(qv_fgraph *g) {
 qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err) {
   simplify_moves(g);
   for (uint32_t k = 0; k < g->n_nodes;) {
-    bool gone = false;
-    qv_status st = g->node[k].op == QF_CHANNEL ? fold_channel(g, k, &gone, err) : QV_OK;
+    if (g->node[k].op != QF_CHANNEL) {
+      k++;
+      continue;
+    }
+    qv_status st = fold_channel(g, k, err);
     if (st != QV_OK) return st;
-    k += !gone;
+    k = 0; /* it may have moved */
   }
   simplify_moves(g); /* a CHANNEL between two of them may have gone */
   return QV_OK;
@@ -402,11 +447,15 @@ static qv_status check_constants(const qv_fgraph *g, qv_err *err) {
 }
 
 qv_status qv_fgraph_read(qv_fgraph **out, const void *data, size_t n, const char *name, qv_err *err) {
+  return qv_fgraph_read_in(out, data, n, name, NULL, err);
+}
+
+qv_status qv_fgraph_read_in(qv_fgraph **out, const void *data, size_t n, const char *name, const char *dir, qv_err *err) {
   qv_fgraph *g = calloc(1, sizeof *g);
   if (g == NULL) return QV_FAIL(err, QV_E_NOMEM, "float network");
   bool tflite = n >= 8 && memcmp((const unsigned char *)data + 4, "TFL3", 4) == 0;
   qv_sha256_hex(g->sha256, data, n);
-  qv_status st = tflite ? qv_fgraph_tflite(g, data, n, name, err) : qv_fgraph_onnx(g, data, n, name, err);
+  qv_status st = tflite ? qv_fgraph_tflite(g, data, n, name, err) : qv_fgraph_onnx(g, data, n, name, dir, err);
   if (st == QV_OK) st = qv_fgraph_simplify(g, err);
   if (st == QV_OK) st = check_constants(g, err);
   if (st == QV_OK && g->n_nodes == 0) st = QV_FAIL(err, QV_E_UNSUP, "%s: a network without operators", name);

@@ -53,6 +53,7 @@ typedef struct {
   qv_ftensor *tensor;
   qv_fnode *node;
   uint32_t in, out; /* tensors; one of each */
+  bool sum_out;     /* the GEMM that ends the network is not quantized: its sums are the outputs (set by the caller, before calibration) */
   char sha256[65];  /* of the source file */
   uint32_t cap_tensors, cap_nodes;
   qv_arena arena; /* names and data */
@@ -64,10 +65,14 @@ size_t qv_felems(const qv_ftensor *t);
 /* ONNX or TFLite by content. *out is the caller's (qv_fgraph_free). Weights stored as integers behind a DequantizeLinear or with
  * TFLite scales are dequantized. Errors: QV_E_PARSE, QV_E_UNSUP (names the node and operator), QV_E_LIMIT, QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_fgraph_read(qv_fgraph **out, const void *data, size_t n, const char *name, qv_err *err);
+/* The same; weights in external data are looked for below the folder dir (qv_model_dir; NULL: refused). */
+QV_NODISCARD qv_status qv_fgraph_read_in(qv_fgraph **out, const void *data, size_t n, const char *name, const char *dir, qv_err *err);
 void qv_fgraph_free(qv_fgraph *g);
 
 /* Number of nodes that read tensor t (each operand counted; the graph's output is one more). */
 uint32_t qv_fgraph_uses(const qv_fgraph *g, uint32_t t);
+/* Does the network end in a GEMM (for sum_out)? */
+bool qv_fgraph_ends_in_gemm(const qv_fgraph *g);
 /* The node that writes t, or NULL. */
 qv_fnode *qv_fgraph_writer(const qv_fgraph *g, uint32_t t);
 
@@ -82,7 +87,7 @@ uint32_t qv_fgraph_node(qv_fgraph *g, const qv_fnode *n, const char *out_name, q
  * turned into a depthwise 1x1 CONV; TRANSPOSE pairs cancelled; nodes without effect and unread nodes dropped. */
 QV_NODISCARD qv_status qv_fgraph_simplify(qv_fgraph *g, qv_err *err);
 
-QV_NODISCARD qv_status qv_fgraph_onnx(qv_fgraph *g, const void *data, size_t n, const char *name, qv_err *err);
+QV_NODISCARD qv_status qv_fgraph_onnx(qv_fgraph *g, const void *data, size_t n, const char *name, const char *dir, qv_err *err);
 QV_NODISCARD qv_status qv_fgraph_tflite(qv_fgraph *g, const void *data, size_t n, const char *name, qv_err *err);
 
 #endif

@@ -249,12 +249,47 @@ static qv_status do_gemm(reader *r) {
   return emit_gemm(r, n);
 }
 
+static void swap_last(qv_fnode *n, uint32_t rank) {
+  for (uint32_t d = 0; d < rank; d++) n->perm[d] = d;
+  n->perm[rank - 1] = rank - 2;
+  n->perm[rank - 2] = rank - 1;
+}
+
+/* A x, A constant [m][k], x [..][k][n]: the transpose of x' A', whose weights are A as it stands. */
+static qv_status left_constant(reader *r, const onx_const *a) {
+  uint32_t x, row, rank;
+  qv_status st = input_tensor(r, 1, &x);
+  if (st != QV_OK) return st;
+  qv_ftensor t = r->g->tensor[x];
+  rank = t.rank;
+  if (a->f == NULL || a->rank != 2) return FAIL(r, QV_E_UNSUP, "a constant left operand that is not a matrix of floats");
+  if (rank == 0 || t.dim[rank == 1 ? 0 : rank - 2] != a->dim[1]) return FAIL(r, QV_E_PARSE, "the operands' sizes do not fit");
+  uint32_t m = a->dim[0], k = a->dim[1], n = (uint32_t)(qv_felems(&t) / k);
+  qv_fnode turn = {.op = QF_TRANSPOSE, .n_in = 1}, rows = {.op = QF_RESHAPE, .n_in = 1, .axis = 2, .perm = {n, k}}, gemm = {.op = QF_GEMM, .n_in = 2},
+           shape = {.op = QF_RESHAPE, .n_in = 1, .axis = rank};
+  turn.in[0] = rows.in[0] = x;
+  if (rank > 1) {
+    swap_last(&turn, rank);
+    if ((rows.in[0] = part(r, turn, "/turned")) == QV_NONE) return r->err->code;
+  }
+  gemm.in[1] = own_tensor(r, a, r->op->input[0], 2, a->dim);
+  if (gemm.in[1] == QV_NONE) return FAIL(r, QV_E_NOMEM, "no memory");
+  if ((gemm.in[0] = part(r, rows, "/rows")) == QV_NONE || (row = part(r, gemm, "/product")) == QV_NONE) return r->err->code;
+  shape.in[0] = row;
+  memcpy(shape.perm, t.dim, sizeof shape.perm);
+  if (rank > 1) shape.perm[rank - 2] = t.dim[rank - 1];
+  shape.perm[rank - 1] = m;
+  if (rank == 1) return emit(r, shape);
+  if ((turn.in[0] = part(r, shape, "/columns")) == QV_NONE) return r->err->code;
+  return emit(r, turn);
+}
+
 static qv_status do_matmul(reader *r) {
   qv_fnode n = {.op = QF_GEMM};
   const value *a;
   qv_status st = need(r, 0, &a);
   if (st != QV_OK) return st;
-  if (a->t == QV_NONE) return FAIL(r, QV_E_UNSUP, "a constant left operand is not known");
+  if (a->t == QV_NONE) return left_constant(r, a->c);
   n.in[0] = a->t;
   st = gemm_weights(r, &n, false, 1);
   return st == QV_OK ? emit_gemm(r, n) : st;
@@ -516,7 +551,7 @@ static qv_status do_constant(reader *r) {
   onx_const *c = QV_NEW(&r->tmp, 1, onx_const);
   if (a == NULL || a->t == NULL) return FAIL(r, QV_E_UNSUP, "a constant that is no tensor");
   if (c == NULL) return FAIL(r, QV_E_NOMEM, "no memory");
-  qv_status st = onx_const_read(c, a->t, &r->tmp, &why);
+  qv_status st = onx_const_read_in(c, &r->m, a->t, &r->tmp, &why);
   return st == QV_OK ? bind(r, r->op->output[0], (value){QV_NONE, c}) : FAIL(r, st, "%s", why);
 }
 
@@ -596,7 +631,7 @@ static qv_status read_all(reader *r) {
     onx_const *c = QV_NEW(&r->tmp, 1, onx_const);
     if (c == NULL) return QV_FAIL(r->err, QV_E_NOMEM, "float network");
     if (t->name == NULL) return QV_FAIL(r->err, QV_E_PARSE, "constant %zu has no name", i);
-    qv_status st = onx_const_read(c, t, &r->tmp, &why);
+    qv_status st = onx_const_read_in(c, &r->m, t, &r->tmp, &why);
     if (st != QV_OK) return QV_FAIL(r->err, st, "constant \"%s\": %s", t->name, why);
     if ((st = bind(r, t->name, (value){QV_NONE, c})) != QV_OK) return st;
   }
@@ -613,9 +648,10 @@ static qv_status read_all(reader *r) {
   return QV_OK;
 }
 
-qv_status qv_fgraph_onnx(qv_fgraph *g, const void *data, size_t n, const char *name, qv_err *err) {
+qv_status qv_fgraph_onnx(qv_fgraph *g, const void *data, size_t n, const char *name, const char *dir, qv_err *err) {
   reader r = {.g = g, .err = err};
   qv_status st = onx_model_read(&r.m, data, n, (size_t)1 << 32, name, err);
+  r.m.dir = dir;
   if (st == QV_OK) st = read_all(&r);
   onx_model_clear(&r.m);
   qv_arena_clear(&r.tmp);

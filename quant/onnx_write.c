@@ -29,7 +29,17 @@ static bool more(ow *w, void *list, size_t n, size_t *cap) {
   return true;
 }
 
-void ow_init(ow *w, const char *producer, int64_t opset) {
+static void import(ow *w, const char *domain, int64_t version) {
+  Onnx__OperatorSetIdProto *set = MEM(w, 1, Onnx__OperatorSetIdProto);
+  if (set == NULL) return;
+  onnx__operator_set_id_proto__init(set);
+  set->domain = str(w, domain);
+  set->has_version = true;
+  set->version = version;
+  w->model.opset_import[w->model.n_opset_import++] = set;
+}
+
+void ow_init(ow *w, const char *producer, int64_t opset, const char *domain) {
   memset(w, 0, sizeof *w);
   onnx__model_proto__init(&w->model);
   onnx__graph_proto__init(&w->graph);
@@ -38,15 +48,10 @@ void ow_init(ow *w, const char *producer, int64_t opset) {
   w->model.producer_name = str(w, producer);
   w->model.graph = &w->graph;
   w->graph.name = str(w, "quantized");
-  Onnx__OperatorSetIdProto *set = MEM(w, 1, Onnx__OperatorSetIdProto);
-  w->model.opset_import = MEM(w, 1, Onnx__OperatorSetIdProto *);
+  w->model.opset_import = MEM(w, 2, Onnx__OperatorSetIdProto *);
   if (w->failed) return;
-  onnx__operator_set_id_proto__init(set);
-  set->domain = str(w, "");
-  set->has_version = true;
-  set->version = opset;
-  w->model.opset_import[0] = set;
-  w->model.n_opset_import = 1;
+  import(w, "", opset);
+  if (domain != NULL) import(w, domain, 1);
 }
 
 void ow_clear(ow *w) {
@@ -137,6 +142,18 @@ static Onnx__AttributeProto *attr(ow *w, Onnx__NodeProto *n, const char *name, O
   a->type = type;
   n->attribute[n->n_attribute++] = a;
   return a;
+}
+
+void ow_domain(ow *w, Onnx__NodeProto *n, const char *domain) {
+  if (n != NULL) n->domain = str(w, domain);
+}
+
+void ow_attr_s(ow *w, Onnx__NodeProto *n, const char *name, const char *v) {
+  Onnx__AttributeProto *a = attr(w, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+  char *s = str(w, v);
+  if (a == NULL || s == NULL) return;
+  a->has_s = true;
+  a->s = (ProtobufCBinaryData){strlen(s), (unsigned char *)s};
 }
 
 void ow_attr_i(ow *w, Onnx__NodeProto *n, const char *name, int64_t v) {

@@ -18,8 +18,8 @@ typedef struct {
   qv_arena arena;
 } ow;
 
-/* Start a model; ow_clear in every case. */
-void ow_init(ow *w, const char *producer, int64_t opset);
+/* Start a model; ow_clear in every case. domain: of further operators, version 1; NULL: none. */
+void ow_init(ow *w, const char *producer, int64_t opset, const char *domain);
 void ow_clear(ow *w);
 /* A new value name "<base><suffix>". */
 const char *ow_name(ow *w, const char *base, const char *suffix);
@@ -28,6 +28,8 @@ const char *ow_floats(ow *w, const char *base, uint32_t rank, const uint32_t *di
 const char *ow_ints(ow *w, const char *base, int32_t type, uint32_t rank, const uint32_t *dim, const int32_t *i);
 /* Append a node with one output named `out`; operands "" are omitted ones. */
 Onnx__NodeProto *ow_node(ow *w, const char *op, const char *out, uint32_t n_in, const char *const *in);
+void ow_domain(ow *w, Onnx__NodeProto *n, const char *domain);
+void ow_attr_s(ow *w, Onnx__NodeProto *n, const char *name, const char *v);
 void ow_attr_i(ow *w, Onnx__NodeProto *n, const char *name, int64_t v);
 void ow_attr_f(ow *w, Onnx__NodeProto *n, const char *name, float v);
 void ow_attr_ints(ow *w, Onnx__NodeProto *n, const char *name, uint32_t k, const uint32_t *v);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/fit.h"
 #include "quant/rounding.h"
 
 #define LEAST 0x1p-60f /* values and scales below count as 0; together with QF_MAX no product of two scales leaves binary32 */
@@ -25,12 +26,13 @@ uint32_t qv_quant_root(const qv_fgraph *g, uint32_t t) {
   for (;;) {
     const qv_fnode *w = qv_fgraph_writer(g, t), *r = only_reader(g, t);
     if (g->tensor[t].data != NULL) return QV_NONE;
-    if (w == NULL) return t; /* the input */
+    if (w == NULL) return t == g->in ? t : QV_NONE;
     if (moves(w->op)) {
       t = w->in[0];
       continue;
     }
     if (w->op == QF_SOFTMAX && w->out == g->out) return QV_NONE;
+    if (g->sum_out && t == g->out) return QV_NONE;
     if (r != NULL && r->op == QF_CLIP && w->op != QF_CLIP) return QV_NONE;
     return t;
   }
@@ -91,11 +93,19 @@ static float up_to_pow2(float s) {
   return f == 0.5f ? s : ldexpf(1, e);
 }
 
-qv_fakeq qv_quant_params(float lo, float hi, int bits, bool symmetric, bool pow2) {
+float qv_quant_scale(float s, const qv_quant_opts *o) {
+  int e;
+  if (o->pow2) return up_to_pow2(s);
+  if (!o->short_scales) return s;
+  float f = frexpf(s, &e);
+  return ldexpf(ceilf(ldexpf(f, 12)), e - 12);
+}
+
+qv_fakeq qv_quant_params(float lo, float hi, int bits, const qv_quant_opts *o) {
   qv_fakeq q = {.lo = 0, .hi = (1 << bits) - 1};
   lo = fminf(lo, 0);
   hi = fmaxf(hi, 0);
-  if (symmetric) {
+  if (o->symmetric) {
     q.hi = (1 << (bits - 1)) - 1;
     q.lo = -q.hi - 1;
     q.s = fmaxf(-lo, hi) / (float)q.hi;
@@ -103,8 +113,8 @@ qv_fakeq qv_quant_params(float lo, float hi, int bits, bool symmetric, bool pow2
     q.s = (float)(((double)hi - (double)lo) / (double)q.hi);
   }
   if (!(q.s >= LEAST)) q.s = 1; /* a tensor that is always 0 */
-  if (pow2) q.s = up_to_pow2(q.s);
-  if (!symmetric) q.zp = (int32_t)fmin(q.hi, fmax(0, rint(-(double)lo / (double)q.s)));
+  q.s = qv_quant_scale(q.s, o);
+  if (!o->symmetric) q.zp = (int32_t)fmin(q.hi, fmax(0, rint(-(double)lo / (double)q.s)));
   return q;
 }
 
@@ -133,11 +143,11 @@ static qv_fakeq tensor_params(const qv_calib_tensor *t, int bits, const qv_quant
     lo = (float)((double)t->lo + a * step);
     hi = (float)((double)t->lo + (b + 1) * step);
   }
-  qv_fakeq best = qv_quant_params(lo, hi, bits, o->symmetric, o->pow2);
+  qv_fakeq best = qv_quant_params(lo, hi, bits, o);
   if (o->range != QV_RANGE_MSE) return best;
   double least = hist_error(t, &best);
   for (int i = 98; i >= 20; i -= 2) {
-    qv_fakeq q = qv_quant_params(lo * (float)i / 100, hi * (float)i / 100, bits, o->symmetric, o->pow2);
+    qv_fakeq q = qv_quant_params(lo * (float)i / 100, hi * (float)i / 100, bits, o);
     double e = hist_error(t, &q);
     if (e < least) least = e, best = q;
   }
@@ -146,32 +156,38 @@ static qv_fakeq tensor_params(const qv_calib_tensor *t, int bits, const qv_quant
 
 /* ---- weights ---------------------------------------------------------------------------------------------------------------------- */
 
-static int32_t code(float w, float s, int32_t top) { return (int32_t)fmin(top, fmax(-top, rint((double)w / (double)s))); }
+static double weight_error(const float *w, size_t n, float s, int32_t top, bool powers) {
+  double e = 0;
+  for (size_t i = 0; i < n; i++) {
+    double d = (double)w[i] - (double)qv_weight_code((double)w[i] / (double)s, top, powers) * (double)s;
+    e += d * d;
+  }
+  return e;
+}
+
+/* The scale of least squared error: 40 to 100 % of base; for powers of two as codes, half of base to twice. */
+static float best_scale(const float *w, size_t n, float base, int32_t top, const qv_quant_opts *o) {
+  double least = INFINITY;
+  float best = base;
+  for (int k = 0; k <= 30; k++) {
+    float s = qv_quant_scale(o->pow2_weights ? (o->pow2 ? ldexpf(base, k / 10 - 1) : base * exp2f((float)(k - 15) / 15)) : base * (float)(100 - 2 * k) / 100, o);
+    double e = weight_error(w, n, s, top, o->pow2_weights);
+    if (e < least) least = e, best = s;
+  }
+  return best;
+}
 
 static float weight_scale(const float *w, size_t n, int32_t top, const qv_quant_opts *o) {
-  float max = 0, best;
+  float max = 0;
   for (size_t i = 0; i < n; i++) max = fmaxf(max, fabsf(w[i]));
   if (!(max >= LEAST)) return 1;
-  best = max / (float)top;
-  if (o->range == QV_RANGE_MSE && !o->pow2) {
-    double least = INFINITY;
-    float wide = best;
-    for (int k = 100; k >= 40; k -= 2) {
-      float s = wide * (float)k / 100;
-      double e = 0;
-      for (size_t i = 0; i < n; i++) {
-        double d = (double)w[i] - (double)code(w[i], s, top) * (double)s;
-        e += d * d;
-      }
-      if (e < least) least = e, best = s;
-    }
-  }
-  return o->pow2 ? up_to_pow2(best) : best;
+  bool search = o->pow2_weights || (o->range == QV_RANGE_MSE && !o->pow2);
+  return search ? best_scale(w, n, max / (float)top, top, o) : qv_quant_scale(max / (float)top, o);
 }
 
 /* Integer bias at scale f32(s_x * s); the scale of a channel grows until the bias fits 30 bits, so that sums have room. */
 static int32_t bias_code(float b, float s_x, float *s, const qv_quant_opts *o) {
-  while (fabs((double)b) / (double)(s_x * *s) >= 0x1p30) *s *= o->pow2 ? 2.0f : 1.5f;
+  while (fabs((double)b) / (double)(s_x * *s) >= 0x1p30) *s = qv_quant_scale(*s * (o->pow2 ? 2.0f : 1.5f), o);
   return (int32_t)rint((double)b / (double)(s_x * *s));
 }
 
@@ -181,10 +197,10 @@ static qv_status quantize_weights(qv_quantized *q, uint32_t k, int bits, qv_err 
   const qv_ftensor *w = &g->tensor[n->in[1]];
   uint32_t oc = w->dim[0];
   size_t per = qv_felems(w) / oc;
-  int32_t top = (1 << (bits - 1)) - 1;
+  int32_t top = qv_weight_top(bits, q->opts.pow2_weights);
   float s_x = q->q[n->in[0]].s;
   qv_qweights *r = &q->w[k];
-  *r = (qv_qweights){.bits = bits, .n_s = q->opts.per_tensor ? 1 : oc};
+  *r = (qv_qweights){.bits = bits, .n_s = q->opts.per_tensor || (g->sum_out && n->out == g->out) ? 1 : oc};
   r->s = QV_NEW(&q->arena, oc, float);
   r->w = QV_NEW(&q->arena, per * oc, int32_t);
   r->b = QV_NEW(&q->arena, oc, int32_t);
@@ -195,7 +211,7 @@ static qv_status quantize_weights(qv_quantized *q, uint32_t k, int bits, qv_err 
   for (uint32_t o = 0; o < oc; o++) {
     float s = r->s[r->n_s == 1 ? 0 : o];
     if (n->n_in > 2) r->b[o] = bias_code(g->tensor[n->in[2]].data[o], s_x, &s, &q->opts);
-    for (size_t i = 0; i < per; i++) r->w[o * per + i] = code(w->data[o * per + i], s, top);
+    for (size_t i = 0; i < per; i++) r->w[o * per + i] = qv_weight_code((double)w->data[o * per + i] / (double)s, top, q->opts.pow2_weights);
   }
   return QV_OK;
 }
@@ -293,7 +309,9 @@ qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, 
   out->a_bits = QV_NEW(&out->arena, g->n_tensors, int);
   out->q = QV_NEW(&out->arena, g->n_tensors, qv_fakeq);
   out->w = QV_NEW(&out->arena, g->n_nodes, qv_qweights);
-  if (out->a_bits == NULL || out->q == NULL || out->w == NULL) return QV_FAIL(err, QV_E_NOMEM, "quantization");
+  out->fit = QV_NEW(&out->arena, g->n_nodes, qv_fit_layer);
+  if (out->a_bits == NULL || out->q == NULL || out->w == NULL || out->fit == NULL) return QV_FAIL(err, QV_E_NOMEM, "quantization");
+  if (opts->pow2_weights && opts->round_to_output) return QV_FAIL(err, QV_E_ARG, "powers of two as weights: roundings are not chosen by the output");
   qv_status st = check(g, a_bits, w_bits, err);
   if (st != QV_OK) return st;
   for (uint32_t t = 0; t < g->n_tensors; t++) {
@@ -307,8 +325,12 @@ qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, 
   }
   for (uint32_t k = 0; k < g->n_nodes; k++)
     if (qv_quant_linear(&g->node[k]) && (st = quantize_weights(out, k, w_bits[k], err)) != QV_OK) return st;
-  if (opts->round_to_output && (st = qv_round_to_output(out, c, err)) != QV_OK) return st;
-  return opts->correct_bias ? correct_biases(out, c, err) : QV_OK;
+  if (opts->round_to_output) QV_TRY(qv_round_to_output(out, c, err));
+  if (opts->acc_bits > 0) QV_TRY(qv_fit_weights(out, opts->acc_bits, err));
+  if (opts->correct_bias) QV_TRY(correct_biases(out, c, err));
+  if (opts->correct_bias && opts->acc_bits > 0) st = qv_fit_weights(out, opts->acc_bits, err);
+done:
+  return st;
 }
 
 void qv_quantized_clear(qv_quantized *q) {

@@ -16,6 +16,9 @@ typedef struct {
   bool symmetric;        /* activations: signed codes, zero point 0; else unsigned, asymmetric */
   bool per_tensor;       /* weights: one scale a tensor instead of one an output channel       */
   bool pow2;             /* all scales rounded up to powers of two                             */
+  bool pow2_weights;     /* weight codes 0 and +-2^k, k = 0 .. min(2^(bits-1)-2, 6)            */
+  bool short_scales;     /* scales rounded up to 12 significant bits: products of two are binary32 numbers */
+  int acc_bits;          /* weights within this accumulator for every input (quant/fit.h); 0: no limit */
   bool correct_bias;     /* make each channel's mean over the calibration set what it was      */
   bool round_to_output;  /* choose roundings of weights that keep each layer's output (quant/rounding.h) */
 } qv_quant_opts;
@@ -41,7 +44,7 @@ QV_NODISCARD qv_status qv_calibrate(qv_calib *c, const qv_fgraph *g, const float
 void qv_calib_clear(qv_calib *c);
 
 /* The tensor whose quantization t carries: itself, or what data movement leads back to; QV_NONE: t stays inside a fused
- * operator, or is a float behind the logits. */
+ * operator, is a float behind the logits, or is left over from a node that is gone. */
 uint32_t qv_quant_root(const qv_fgraph *g, uint32_t t);
 /* Does node n have weights that are quantized? */
 static inline bool qv_quant_linear(const qv_fnode *n) { return n->op == QF_CONV || n->op == QF_GEMM; }
@@ -51,9 +54,24 @@ typedef struct {
   int bits;
   uint32_t n_s;      /* 1 or oc */
   float *s;          /* scales  */
-  int32_t *w;        /* as the float weights are ordered; |w| <= 2^(bits-1) - 1 */
+  int32_t *w;        /* as the float weights are ordered; |w| <= qv_weight_top */
   int32_t *b;        /* [oc] at scale f32(s_x * s_w) */
 } qv_qweights;
+
+/* Largest weight code. */
+static inline int32_t qv_weight_top(int bits, bool powers) {
+  if (!powers) return (1 << (bits - 1)) - 1;
+  return bits > 3 ? 64 : 1 << ((1 << (bits - 1)) - 2);
+}
+
+/* What fitting a layer into its accumulator has changed. */
+typedef struct {
+  int bits;                   /* of the accumulator; 0: not fitted                                         */
+  uint32_t channels;          /* that did not fit as they were                                             */
+  int32_t levels_was, levels; /* largest code                                                              */
+  double noise_was, noise;    /* squared error of the weights over their sum of squares                    */
+  int64_t lo, hi;             /* of the sum over all codes of its input, all channels, with and without bias */
+} qv_fit_layer;
 
 typedef struct {
   const qv_fgraph *g;
@@ -61,6 +79,7 @@ typedef struct {
   int *a_bits;        /* [n_tensors] 0: not quantized; roots only: 2..8, or 9..16 in 16-bit codes */
   qv_fakeq *q;        /* [n_tensors] of every tensor with a root; s = 0 otherwise */
   qv_qweights *w;     /* [n_nodes] bits 0: none */
+  qv_fit_layer *fit;  /* [n_nodes] */
   qv_arena arena;
 } qv_quantized;
 
@@ -74,7 +93,10 @@ void qv_quantized_clear(qv_quantized *q);
  * have been made by qv_fexec_init and not outlive q. Errors: QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_quant_simulate(qv_fexec *x, const qv_quantized *q, qv_err *err);
 
+/* s as the options allow it, no smaller. */
+float qv_quant_scale(float s, const qv_quant_opts *o);
+
 /* Parameters of a tensor with this range at `bits`. */
-qv_fakeq qv_quant_params(float lo, float hi, int bits, bool symmetric, bool pow2);
+qv_fakeq qv_quant_params(float lo, float hi, int bits, const qv_quant_opts *o);
 
 #endif

@@ -193,6 +193,17 @@ float qv_onnx_logistic(float x) {
   return y < 0 ? 0 : y > 1 ? 1 : y;
 }
 
+float qv_onnx_tanh(float x) {
+  static const float alpha[] = {2.00018790482477e-13f, -8.60467152213735e-11f, 5.12229709037114e-08f, 1.48572235717979e-05f, 6.37261928875436e-04f,
+                                4.89352455891786e-03f};
+  static const float beta[] = {1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f};
+  float v = x < -9.0f ? -9.0f : x > 9.0f ? 9.0f : x, w = v * v, p = -2.76076847742355e-16f, q = 1.19825839466702e-06f;
+  for (int i = 0; i < 6; i++) p = fmaf(p, w, alpha[i]);
+  for (int i = 0; i < 3; i++) q = fmaf(q, w, beta[i]);
+  p = p * v;
+  return p / q;
+}
+
 /* The fused steps are the compiler's contractions in the published builds (GCC, -mfma), measured over all pairs of bytes. */
 float qv_onnx_add_f32(const qv_onnx_add *p, int32_t a, int32_t b) {
   int s = p->first_scalar ? 1 : 0; /* operands change places: the repeated one is the second */

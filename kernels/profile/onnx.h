@@ -72,6 +72,8 @@ int64_t qv_onnx_quantize(float x, float s, int32_t z, qv_itv range);
 
 /* ONNX Runtime's logistic function in binary32 on x86-64 with FMA: a rational approximation (mlas/lib/logistic.cpp). */
 float qv_onnx_logistic(float x);
+/* Its hyperbolic tangent, likewise (mlas/lib/tanh.cpp). */
+float qv_onnx_tanh(float x);
 
 /* ONNX Runtime's QLinearAdd on x86-64 with AVX2, before rounding and saturation: a and b are bytes. first_scalar: the first operand
  * is one value per inner loop and the second is not. */
