@@ -64,7 +64,7 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
 PROGS := $(if $(wildcard cli/main.c),$(B)/qverify) $(if $(CHECK_SRC),$(B)/qverify-check)
 ROOT_PROGS := $(if $(filter release,$(MODE)),$(notdir $(PROGS)))
 
-.PHONY: all progs lib tests fuzzers tools deps demo layers check check-long check-oracles bench fuzz cover install uninstall dist clean help \
+.PHONY: all progs lib tests fuzzers tools deps demo layers check check-long check-oracles check-slurm check-contrib check-reports bench fuzz cover install uninstall dist clean help \
         format tidy valgrind
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -77,7 +77,7 @@ fuzzers: $(FUZZERS)
 
 # The objects of a folder depend on how they are compiled as well as on the sources.
 FLAGS_FILE := $(B)/.flags
-ifneq ($(filter-out clean help deps demo check check-long check-oracles bench layers fuzz cover dist valgrind,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help deps demo check check-long check-oracles check-slurm check-contrib check-reports bench layers fuzz cover dist valgrind,$(or $(MAKECMDGOALS),all)),)
   $(shell mkdir -p $(B); new='$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))'; \
           [ "$$new" = "$$(cat $(FLAGS_FILE) 2>/dev/null)" ] || printf '%s\n' "$$new" > $(FLAGS_FILE))
 endif
@@ -181,6 +181,11 @@ check-long: deps
 check-oracles: deps
 	@$(SUB) all tests
 	@tests/oracles/run.sh
+
+#: make check-slurm  contrib/slurm on a Slurm of one node, brought up and taken down here (installs it if root)
+check-slurm: deps
+	@$(SUB) progs
+	@tests/contrib/slurm.sh
 
 #: make layers       the direction of dependence
 layers:
