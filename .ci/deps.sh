@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install what is missing (Debian and Ubuntu packages). Where everything is there, nothing is installed and no network is used.
-#   .ci/deps.sh [build] [fuzz] [tidy]      default: build
+#   .ci/deps.sh [build] [fuzz] [tidy] [contrib]      default: build
 set -euo pipefail
 
 missing=()
@@ -52,6 +52,9 @@ for what in "${@:-build}"; do
   tidy)
     need_tool clang-tidy clang-tidy
     need_tool clang-format clang-format
+    ;;
+  contrib)
+    need_tool parallel parallel
     ;;
   *)
     echo "deps: unknown group $what" >&2
