@@ -182,6 +182,13 @@ check-oracles: deps
 	@$(SUB) all tests
 	@tests/oracles/run.sh
 
+#: make check-contrib  the GNU parallel script, the GitHub and GitLab templates and the BenchExec module (contrib/)
+check-contrib:
+	@.ci/deps.sh build contrib
+	@$(SUB) progs
+	@tests/contrib/parallel.sh
+	@tests/contrib/templates.sh
+
 #: make check-slurm  contrib/slurm on a Slurm of one node, brought up and taken down here (installs it if root)
 check-slurm: deps
 	@$(SUB) progs
