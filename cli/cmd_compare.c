@@ -13,6 +13,16 @@
 #define MAX_LABELS 8u
 #define CURVE 40u /* budgets of the figure */
 
+/* A method that chooses by a loss of its own, where the table has it; all are judged by the table's. */
+typedef struct {
+  const char *name, *metric;
+  qv_greedy method;
+  bool there;
+  cli_alloc a; /* the same problem with that loss */
+} own_loss;
+
+enum { OWN_EAGL, OWN_HAWQ, OWN_ALPS, OWNS, METHODS = QV_GREEDY_N + 1 }; /* alps comes after the others, and only with gains */
+
 /* One method's answers over a grid of budgets. */
 typedef struct {
   uint32_t asked, found, optimal;
@@ -25,6 +35,7 @@ typedef struct {
   cli_alloc a;
   cli_allocnet net;          /* where the operand is a float network */
   cli_realized_set realized; /* then: what became of the choices */
+  own_loss own[OWNS];
   uint32_t cost; /* whose limit is varied */
   bool check, all_checked, all_known;
   const char *label[MAX_LABELS]; /* precisions, for uniform */
@@ -83,8 +94,60 @@ static qv_status set_budget(job *j, const char *budget, qv_err *err) {
   const char *s = qv_arena_printf(&j->arena, "%s=%s", j->a.p->cost[j->cost].name, budget);
   if (s == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   qv_status st = qv_atable_set_limit(&j->a.table, s, err);
-  return st == QV_OK ? cli_alloc_rebuild(&j->a, err) : st;
+  if (st == QV_OK) st = cli_alloc_rebuild(&j->a, err);
+  for (int i = 0; st == QV_OK && i < OWNS; i++) {
+    if (!j->own[i].there) continue;
+    st = qv_atable_set_limit(&j->own[i].a.table, s, err);
+    if (st == QV_OK) st = cli_alloc_rebuild(&j->own[i].a, err);
+  }
+  return st;
 }
+
+/* ---- methods with losses of their own --------------------------------------------------------------------------------------------- */
+
+static qv_status load_own(own_loss *o, const qv_buf *text, const cli_val *limits, qv_err *err) {
+  qv_err none = {0};
+  qv_status st = qv_atable_read(&o->a.table, (const char *)text->p, text->n, o->metric, &none);
+  if (st == QV_E_ARG) return QV_OK; /* the table has no such loss */
+  if (st != QV_OK) return QV_FAIL(err, st, "%s", none.msg);
+  for (uint32_t i = 0; i < limits->n; i++) QV_TRY(qv_atable_set_limit(&o->a.table, limits->v[i], err));
+  QV_TRY(cli_alloc_rebuild(&o->a, err));
+  o->there = true;
+done:
+  return st;
+}
+
+static qv_status load_owns(job *j, const char *path, qv_err *err) {
+  static const own_loss all[OWNS] = {[OWN_EAGL] = {.name = "eagl", .metric = "eagl", .method = QV_GREEDY_EAGL},
+                                     [OWN_HAWQ] = {.name = "hawq-v3", .metric = "hessian", .method = QV_GREEDY_HAWQ},
+                                     [OWN_ALPS] = {.name = "alps", .metric = "alps", .method = QV_GREEDY_EAGL}};
+  qv_buf file = {0};
+  const qv_buf *text = j->net.used ? &j->net.made.json : &file;
+  qv_atable t = {0};
+  qv_err none = {0};
+  qv_status st = QV_OK;
+  memcpy(j->own, all, sizeof all);
+  if (!j->net.used) QV_TRY(qv_file_read(&file, path, (size_t)1 << 31, err));
+  /* A table with one unnamed loss is read whatever name is asked for: then no method has one of its own. */
+  if (qv_atable_read(&t, (const char *)text->p, text->n, "", &none) == QV_OK) qv_atable_free(&t);
+  else
+    for (int i = 0; i < OWNS; i++) QV_TRY(load_own(&j->own[i], text, cli_all(j->cmd, j->val, "limit"), err));
+done:
+  qv_buf_free(&file);
+  return st;
+}
+
+static const char *method_name(unsigned m) { return m < QV_GREEDY_N ? qv_greedy_name((qv_greedy)m) : "alps"; }
+
+/* Method m under the present limits. *tried false: it has no answer, or (alps) there are no gains. */
+static qv_status run_method(job *j, unsigned m, uint32_t *x, bool *has, bool *tried, qv_err *err) {
+  int own = m == QV_GREEDY_EAGL ? OWN_EAGL : m == QV_GREEDY_HAWQ ? OWN_HAWQ : m == QV_GREEDY_N ? OWN_ALPS : -1;
+  *has = *tried = false;
+  if (own >= 0 && j->own[own].there) return qv_greedy_run(x, has, tried, j->own[own].a.p, j->own[own].method, err);
+  return m < QV_GREEDY_N ? qv_greedy_run(x, has, tried, j->a.p, (qv_greedy)m, err) : QV_OK;
+}
+
+static bool offered(const job *j, unsigned m) { return m < QV_GREEDY_N || j->own[OWN_ALPS].there; }
 
 /* The optimum at the present limits, checked; NULL choice if infeasible or unknown. */
 static qv_status optimum(job *j, qv_alloc_result *r, bool check, qv_err *err) {
@@ -114,10 +177,11 @@ static qv_status one_budget(job *j, const char *budget, qv_err *err) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
   }
-  for (unsigned m = 0; m < QV_GREEDY_N; m++) {
+  for (unsigned m = 0; m < METHODS; m++) {
     bool has, tried;
-    QV_TRY(qv_greedy_run(x, &has, &tried, j->a.p, (qv_greedy)m, err));
-    QV_TRY(add(j, budget, qv_greedy_name((qv_greedy)m), tried ? x : NULL, false, err));
+    if (!offered(j, m)) continue;
+    QV_TRY(run_method(j, m, x, &has, &tried, err));
+    QV_TRY(add(j, budget, method_name(m), tried ? x : NULL, false, err));
   }
   for (uint32_t k = 0; k < j->n_labels; k++)
     if (qv_greedy_uniform(x, j->a.p, j->label[k])) QV_TRY(add(j, budget, qv_arena_printf(&j->arena, "uniform %s", j->label[k]), x, false, err));
@@ -235,9 +299,10 @@ static qv_status grid_point(job *j, grid *g, qv_err *err) {
   QV_TRY(optimum(j, &r, j->check, err));
   if (r.state != QV_ALLOC_OPTIMAL) goto done;
   qv_alloc_real(best, j->a.p, r.choice, 0);
-  for (unsigned m = 0; m < QV_GREEDY_N; m++) {
+  for (unsigned m = 0; m < METHODS; m++) {
     bool has, tried;
-    QV_TRY(qv_greedy_run(x, &has, &tried, j->a.p, (qv_greedy)m, err));
+    if (!offered(j, m)) continue;
+    QV_TRY(run_method(j, m, x, &has, &tried, err));
     g[m].asked++;
     if (!has) continue;
     qv_alloc_real(v, j->a.p, x, 0);
@@ -251,7 +316,7 @@ done:
 }
 
 static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
-  grid g[QV_GREEDY_N] = {{0}};
+  grid g[METHODS] = {{0}};
   cli_table t = {0};
   char budget[40];
   static const char *const head[] = {"method", "mean gap %", "largest gap %", "optimal", "limits broken or no answer"};
@@ -264,8 +329,9 @@ static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
   qv_buf_printf(out, "\nExcess over the optimum, %s at %" PRId64 " budgets from %.4g to %.4g %% of its range:\n", cli_safe(&j->arena, j->a.p->cost[j->cost].name), n - 1,
                 100.0 / (double)n, 100.0 * (double)(n - 1) / (double)n);
   for (int c = 0; c < 5; c++) cli_col(&t, head[c], c > 0);
-  for (unsigned m = 0; m < QV_GREEDY_N; m++) {
-    cli_cell(&t, "%s", qv_greedy_name((qv_greedy)m));
+  for (unsigned m = 0; m < METHODS; m++) {
+    if (!offered(j, m)) continue;
+    cli_cell(&t, "%s", method_name(m));
     cli_cell(&t, "%.2f", g[m].found > 0 ? g[m].sum / g[m].found : NAN);
     cli_cell(&t, "%.1f", g[m].most);
     cli_cell(&t, "%" PRIu32 " of %" PRIu32, g[m].optimal, g[m].asked);
@@ -313,12 +379,12 @@ static double share_of(const qv_alloc *p, uint32_t cost, const uint32_t *choice,
 static qv_status method_points(job *j, cli_fig_series *s, cli_fig_point *pt, unsigned m, uint32_t *x, mpq_t v, qv_err *err) {
   char budget[40];
   qv_status st = QV_OK;
-  *s = (cli_fig_series){.name = qv_greedy_name((qv_greedy)m), .point = pt};
+  *s = (cli_fig_series){.name = method_name(m), .point = pt};
   for (uint32_t i = 1; i < CURVE; i++) {
     bool has, tried;
     (void)snprintf(budget, sizeof budget, "%.3f%%range", 100.0 * i / CURVE);
     QV_TRY(set_budget(j, budget, err));
-    QV_TRY(qv_greedy_run(x, &has, &tried, j->a.p, (qv_greedy)m, err));
+    QV_TRY(run_method(j, m, x, &has, &tried, err));
     if (!has) continue;
     cli_fig_point *p = &pt[s->n++];
     p->x = share_of(j->a.p, j->cost, x, v);
@@ -330,8 +396,8 @@ done:
 }
 
 static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *err) {
-  cli_fig_series s[1 + QV_GREEDY_N + 1] = {{0}};
-  cli_fig_point *front = QV_NEW(&j->arena, j->front.n, cli_fig_point), *pts = QV_NEW(&j->arena, (size_t)QV_GREEDY_N * CURVE, cli_fig_point),
+  cli_fig_series s[1 + METHODS + 1] = {{0}};
+  cli_fig_point *front = QV_NEW(&j->arena, j->front.n, cli_fig_point), *pts = QV_NEW(&j->arena, (size_t)METHODS * CURVE, cli_fig_point),
                 *uniform = QV_NEW(&j->arena, MAX_LABELS, cli_fig_point);
   uint32_t *x = QV_NEW(&j->arena, j->a.p->n_groups, uint32_t);
   qv_buf out = {0};
@@ -348,19 +414,24 @@ static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *er
     front[i] = (cli_fig_point){.x = share_of(j->a.p, j->cost, c, v), .y = loss_of(j->a.p, c, v), .mark = j->front.point[i].hull};
     front[i].note = qv_arena_printf(&j->arena, "optimum: %.6g, loss %.6g", front[i].x, front[i].y);
   }
-  for (unsigned m = 0; m < QV_GREEDY_N; m++) QV_TRY(method_points(j, &s[1 + m], pts + (size_t)m * CURVE, m, x, v, err));
+  uint32_t n_series = 1;
+  for (unsigned m = 0; m < METHODS; m++) {
+    if (!offered(j, m)) continue;
+    QV_TRY(method_points(j, &s[n_series], pts + (size_t)m * CURVE, m, x, v, err));
+    n_series++;
+  }
   QV_TRY(set_budget(j, "none", err));
-  s[1 + QV_GREEDY_N] = (cli_fig_series){.name = "uniform", .point = uniform};
+  s[n_series] = (cli_fig_series){.name = "uniform", .point = uniform};
   for (uint32_t k = 0; k < j->n_labels; k++) {
     if (!qv_greedy_uniform(x, j->a.p, j->label[k]) || !qv_alloc_feasible(j->a.p, x)) continue;
-    uniform[s[1 + QV_GREEDY_N].n++] = (cli_fig_point){.x = share_of(j->a.p, j->cost, x, v), .y = loss_of(j->a.p, x, v), .mark = true,
+    uniform[s[n_series].n++] = (cli_fig_point){.x = share_of(j->a.p, j->cost, x, v), .y = loss_of(j->a.p, x, v), .mark = true,
                                                       .note = qv_arena_printf(&j->arena, "uniform %s", j->label[k])};
   }
   bool percent = mpq_sgn(j->a.p->cost[j->cost].full) > 0;
   const cli_figure f = {.title = qv_arena_printf(&j->arena, "%s: loss against %s", j->a.table.name[0] != 0 ? j->a.table.name : j->a.path, j->a.p->cost[j->cost].name),
                         .x_name = percent ? qv_arena_printf(&j->arena, "%s, percent of the reference", j->a.p->cost[j->cost].name) : j->a.p->cost[j->cost].name,
                         .y_name = "loss (square-root scale)",
-                        .n = 2 + QV_GREEDY_N,
+                        .n = n_series + 1,
                         .series = s};
   if (f.title == NULL || f.x_name == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
@@ -404,6 +475,7 @@ static int compare(job *j, const char *path, qv_err *err) {
   if (j->a.p->n_rows == 0) return cli_usage(j->cmd, "the table has no costs to compare at");
   if (cost != NULL && (j->cost = cli_alloc_cost(&j->a, cost)) == QV_ATABLE_NONE) return cli_usage(j->cmd, "the table has no cost '%.80s'", cost);
   if (at->n == 0 && n_grid == 0) at = &standard;
+  QV_TRY(load_owns(j, path, err));
   find_labels(j);
   qv_buf_printf(&out, "%s: %" PRIu32 " groups, %" PRIu32 " candidates; methods compared on %s\n", cli_safe(&j->arena, path), j->a.p->n_members, j->a.p->n_cands,
                 cli_safe(&j->arena, j->a.p->cost[j->cost].name));
@@ -459,6 +531,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   }
   qv_alloc_front_clear(&j->front);
   cli_alloc_free(&j->a);
+  for (int i = 0; i < OWNS; i++) cli_alloc_free(&j->own[i].a);
   free(j->out);
   cli_realized_clear(&j->realized);
   cli_allocnet_free(&j->net);

@@ -180,9 +180,9 @@ static qv_status put_time(maker *k, const qv_group *x, qv_bits b, qv_accum acc) 
     if (!qv_times_find(&ps, k->o->times, k->g, x->node[n], b, acc)) {
       qv_cand_name(name, b, &acc, true);
       qv_layer_shape(shape, k->g, x->node[n]);
-      return QV_FAIL(k->err, QV_E_ARG, "the latency table has no time of layer \"%s\" (%s) at %s", k->g->node[x->node[n]].name, shape, name);
+      return QV_FAIL(k->err, QV_E_PARSE, "the latency table has no time of layer \"%s\" (%s) at %s", k->g->node[x->node[n]].name, shape, name);
     }
-    if (ps < 0 || ps > INT64_MAX / 4096 - sum) return QV_FAIL(k->err, QV_E_ARG, "the latency table: times beyond what can be added");
+    if (ps < 0 || ps > INT64_MAX / 4096 - sum) return QV_FAIL(k->err, QV_E_PARSE, "the latency table: times beyond what can be added");
     sum += ps;
   }
   PUT(k, ", \"latency\": \"%" PRId64 ".%03d\"", sum / 1000, (int)(sum % 1000));
