@@ -74,19 +74,36 @@ qv_status cli_run_checker(int *code, qv_buf *text, const char *qir, const char *
   return cli_run_checker_for(code, text, qir, property, cert, 0, err);
 }
 
+static void free_words(char **argv) {
+  for (size_t i = 0; argv != NULL && argv[i] != NULL; i++) free(argv[i]);
+  free(argv);
+}
+
 qv_status cli_run_checker_for(int *code, qv_buf *text, const char *qir, const char *property, const char *cert, double seconds, qv_err *err) {
-  char path[4096], *argv[5];
-  const char *const words[4] = {path, qir, property, cert};
+  const char *const argument[] = {qir, property, cert, NULL};
+  return cli_run_checker_on(code, text, argument, seconds, err);
+}
+
+/* path and the arguments, each a copy; NULL: no memory. */
+static char **copy_words(const char *path, const char *const *argument) {
+  size_t n = 0;
+  while (argument[n] != NULL) n++;
+  char **argv = calloc(n + 2, sizeof *argv);
+  bool ok = argv != NULL;
+  for (size_t i = 0; ok && i <= n; i++) ok = (argv[i] = strdup(i == 0 ? path : argument[i - 1])) != NULL;
+  if (ok) return argv;
+  free_words(argv);
+  return NULL;
+}
+
+qv_status cli_run_checker_on(int *code, qv_buf *text, const char *const *argument, double seconds, qv_err *err) {
+  char path[4096];
   int fd[2], status;
   pid_t pid;
-  checker_path(path, sizeof path);
-  for (int i = 0; i < 4; i++)
-    if ((argv[i] = strdup(words[i])) == NULL) {
-      while (i-- > 0) free(argv[i]);
-      return QV_FAIL(err, QV_E_NOMEM, "out of memory");
-    }
-  argv[4] = NULL;
   qv_status st = QV_OK;
+  checker_path(path, sizeof path);
+  char **argv = copy_words(path, argument);
+  if (argv == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   if (pipe2(fd, O_CLOEXEC) != 0) {
     st = QV_FAIL(err, QV_E_INTERNAL, "pipe: %s", strerror(errno));
     goto done;
@@ -113,7 +130,7 @@ qv_status cli_run_checker_for(int *code, qv_buf *text, const char *qir, const ch
   (void)close(fd[0]);
   if (st == QV_OK && text->failed) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
 done:
-  for (int i = 0; i < 4; i++) free(argv[i]);
+  free_words(argv);
   return st;
 }
 

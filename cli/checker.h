@@ -19,6 +19,9 @@ QV_NODISCARD qv_status cli_run_checker(int *code, qv_buf *text, const char *qir,
 QV_NODISCARD qv_status cli_run_checker_for(int *code, qv_buf *text, const char *qir, const char *property, const char *cert, double seconds,
                                            qv_err *err);
 
+/* The same with any arguments, NULL at the end. */
+QV_NODISCARD qv_status cli_run_checker_on(int *code, qv_buf *text, const char *const *argument, double seconds, qv_err *err);
+
 /* Exit code 0, and `tail` are the last lines of what it printed, exactly. */
 bool cli_checker_said(const qv_buf *text, int code, const char *tail);
 

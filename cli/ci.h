@@ -9,6 +9,8 @@
 #include "cli/cli.h"
 #include "ir/base/json.h"
 
+typedef struct ci_cache ci_cache; /* cli/ci_cache.h */
+
 typedef enum {
 #define CI_CHECK(e, word) CI_##e,
 #include "cli/ci_checks.def"
@@ -64,10 +66,19 @@ typedef struct {
   uint32_t shard, of;  /* this process takes the jobs with number shard (0-based) of `of` parts, dealt by key */
   unsigned jobs;       /* processes at a time; 0 = one a core */
   double grace;        /* seconds between the time limit of a job and its end by force */
+  ci_cache *cache;     /* or NULL */
 } ci_work_opts;
 
-/* Do what has no result yet. *ran: jobs that were run. Errors: QV_E_IO, QV_E_NOMEM, QV_E_INTERNAL (no process can be started). */
-QV_NODISCARD qv_status ci_work(uint32_t *ran, const ci_plan *p, const ci_work_opts *o, qv_err *err);
+typedef struct {
+  uint32_t ran;      /* jobs that were run */
+  uint32_t cached;   /* taken from the cache */
+  uint32_t checked;  /* taken from the cache after their evidence was checked again */
+  uint32_t rejected; /* of the cache, whose evidence was none; they were run */
+} ci_worked;
+
+/* Do what has no result yet. Several workers may share the folder: each job is one worker's. Errors: QV_E_IO, QV_E_NOMEM, QV_E_INTERNAL
+ * (no process can be started). */
+QV_NODISCARD qv_status ci_work(ci_worked *done, const ci_plan *p, const ci_work_opts *o, qv_err *err);
 
 typedef enum { CI_VERIFIED, CI_FALSIFIED, CI_UNKNOWN, CI_ERROR, CI_MISSING } ci_verdict;
 const char *ci_verdict_name(ci_verdict v);
@@ -79,6 +90,7 @@ typedef struct {
   uint32_t verified, falsified, unknown; /* of its queries or inner obligations */
   double seconds;
   uint64_t max_rss_kb;
+  cJSON *queries; /* verdicts of queries that were asked in parts, or NULL */
   const cJSON **report; /* [jobs of the item] reports, NULL where there is none; owned by the merged result */
   uint32_t first_job, n_jobs;
 } ci_outcome;
@@ -97,6 +109,9 @@ typedef struct {
  * (ci_merged_clear), also after an error. */
 QV_NODISCARD qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint32_t n, qv_err *err);
 void ci_merged_clear(ci_merged *m);
+/* Arguments of the checker that a query in parts is proved by: "cover", the files, NULL. Its jobs are first .. first+of-1, id is that of one of
+ * its obligations. NULL if some of the files are in none of the folders. Lives in m's arena. */
+const char *const *ci_cover(ci_merged *m, uint32_t first, uint32_t of, const char *id, const char *const *dir, uint32_t n_dir);
 
 /* Reports. The same merged results give the same bytes, times apart. Errors: QV_E_NOMEM. */
 QV_NODISCARD qv_status ci_json(qv_buf *out, const ci_merged *m, qv_err *err);

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "cli/ci.h"
+#include "cli/checker.h"
+#include "cli/ci_doc.h"
 
 const char *ci_verdict_name(ci_verdict v) {
   switch (v) {
@@ -19,18 +21,10 @@ const char *ci_verdict_name(ci_verdict v) {
 
 typedef struct {
   ci_merged *m;
+  const char *const *dir;
+  uint32_t n_dir;
   qv_err *err;
 } merger;
-
-static const cJSON *get(const cJSON *o, const char *key) { return o != NULL ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
-static const char *text(const cJSON *o, const char *key) {
-  const cJSON *m = get(o, key);
-  return m != NULL && m->valuestring != NULL ? m->valuestring : NULL;
-}
-static long number(const cJSON *o, const char *key, long absent) {
-  const char *s = text(o, key);
-  return s != NULL ? strtol(s, NULL, 10) : absent;
-}
 
 static const char *say(merger *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static const char *say(merger *g, const char *fmt, ...) {
@@ -65,20 +59,20 @@ static qv_status load(merger *g, const char *dir, const ci_job *j, cJSON **doc) 
 
 static const char *inner_verdict(const cJSON *report, const char *id) {
   const cJSON *x;
-  cJSON_ArrayForEach(x, get(report, "obligations")) {
-    const char *name = text(x, "id");
-    if (name != NULL && strcmp(name, id) == 0) return text(x, "verdict");
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
+    const char *name = ci_str(x, "id");
+    if (name != NULL && strcmp(name, id) == 0) return ci_str(x, "verdict");
   }
   return NULL;
 }
 
 /* Two results of one job may differ in how far they got, not in what they found. */
 static bool contradict(const cJSON *a, const cJSON *b) {
-  long p = number(a, "exit", 5), q = number(b, "exit", 5);
+  long p = ci_long(a, "exit", 5), q = ci_long(b, "exit", 5);
   const cJSON *x;
   if (p != q && p != 5 && q != 5) return true;
-  cJSON_ArrayForEach(x, get(get(a, "report"), "obligations")) {
-    const char *v = text(x, "verdict"), *w = text(x, "id") != NULL ? inner_verdict(get(b, "report"), text(x, "id")) : NULL;
+  cJSON_ArrayForEach(x, ci_get(ci_get(a, "report"), "obligations")) {
+    const char *v = ci_str(x, "verdict"), *w = ci_str(x, "id") != NULL ? inner_verdict(ci_get(b, "report"), ci_str(x, "id")) : NULL;
     if (v != NULL && w != NULL && strcmp(v, w) != 0 && strcmp(v, "UNKNOWN") != 0 && strcmp(w, "UNKNOWN") != 0) return true;
   }
   return false;
@@ -96,8 +90,9 @@ static qv_status collect(merger *g, uint32_t k, const char *const *dir, uint32_t
     }
     if (*have == NULL) *have = doc;
     else if (doc != NULL) {
-      bool differ = contradict(*have, doc);
-      cJSON_Delete(doc);
+      bool differ = contradict(*have, doc), better = !ci_ended_well(*have) && ci_ended_well(doc);
+      cJSON_Delete(better ? *have : doc);
+      if (better) *have = doc;
       if (differ) return QV_FAIL(g->err, QV_E_INTERNAL, "two results of a job contradict each other: job %s (obligation %s)", j->key, g->m->plan->item[j->item].id);
     }
   }
@@ -114,11 +109,11 @@ static void set(ci_outcome *o, ci_verdict v, const char *reason, const char *nex
 
 /* A job that ended without saying what an obligation needs to hear. True if so. */
 static bool failed(merger *g, ci_outcome *o, const cJSON *doc) {
-  long code = number(doc, "exit", -1);
-  const char *e = text(doc, "stderr");
-  if (cJSON_IsTrue(get(doc, "timeout"))) set(o, CI_UNKNOWN, say(g, "ended at its time limit"), "raise \"seconds\"");
-  else if (code < 0 && number(doc, "signal", 0) == 9) set(o, CI_UNKNOWN, say(g, "ended by the system, probably for want of memory"), "raise \"memory_mb\"");
-  else if (code < 0) set(o, CI_ERROR, say(g, "ended by signal %ld", number(doc, "signal", 0)), NULL);
+  long code = ci_long(doc, "exit", -1);
+  const char *e = ci_str(doc, "stderr");
+  if (cJSON_IsTrue(ci_get(doc, "timeout"))) set(o, CI_UNKNOWN, say(g, "ended at its time limit"), "raise \"seconds\"");
+  else if (code < 0 && ci_long(doc, "signal", 0) == 9) set(o, CI_UNKNOWN, say(g, "ended by the system, probably for want of memory"), "raise \"memory_mb\"");
+  else if (code < 0) set(o, CI_ERROR, say(g, "ended by signal %ld", ci_long(doc, "signal", 0)), NULL);
   else if (code != 0 && code != 10 && code != 5)
     set(o, CI_ERROR, say(g, "exit code %ld: %.400s", code, e != NULL && e[0] != 0 ? e : "no message"), code == 127 ? NULL : "qverify explain says more about exit codes");
   else return false;
@@ -128,9 +123,9 @@ static bool failed(merger *g, ci_outcome *o, const cJSON *doc) {
 /* Verdicts of the inner obligations of a report. */
 static void tally(ci_outcome *o, const cJSON *report) {
   const cJSON *x;
-  cJSON_ArrayForEach(x, get(report, "obligations")) {
-    const char *v = text(x, "verdict");
-    if (v == NULL || cJSON_IsTrue(get(x, "informational"))) continue;
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
+    const char *v = ci_str(x, "verdict");
+    if (v == NULL || cJSON_IsTrue(ci_get(x, "informational"))) continue;
     o->verified += strcmp(v, "VERIFIED") == 0;
     o->falsified += strcmp(v, "FALSIFIED") == 0;
     o->unknown += strcmp(v, "UNKNOWN") == 0;
@@ -139,16 +134,11 @@ static void tally(ci_outcome *o, const cJSON *report) {
 
 static const char *first_reason(const cJSON *report, const char *verdict) {
   const cJSON *x;
-  cJSON_ArrayForEach(x, get(report, "obligations")) {
-    const char *v = text(x, "verdict");
-    if (v != NULL && strcmp(v, verdict) == 0 && text(x, "reason") != NULL) return text(x, "reason");
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
+    const char *v = ci_str(x, "verdict");
+    if (v != NULL && strcmp(v, verdict) == 0 && ci_str(x, "reason") != NULL) return ci_str(x, "reason");
   }
   return "no reason given";
-}
-
-static bool complete(const cJSON *report) {
-  const char *s = text(report, "run_state");
-  return s != NULL && strcmp(s, "COMPLETE") == 0;
 }
 
 static const char *advice(ci_check c) {
@@ -168,20 +158,20 @@ static const char *advice(ci_check c) {
 
 /* One process whose exit code is the answer; VERIFIED also needs a complete report that says so. */
 static void judge_plain(merger *g, const ci_item *i, ci_outcome *o, const cJSON *doc) {
-  const cJSON *report = get(doc, "report");
+  const cJSON *report = ci_get(doc, "report");
   if (failed(g, o, doc)) return;
   if (i->check == CI_DIFF) {
-    long code = number(doc, "exit", -1);
-    if (code == 0 && complete(report)) set(o, CI_VERIFIED, "proved: the two profiles give the same outputs for every input", NULL);
+    long code = ci_long(doc, "exit", -1);
+    if (code == 0 && ci_complete(report)) set(o, CI_VERIFIED, "proved: the two profiles give the same outputs for every input", NULL);
     else if (code == 0) set(o, CI_ERROR, "ended well without a complete report", NULL);
     else if (code == 10) set(o, CI_FALSIFIED, "an input was executed on which the outputs of the two profiles differ", NULL);
-    else set(o, CI_UNKNOWN, text(report, "reason") != NULL ? say(g, "%.500s", text(report, "reason")) : "no difference found, none excluded", advice(i->check));
+    else set(o, CI_UNKNOWN, ci_str(report, "reason") != NULL ? say(g, "%.500s", ci_str(report, "reason")) : "no difference found, none excluded", advice(i->check));
     return;
   }
   tally(o, report);
-  switch (number(doc, "exit", -1)) {
+  switch (ci_long(doc, "exit", -1)) {
   case 0:
-    if (complete(report)) set(o, CI_VERIFIED, say(g, "%u of %u proved", o->verified, o->verified + o->falsified + o->unknown), NULL);
+    if (ci_complete(report)) set(o, CI_VERIFIED, say(g, "%u of %u proved", o->verified, o->verified + o->falsified + o->unknown), NULL);
     else set(o, CI_ERROR, "ended well without a complete report", NULL);
     return;
   case 10: set(o, CI_FALSIFIED, say(g, "%.500s", first_reason(report, "FALSIFIED")), i->check == CI_AUDIT ? advice(i->check) : NULL); return;
@@ -191,18 +181,18 @@ static void judge_plain(merger *g, const ci_item *i, ci_outcome *o, const cJSON 
 
 static void judge_allocation(merger *g, ci_outcome *o, const cJSON *doc) {
   if (failed(g, o, doc)) return;
-  long code = number(doc, "exit", -1);
-  if (code == 0 && !complete(get(doc, "report"))) set(o, CI_ERROR, "ended well without a complete report", NULL);
+  long code = ci_long(doc, "exit", -1);
+  if (code == 0 && !ci_complete(ci_get(doc, "report"))) set(o, CI_ERROR, "ended well without a complete report", NULL);
   else if (code == 0) set(o, CI_VERIFIED, "an allocation within the limits is proved to be the best", NULL);
   else if (code == 10) set(o, CI_FALSIFIED, "proved: no allocation keeps the limits", advice(CI_ALLOCATION));
   else set(o, CI_UNKNOWN, "neither an optimum nor infeasibility is proved", NULL);
 }
 
 static void judge_accuracy(merger *g, const ci_item *i, ci_outcome *o, const cJSON *doc) {
-  const char *out = text(doc, "stdout"), *at = out != NULL ? strstr(out, "accuracy: ") : NULL;
+  const char *out = ci_str(doc, "stdout"), *at = out != NULL ? strstr(out, "accuracy: ") : NULL;
   unsigned long right, all;
   if (failed(g, o, doc)) return;
-  if (number(doc, "exit", -1) != 0 || at == NULL || sscanf(at, "accuracy: %lu of %lu", &right, &all) != 2 || all == 0) {
+  if (ci_long(doc, "exit", -1) != 0 || at == NULL || sscanf(at, "accuracy: %lu of %lu", &right, &all) != 2 || all == 0) {
     set(o, CI_ERROR, "no accuracy was counted", NULL);
     return;
   }
@@ -213,13 +203,13 @@ static void judge_accuracy(merger *g, const ci_item *i, ci_outcome *o, const cJS
 /* Bits that accumulator k of a report needs, and its width; false: there is none. */
 static bool accumulator(const cJSON *report, int k, long *needed, long *width, const char **verdict, const char **op) {
   const cJSON *x;
-  cJSON_ArrayForEach(x, get(report, "obligations")) {
-    const cJSON *a = get(x, "accumulator");
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
+    const cJSON *a = ci_get(x, "accumulator");
     if (!cJSON_IsObject(a) || k-- > 0) continue;
-    *needed = number(a, "bits_needed", 0);
-    *width = number(a, "bits", 0);
-    *verdict = text(x, "verdict");
-    *op = text(x, "op");
+    *needed = ci_long(a, "bits_needed", 0);
+    *width = ci_long(a, "bits", 0);
+    *verdict = ci_str(x, "verdict");
+    *op = ci_str(x, "op");
     return true;
   }
   return false;
@@ -230,8 +220,8 @@ static void judge_baseline(merger *g, ci_outcome *o, const cJSON *now, const cJS
   long n0, n1, w0, w1;
   const char *v0, *v1, *op0, *op1;
   if (failed(g, o, now) || failed(g, o, old)) return;
-  const cJSON *a = get(old, "report"), *b = get(now, "report");
-  if (!complete(a) || !complete(b)) {
+  const cJSON *a = ci_get(old, "report"), *b = ci_get(now, "report");
+  if (!ci_complete(a) || !ci_complete(b)) {
     set(o, CI_ERROR, "no complete reports to compare", NULL);
     return;
   }
@@ -255,29 +245,184 @@ static void judge_baseline(merger *g, ci_outcome *o, const cJSON *now, const cJS
   set(o, CI_VERIFIED, say(g, "%d accumulators, none with less headroom than before", k), NULL);
 }
 
-static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
-  const ci_merged *m = g->m;
-  const char *bad = NULL, *open = NULL;
-  for (uint32_t k = 0; k < o->n_jobs; k++) {
-    const cJSON *doc = m->doc[o->first_job + k], *report = get(doc, "report");
-    if (failed(g, o, doc)) return;
-    if (!complete(report)) {
-      set(o, CI_ERROR, "a part without a complete report", NULL);
-      return;
+/* ---- robustness: the verdicts of queries, whole, alone or in parts -------------------------------------------------------------------------- */
+
+typedef struct {
+  merger *g;
+  const ci_item *i;
+  ci_outcome *o;
+  const char *bad, *open, *crash; /* the first reasons */
+} queries;
+
+static void count(queries *q, const char *verdict, const char *why) {
+  if (verdict == NULL) return;
+  bool v = strcmp(verdict, "VERIFIED") == 0, f = strcmp(verdict, "FALSIFIED") == 0;
+  q->o->verified += v;
+  q->o->falsified += f;
+  q->o->unknown += !v && !f;
+  if (f && q->bad == NULL) q->bad = why != NULL ? why : "no reason given";
+  if (!v && !f && q->open == NULL) q->open = why != NULL ? why : "no reason given";
+}
+
+/* How many queries a job asks, as far as its arguments tell. */
+static uint32_t asked(const ci_job *j) {
+  int64_t lo, hi;
+  uint32_t at;
+  return ci_range(j, &lo, &hi, &at) ? (uint32_t)(hi - lo + 1) : 1;
+}
+
+/* A job without an answer: why, in *why; true if it crashed. */
+static bool no_answer(merger *g, const cJSON *doc, const char **why) {
+  ci_outcome o = {0};
+  if (!failed(g, &o, doc)) set(&o, CI_UNKNOWN, "ended for want of memory or without a complete report", "raise \"memory_mb\"");
+  *why = o.reason;
+  return o.verdict == CI_ERROR;
+}
+
+static bool answered(const cJSON *doc) { return ci_ended_well(doc) && ci_complete(ci_get(doc, "report")); }
+
+static void judge_batch(queries *q, const ci_job *j, const cJSON *doc) {
+  const cJSON *report = ci_get(doc, "report"), *x;
+  const char *why;
+  bool alone = cJSON_IsTrue(ci_get(doc, "one_by_one"));
+  if (!answered(doc)) {
+    bool crash = no_answer(q->g, doc, &why);
+    if (crash && q->crash == NULL) q->crash = why;
+    for (uint32_t n = asked(j); !crash && !alone && n > 0; n--) count(q, "UNKNOWN", why);
+    if (!alone) return;
+  }
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) count(q, ci_str(x, "verdict"), ci_str(x, "reason"));
+}
+
+/* The obligation's name in front of "-part-". */
+static size_t base_of(const char *id) {
+  const char *at = strstr(id, "-part-");
+  return at != NULL ? (size_t)(at - id) : strlen(id);
+}
+
+static const cJSON *part_of(const cJSON *doc, const char *id, size_t n) {
+  const cJSON *x;
+  if (!answered(doc)) return NULL;
+  cJSON_ArrayForEach(x, ci_get(ci_get(doc, "report"), "obligations")) {
+    const char *s = ci_str(x, "id");
+    if (s != NULL && base_of(s) == n && strncmp(s, id, n) == 0) return x;
+  }
+  return NULL;
+}
+
+/* DIR/KEY.evidence/NAME.ext of a job, in the folder that has it. */
+static const char *evidence(merger *g, const ci_job *j, const char *name, size_t n, const char *ext) {
+  for (uint32_t d = 0; d < g->n_dir; d++) {
+    const char *path = qv_arena_printf(&g->m->arena, "%s/%s.evidence/%.*s%s", g->dir[d], j->key, (int)n, name, ext);
+    if (path == NULL) return NULL;
+    if (access(path, R_OK) == 0) return path;
+  }
+  return NULL;
+}
+
+static uint32_t parts_in(const char *cover) {
+  qv_buf b = {0};
+  uint32_t n = 0;
+  if (qv_file_read(&b, cover, (size_t)1 << 28, NULL) == QV_OK)
+    for (const char *s = (const char *)b.p; (s = strstr(s, "\npart\n")) != NULL; s += 5) n++;
+  qv_buf_free(&b);
+  return n;
+}
+
+const char *const *ci_cover(ci_merged *m, uint32_t first, uint32_t of, const char *id, const char *const *dir, uint32_t n_dir) {
+  merger g = {m, dir, n_dir, NULL};
+  const ci_job *j = &m->plan->job[first];
+  size_t n = base_of(id) - strlen("robust/");
+  const char *name = id + strlen("robust/");
+  const char **v = QV_NEW(&m->arena, 2 * (size_t)of + 6, const char *);
+  if (v == NULL) return NULL;
+  v[0] = "cover";
+  v[1] = evidence(&g, j, "net", 3, ".qir");
+  v[2] = evidence(&g, j, name, n, "-whole.qvp");
+  v[3] = evidence(&g, j, name, n, ".cover");
+  uint32_t parts = v[3] != NULL ? parts_in(v[3]) : 0;
+  bool have = v[1] != NULL && v[2] != NULL && parts > 0 && parts <= of;
+  for (uint32_t k = 0; have && k < parts; k++) {
+    char part[64];
+    (void)snprintf(part, sizeof part, "-part-%u-%u", k + 1, of);
+    const char *full = qv_arena_printf(&m->arena, "%.*s%s", (int)n, name, part);
+    if (full == NULL) return NULL;
+    v[4 + 2 * k] = evidence(&g, &j[k], full, strlen(full), ".qvp");
+    v[5 + 2 * k] = evidence(&g, &j[k], full, strlen(full), ".qvc");
+    have = v[4 + 2 * k] != NULL && v[5 + 2 * k] != NULL;
+  }
+  return have ? v : NULL;
+}
+
+/* All parts are proved: does the checker accept that they cover the whole, and each of them? */
+static bool covered(queries *q, uint32_t first, uint32_t of, const char *id, const char **why) {
+  const char *const *v = ci_cover(q->g->m, first, of, id, q->g->dir, q->g->n_dir);
+  qv_buf text = {0};
+  qv_err err = {0};
+  int code = -1;
+  bool good = v != NULL && cli_run_checker_on(&code, &text, v, q->g->m->plan->job[first].seconds * of, &err) == QV_OK &&
+              cli_checker_said(&text, code, "c verdict verified\ns CHECKED\n");
+  if (!good) *why = v == NULL ? "every part is proved, but not all of the evidence is here" : say(q->g, "every part is proved, but qverify-check does not accept the cover (exit %d) %s", code, err.msg);
+  qv_buf_free(&text);
+  return good;
+}
+
+/* One query of `of` jobs, one for each part of its box. */
+static void judge_parts(queries *q, uint32_t first, uint32_t of) {
+  const ci_merged *m = q->g->m;
+  const cJSON *x, *list = NULL;
+  const char *why = NULL;
+  for (uint32_t k = 0; k < of; k++) {
+    const cJSON *doc = m->doc[first + k];
+    if (answered(doc) && list == NULL) list = ci_get(ci_get(doc, "report"), "obligations");
+    if (!answered(doc) && no_answer(q->g, doc, &why) && q->crash == NULL) q->crash = why;
+  }
+  if (list == NULL) count(q, "UNKNOWN", why);
+  cJSON_ArrayForEach(x, list) { /* more than one where a patch has several places */
+    const char *id = ci_str(x, "id"), *reason = why;
+    uint32_t verified = 0;
+    bool falsified = false;
+    if (id == NULL || strncmp(id, "robust/", 7) != 0) continue;
+    size_t n = base_of(id);
+    for (uint32_t k = 0; k < of; k++) {
+      const cJSON *p = part_of(m->doc[first + k], id, n);
+      verified += ci_is(p, "verdict", "VERIFIED");
+      if (ci_is(p, "verdict", "FALSIFIED")) falsified = true;
+      else if (p != NULL && !ci_is(p, "verdict", "VERIFIED") && reason == NULL) reason = say(q->g, "part %u of %u: %.200s", k + 1, of, ci_str(p, "reason") != NULL ? ci_str(p, "reason") : "open");
     }
-    uint32_t f = o->falsified, u = o->unknown;
-    tally(o, report);
-    if (o->falsified > f && bad == NULL) bad = first_reason(report, "FALSIFIED");
-    if (o->unknown > u && open == NULL) open = first_reason(report, "UNKNOWN");
+    bool proved = !falsified && verified == of && covered(q, first, of, id, &reason);
+    count(q, falsified ? "FALSIFIED" : proved ? "VERIFIED" : "UNKNOWN", falsified ? NULL : reason);
+    cJSON *o = cJSON_CreateObject();
+    bool ok = qv_json_add(o, "id", cJSON_CreateString(say(q->g, "%.*s", (int)n, id)));
+    ok = qv_json_add_str(o, "verdict", falsified ? "FALSIFIED" : proved ? "VERIFIED" : "UNKNOWN") && ok;
+    ok = qv_json_add_str(o, "reason", falsified || proved ? NULL : reason) && ok;
+    ok = qv_json_add_int(o, "parts", of) && ok;
+    ok = qv_json_add_int(o, "parts_verified", verified) && ok;
+    if (q->o->queries == NULL) q->o->queries = cJSON_CreateArray();
+    if (!qv_json_push(q->o->queries, o) || !ok) q->crash = "out of memory";
+  }
+}
+
+static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
+  queries q = {.g = g, .i = i, .o = o};
+  const ci_job *j = &g->m->plan->job[o->first_job];
+  uint32_t part, of;
+  for (uint32_t k = 0; k < o->n_jobs;) {
+    bool parts = ci_part(&j[k], &part, &of);
+    if (!parts) judge_batch(&q, &j[k], g->m->doc[o->first_job + k]);
+    else if (part != 1 || of > o->n_jobs - k) q.crash = "parts of a query are missing in the plan";
+    else judge_parts(&q, o->first_job + k, of);
+    k += parts && part == 1 && of <= o->n_jobs - k ? of : 1;
   }
   uint32_t all = o->verified + o->falsified + o->unknown;
   double least = i->has_at_least ? i->at_least : 1;
-  const char *count = say(g, "%u of %u verified, %u falsified, %u open%s%.300s", o->verified, all, o->falsified, o->unknown,
-                          bad != NULL ? "; first: " : open != NULL ? "; first open: " : "", bad != NULL ? bad : open != NULL ? open : "");
-  if (all == 0) set(o, CI_UNKNOWN, "no queries", NULL);
-  else if ((double)o->verified >= least * (double)all) set(o, CI_VERIFIED, count, NULL);
-  else if ((double)(o->verified + o->unknown) < least * (double)all) set(o, CI_FALSIFIED, count, NULL);
-  else set(o, CI_UNKNOWN, count, advice(i->check));
+  const char *count_text = say(g, "%u of %u verified, %u falsified, %u open%s%.300s", o->verified, all, o->falsified, o->unknown,
+                               q.bad != NULL ? "; first: " : q.open != NULL ? "; first open: " : "", q.bad != NULL ? q.bad : q.open != NULL ? q.open : "");
+  if (q.crash != NULL) set(o, CI_ERROR, all > 0 ? say(g, "%.300s (%u verified, %u falsified, %u open)", q.crash, o->verified, o->falsified, o->unknown) : q.crash, NULL);
+  else if (all == 0) set(o, CI_UNKNOWN, "no queries", NULL);
+  else if ((double)o->verified >= least * (double)all) set(o, CI_VERIFIED, count_text, NULL);
+  else if ((double)(o->verified + o->unknown) < least * (double)all) set(o, CI_FALSIFIED, count_text, NULL);
+  else set(o, CI_UNKNOWN, count_text, advice(i->check));
 }
 
 static void judge(merger *g, uint32_t k) {
@@ -286,13 +431,13 @@ static void judge(merger *g, uint32_t k) {
   ci_outcome *o = &m->item[k];
   for (uint32_t j = 0; j < o->n_jobs; j++) {
     const cJSON *doc = m->doc[o->first_job + j];
-    const char *s = text(doc, "seconds");
+    const char *s = ci_str(doc, "seconds");
     if (doc == NULL) {
       set(o, CI_MISSING, say(g, "no result for part \"%s\"", m->plan->job[o->first_job + j].part), "run the missing shard: qverify work");
       return;
     }
     o->seconds += s != NULL ? strtod(s, NULL) : 0;
-    uint64_t rss = (uint64_t)number(doc, "max_rss_kb", 0);
+    uint64_t rss = (uint64_t)ci_long(doc, "max_rss_kb", 0);
     if (rss > o->max_rss_kb) o->max_rss_kb = rss;
   }
   const cJSON *doc = m->doc[o->first_job];
@@ -319,7 +464,7 @@ static void conclude(ci_merged *m) {
 }
 
 qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint32_t n, qv_err *err) {
-  merger g = {m, err};
+  merger g = {m, dir, n, err};
   *m = (ci_merged){.plan = p};
   m->item = QV_NEW(&m->arena, (size_t)p->n_item + 1, ci_outcome);
   m->doc = QV_NEW(&m->arena, (size_t)p->n_job + 1, cJSON *);
@@ -336,7 +481,7 @@ qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint3
     o->report = QV_NEW(&m->arena, o->n_jobs, const cJSON *);
     if (o->report == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
     for (uint32_t j = 0; j < o->n_jobs; j++) {
-      const cJSON *r = get(m->doc[o->first_job + j], "report");
+      const cJSON *r = ci_get(m->doc[o->first_job + j], "report");
       o->report[j] = cJSON_IsObject(r) ? r : NULL;
     }
     judge(&g, k);
@@ -353,6 +498,7 @@ qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint3
 
 void ci_merged_clear(ci_merged *m) {
   for (uint32_t k = 0; m->doc != NULL && k < m->plan->n_job; k++) cJSON_Delete(m->doc[k]);
+  for (uint32_t k = 0; m->item != NULL && k < m->plan->n_item; k++) cJSON_Delete(m->item[k].queries);
   qv_arena_clear(&m->arena);
   *m = (ci_merged){0};
 }
