@@ -35,6 +35,7 @@ CFLAGS ?=
 LDFLAGS ?=
 ALL_CFLAGS = $(BASE) $(WARN) $(OPT) $(CFLAGS)
 LIBS := -lcjson -lnettle -lzip -lz -lprotobuf-c -lglpk -lgmp -lm -pthread
+CLI_LIBS := -lsqlite3 # the program's own, not the library's
 
 # ---- what is built: whatever lies in the folders ------------------------------------------------------------------------
 LIB_DIRS := ir/base ir kernels kernels/profile frontend quant analysis smt ilp cert
@@ -112,7 +113,7 @@ $(SO): $(LIB_OBJ)
 
 $(B)/qverify: $(call objs,$(CLI_SRC)) $(LIB)
 	$(say) LD $@
-	$(Q)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) $(LIBS)
 
 # The checker shares no line with the rest and links nothing but GMP.
 $(B)/qverify-check: $(call objs,$(CHECK_SRC))

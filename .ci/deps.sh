@@ -40,6 +40,7 @@ for what in "${@:-build}"; do
     need_tool protobuf-c-compiler protoc-c
     need_lib libz3-dev z3.h -lz3
     need_lib libglpk-dev glpk.h -lglpk
+    need_lib libsqlite3-dev sqlite3.h -lsqlite3
     need_file libonnx-dev "${ONNX_PROTO:-/usr/include/onnx/onnx.proto}"
     ;;
   fuzz)
@@ -65,7 +66,7 @@ done
 
 # A compiler without libc cannot tell which libraries are there, so ask for all of them.
 if printf '%s\n' "${missing[@]:-}" | grep -qxE 'gcc|libc6-dev'; then
-  missing+=(libc6-dev libgmp-dev libcjson-dev nettle-dev zlib1g-dev libzip-dev libcmocka-dev libprotobuf-c-dev libz3-dev libglpk-dev)
+  missing+=(libc6-dev libgmp-dev libcjson-dev nettle-dev zlib1g-dev libzip-dev libcmocka-dev libprotobuf-c-dev libz3-dev libglpk-dev libsqlite3-dev)
 fi
 if ((${#missing[@]} == 0)); then exit 0; fi
 

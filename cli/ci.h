@@ -42,6 +42,7 @@ typedef struct {
 
 typedef struct {
   const char *path, *name;
+  const char *cache; /* mode that the manifest asks for, or NULL */
   char sha256[QV_SHA256_HEX];
   uint32_t n_item, n_job;
   ci_item *item;
@@ -52,6 +53,7 @@ typedef struct {
 typedef struct {
   const char *tag, *id; /* NULL: all; id: shell pattern */
   uint32_t batch;       /* queries a job; 0 = 100 */
+  uint32_t split;       /* parts of a query, where the manifest does not say; 0, 1 = none */
 } ci_filter;
 
 /* Read a manifest and make its jobs. *p is the caller's (ci_plan_clear), also after an error. Errors: QV_E_PARSE, QV_E_IO, QV_E_NOMEM. */

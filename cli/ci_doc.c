@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/ci_split.h"
+
 const cJSON *ci_get(const cJSON *o, const char *key) { return o != NULL ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
 
 const char *ci_str(const cJSON *o, const char *key) {

@@ -50,7 +50,7 @@ static qv_status load(merger *g, const char *dir, const ci_job *j, cJSON **doc) 
   qv_status st = qv_file_read(&b, path, (size_t)1 << 30, &quiet);
   if (st == QV_E_IO) return QV_OK; /* not there */
   if (st == QV_OK) st = qv_json_parse(doc, (const char *)b.p, b.n, &quiet);
-  const char *key = text(*doc, "key"), *format = text(*doc, "format");
+  const char *key = ci_str(*doc, "key"), *format = ci_str(*doc, "format");
   if (st == QV_OK && (key == NULL || format == NULL || strcmp(key, j->key) != 0 || strcmp(format, "qverify-ci-result/1") != 0)) st = QV_E_PARSE;
   qv_buf_free(&b);
   if (st != QV_OK) return QV_FAIL(g->err, QV_E_INTERNAL, "%s: not a result of this job: %s", path, quiet.msg);
@@ -252,6 +252,7 @@ typedef struct {
   const ci_item *i;
   ci_outcome *o;
   const char *bad, *open, *crash; /* the first reasons */
+  const char *next;               /* what to try */
 } queries;
 
 static void count(queries *q, const char *verdict, const char *why) {
@@ -272,10 +273,11 @@ static uint32_t asked(const ci_job *j) {
 }
 
 /* A job without an answer: why, in *why; true if it crashed. */
-static bool no_answer(merger *g, const cJSON *doc, const char **why) {
+static bool no_answer(queries *q, const cJSON *doc, const char **why) {
   ci_outcome o = {0};
-  if (!failed(g, &o, doc)) set(&o, CI_UNKNOWN, "ended for want of memory or without a complete report", "raise \"memory_mb\"");
+  if (!failed(q->g, &o, doc)) set(&o, CI_UNKNOWN, "ended for want of memory or without a complete report", "raise \"memory_mb\"");
   *why = o.reason;
+  if (q->next == NULL) q->next = o.next;
   return o.verdict == CI_ERROR;
 }
 
@@ -286,7 +288,7 @@ static void judge_batch(queries *q, const ci_job *j, const cJSON *doc) {
   const char *why;
   bool alone = cJSON_IsTrue(ci_get(doc, "one_by_one"));
   if (!answered(doc)) {
-    bool crash = no_answer(q->g, doc, &why);
+    bool crash = no_answer(q, doc, &why);
     if (crash && q->crash == NULL) q->crash = why;
     for (uint32_t n = asked(j); !crash && !alone && n > 0; n--) count(q, "UNKNOWN", why);
     if (!alone) return;
@@ -375,7 +377,7 @@ static void judge_parts(queries *q, uint32_t first, uint32_t of) {
   for (uint32_t k = 0; k < of; k++) {
     const cJSON *doc = m->doc[first + k];
     if (answered(doc) && list == NULL) list = ci_get(ci_get(doc, "report"), "obligations");
-    if (!answered(doc) && no_answer(q->g, doc, &why) && q->crash == NULL) q->crash = why;
+    if (!answered(doc) && no_answer(q, doc, &why) && q->crash == NULL) q->crash = why;
   }
   if (list == NULL) count(q, "UNKNOWN", why);
   cJSON_ArrayForEach(x, list) { /* more than one where a patch has several places */
@@ -422,7 +424,7 @@ static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
   else if (all == 0) set(o, CI_UNKNOWN, "no queries", NULL);
   else if ((double)o->verified >= least * (double)all) set(o, CI_VERIFIED, count_text, NULL);
   else if ((double)(o->verified + o->unknown) < least * (double)all) set(o, CI_FALSIFIED, count_text, NULL);
-  else set(o, CI_UNKNOWN, count_text, advice(i->check));
+  else set(o, CI_UNKNOWN, count_text, q.next != NULL ? q.next : advice(i->check));
 }
 
 static void judge(merger *g, uint32_t k) {

@@ -6,7 +6,9 @@
 #include <fnmatch.h>
 #include <unistd.h>
 
-#include "cli/ci.h"
+#include "cli/ci_cache.h"
+#include "cli/ci_doc.h"
+#include "cli/ci_split.h"
 #include "cli/qverify.h"
 #include "frontend/load.h"
 
@@ -26,23 +28,30 @@ const char *ci_check_name(ci_check c) {
   return "?";
 }
 
+/* An argument that has been looked at: many jobs name the same files. */
+typedef struct {
+  const char *path;
+  bool is_file, beside; /* beside: weights in other files */
+  char sha256[QV_SHA256_HEX];
+} known_file;
+
 typedef struct {
   ci_plan *p;
   const cJSON *root, *models;
   const char *dir; /* of the manifest, with the slash, or "" */
   double seconds;
   uint64_t memory_mb;
-  uint32_t batch, cap;
+  uint32_t batch, split, cap;
   char tool[2][QV_SHA256_HEX]; /* of this program's bytes and of the checker's beside it; "" if that is elsewhere */
   qv_err *err;
+  known_file *known; /* [n_known] */
+  uint32_t n_known, cap_known;
 } reader;
 
 #define FAIL(r, ...) QV_FAIL((r)->err, QV_E_PARSE, __VA_ARGS__)
 #define NOMEM(r) QV_FAIL((r)->err, QV_E_NOMEM, "out of memory")
 
 /* ---- members ------------------------------------------------------------------------------------------------------------------------ */
-
-static const cJSON *member(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
 
 static qv_status only(reader *r, const cJSON *o, const char *what, const char *const *allowed) {
   const cJSON *m;
@@ -57,7 +66,7 @@ static qv_status only(reader *r, const cJSON *o, const char *what, const char *c
 
 /* A string or number as text, in the arena; *out NULL if absent. */
 static qv_status word(reader *r, const cJSON *o, const char *key, const char *what, const char **out) {
-  const cJSON *m = member(o, key);
+  const cJSON *m = ci_get(o, key);
   *out = NULL;
   if (m == NULL) return QV_OK;
   if ((!cJSON_IsString(m) && !cJSON_IsNumber(m)) || m->valuestring == NULL || m->valuestring[0] == 0)
@@ -90,8 +99,8 @@ static qv_status share(reader *r, const cJSON *o, const char *what, ci_item *i) 
 static qv_status limits(reader *r, const cJSON *o, const char *what, double *seconds, uint64_t *mb) {
   int64_t v;
   qv_status st = QV_OK;
-  if (member(o, "seconds") != NULL && (st = qv_json_get_int(&v, o, "seconds", 1, 10000000, what, r->err)) == QV_OK) *seconds = (double)v;
-  if (st == QV_OK && member(o, "memory_mb") != NULL && (st = qv_json_get_int(&v, o, "memory_mb", 16, 1 << 24, what, r->err)) == QV_OK) *mb = (uint64_t)v;
+  if (ci_get(o, "seconds") != NULL && (st = qv_json_get_int(&v, o, "seconds", 1, 10000000, what, r->err)) == QV_OK) *seconds = (double)v;
+  if (st == QV_OK && ci_get(o, "memory_mb") != NULL && (st = qv_json_get_int(&v, o, "memory_mb", 16, 1 << 24, what, r->err)) == QV_OK) *mb = (uint64_t)v;
   return st;
 }
 
@@ -137,6 +146,35 @@ static bool has_external_data(const qv_buf *f) {
   return qv_onnx_probe(f->p, f->n) && memmem(f->p, f->n, entry, sizeof entry - 1) != NULL;
 }
 
+/* What lies under the path of an argument, if anything. NULL: no memory. */
+static const known_file *look(reader *r, const char *path) {
+  const char *colon = strstr(path, ".npz:");
+  for (uint32_t i = 0; i < r->n_known; i++)
+    if (strcmp(r->known[i].path, path) == 0) return &r->known[i];
+  if (r->n_known == r->cap_known) {
+    uint32_t cap = r->cap_known == 0 ? 16 : 2 * r->cap_known;
+    known_file *k = QV_NEW(&r->p->arena, cap, known_file);
+    if (k == NULL) return NULL;
+    if (r->n_known > 0) memcpy(k, r->known, r->n_known * sizeof *k);
+    r->known = k;
+    r->cap_known = cap;
+  }
+  known_file *k = &r->known[r->n_known];
+  qv_buf f = {0};
+  char plain[4096];
+  (void)snprintf(plain, sizeof plain, "%.*s", (int)(colon != NULL && colon - path < 4000 ? colon + 4 - path : 4000), path);
+  *k = (known_file){.path = qv_arena_str(&r->p->arena, path, strlen(path))};
+  if (k->path == NULL) return NULL;
+  k->is_file = path[0] != '-' && path[0] != '@' && qv_file_read(&f, plain, (size_t)1 << 31, NULL) == QV_OK;
+  if (k->is_file) {
+    k->beside = has_external_data(&f);
+    qv_sha256_hex(k->sha256, f.p, f.n);
+  }
+  qv_buf_free(&f);
+  r->n_known++;
+  return k;
+}
+
 /* Key: tools, arguments, and the bytes of every argument that is a file. */
 static qv_status key_of(reader *r, ci_job *j) {
   qv_buf b = {0};
@@ -144,30 +182,20 @@ static qv_status key_of(reader *r, ci_job *j) {
   hash_text(&b, qverify_version());
   hash_text(&b, r->tool[0]);
   hash_text(&b, r->tool[1]);
-  for (uint32_t i = 0; i < j->argc; i++) {
-    const char *path = j->argv[i], *colon = strstr(path, ".npz:");
-    char hex[QV_SHA256_HEX], plain[4096];
-    qv_buf f = {0};
-    hash_text(&b, path);
-    (void)snprintf(plain, sizeof plain, "%.*s", (int)(colon != NULL ? colon + 4 - path : (long)strlen(path) < 4000 ? (long)strlen(path) : 4000), path);
-    if (path[0] == '-' || path[0] == '@' || qv_file_read(&f, plain, (size_t)1 << 31, NULL) != QV_OK) {
-      qv_buf_free(&f);
-      continue;
-    }
-    bool beside = has_external_data(&f);
-    qv_sha256_hex(hex, f.p, f.n);
-    hash_text(&b, hex);
-    qv_buf_free(&f);
-    if (beside) {
-      qv_buf_free(&b);
-      return QV_FAIL(r->err, QV_E_UNSUP, "%s keeps weights in other files, which a job's key would not cover: store them in the model", path);
-    }
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; st == QV_OK && i < j->argc; i++) {
+    const known_file *k = look(r, j->argv[i]);
+    hash_text(&b, j->argv[i]);
+    if (k == NULL) st = NOMEM(r);
+    else if (k->beside)
+      st = QV_FAIL(r->err, QV_E_UNSUP, "%s keeps weights in other files, which a job's key would not cover: store them in the model", j->argv[i]);
+    else if (k->is_file) hash_text(&b, k->sha256);
   }
   qv_buf_printf(&b, "%.17g %" PRIu64, j->seconds, j->memory_mb);
-  bool ok = !b.failed;
-  if (ok) qv_sha256_hex(j->key, b.p, b.n);
+  if (st == QV_OK && b.failed) st = NOMEM(r);
+  if (st == QV_OK) qv_sha256_hex(j->key, b.p, b.n);
   qv_buf_free(&b);
-  return ok ? QV_OK : NOMEM(r);
+  return st;
 }
 
 static qv_status add_job(reader *r, const args *a, const char *part, double seconds, uint64_t mb) {
@@ -188,10 +216,25 @@ static qv_status add_job(reader *r, const args *a, const char *part, double seco
   return key_of(r, j);
 }
 
-/* Queries "index" of a robustness obligation, in parts of r->batch: the list's ranges are cut. */
-static qv_status robust_jobs(reader *r, args a, const char *index, const char *what, double seconds, uint64_t mb) {
+/* One job for each of `split` parts of the query that the arguments ask. name: of the query. */
+static qv_status split_jobs(reader *r, args a, const char *name, uint32_t split, double seconds, uint64_t mb) {
+  arg(&a, "--part");
+  arg(&a, "");
+  for (uint32_t k = 1; k <= split; k++) {
+    const char *part = qv_arena_printf(&r->p->arena, "%" PRIu32 "/%" PRIu32, k, split);
+    const char *label = qv_arena_printf(&r->p->arena, "%s part %" PRIu32 "/%" PRIu32, name, k, split);
+    if (part == NULL || label == NULL) return NOMEM(r);
+    a.v[a.n - 1] = part;
+    qv_status st = add_job(r, &a, label, seconds, mb);
+    if (st != QV_OK) return st;
+  }
+  return QV_OK;
+}
+
+/* Queries "index" of a robustness obligation, r->batch at a time, or, in parts, one at a time: the list's ranges are cut. */
+static qv_status robust_jobs(reader *r, args a, const char *index, uint32_t split, const char *what, double seconds, uint64_t mb) {
   arg(&a, "--index");
-  uint32_t at = a.n;
+  uint32_t at = a.n, step = split > 1 ? 1 : r->batch;
   arg(&a, "");
   for (const char *s = index;;) {
     int64_t lo, hi;
@@ -202,12 +245,12 @@ static qv_status robust_jobs(reader *r, args a, const char *index, const char *w
       hi = lo;
     }
     if (lo < 0 || hi < lo || hi > 1000000000 || (s[len] != 0 && s[len] != ',')) return FAIL(r, "%s: \"index\" is a list like \"0:99,150\"", what);
-    for (int64_t k = lo; k <= hi; k += r->batch) {
-      int64_t e = k + r->batch - 1 < hi ? k + r->batch - 1 : hi;
+    for (int64_t k = lo; k <= hi; k += step) {
+      int64_t e = k + step - 1 < hi ? k + step - 1 : hi;
       const char *part = qv_arena_printf(&r->p->arena, "%" PRId64 ":%" PRId64, k, e);
       if (part == NULL) return NOMEM(r);
       a.v[at] = part;
-      qv_status st = add_job(r, &a, part, seconds * (double)(e - k + 1), mb);
+      qv_status st = split > 1 ? split_jobs(r, a, part, split, seconds, mb) : add_job(r, &a, part, seconds * (double)(e - k + 1), mb);
       if (st != QV_OK) return st;
     }
     if (s[len] == 0) return QV_OK;
@@ -223,14 +266,14 @@ static qv_status model_args(reader *r, const cJSON *o, const char *what, args *a
   qv_status st = word(r, o, "model", what, &name);
   if (st != QV_OK) return st;
   if (name == NULL) return FAIL(r, "%s: \"model\" is missing", what);
-  const cJSON *m = member(r->models, name);
+  const cJSON *m = ci_get(r->models, name);
   if (m == NULL) return FAIL(r, "%s: there is no model \"%.60s\"", what, name);
   i->model = name;
   if ((st = only(r, m, name, allowed)) != QV_OK || (st = file(r, m, "path", name, &path)) != QV_OK || (st = word(r, m, "profile", name, &prof)) != QV_OK) return st;
   if (path == NULL) return FAIL(r, "model \"%.60s\": \"path\" is missing", name);
   arg(a, path);
   if (profile) opt(a, "--profile", prof);
-  if (cJSON_IsTrue(member(m, "opaque"))) arg(a, "--opaque");
+  if (cJSON_IsTrue(ci_get(m, "opaque"))) arg(a, "--opaque");
   return QV_OK;
 }
 
@@ -261,7 +304,7 @@ done:
 
 static qv_status diff_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb) {
   static const char *const allowed[] = {COMMON, "profiles", NULL};
-  const cJSON *list = member(o, "profiles"), *p;
+  const cJSON *list = ci_get(o, "profiles"), *p;
   args a = {0};
   qv_status st;
   arg(&a, "diff");
@@ -306,25 +349,33 @@ static qv_status add_options(reader *r, const cJSON *o, const char *what, args *
 
 /* Questions about samples, `robust` and `radius`. */
 static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb) {
-  static const char *const robust[] = {SAMPLES, "eps", "eps_real", "brightness", "contrast", "property", NULL};
+  static const char *const robust[] = {SAMPLES, "eps", "eps_real", "brightness", "contrast", "property", "split", NULL};
   static const char *const radius[] = {SAMPLES, "radius", "max_eps", NULL};
   const bool is_radius = i->check == CI_RADIUS;
   const char *index;
+  int64_t split = is_radius ? 1 : r->split;
   args a = {0};
   qv_status st;
   arg(&a, is_radius ? "radius" : "robust");
   QV_TRY(only(r, o, what, is_radius ? radius : robust));
   QV_TRY(model_args(r, o, what, &a, i, true));
   QV_TRY(share(r, o, what, i));
-  if (is_radius && member(o, "radius") == NULL) return FAIL(r, "%s: \"radius\" is missing: how large it has to be", what);
+  if (is_radius && ci_get(o, "radius") == NULL) return FAIL(r, "%s: \"radius\" is missing: how large it has to be", what);
   QV_TRY(add_options(r, o, what, &a, sample_options));
   QV_TRY(add_options(r, o, what, &a, is_radius ? radius_options : robust_options));
   opt(&a, "--threads", "1");
   opt(&a, "--json", "@json");
   opt(&a, "--certificate", "@cert");
   opt(&a, "--witness", "@witness");
+  if (!is_radius) opt(&a, "--resume", "@journal"), arg(&a, "--no-sync");
+  if (ci_get(o, "split") != NULL) QV_TRY(qv_json_get_int(&split, o, "split", 1, CI_PARTS_MAX, what, r->err));
+  if (split > 1 && (ci_get(o, "brightness") != NULL || ci_get(o, "contrast") != NULL)) {
+    if (ci_get(o, "split") != NULL) return FAIL(r, "%s: brightness and contrast are lists of inputs, which are not cut into parts: \"split\" does not go with them", what);
+    split = 1; /* --split is for those that can be */
+  }
   QV_TRY(word(r, o, "index", what, &index));
-  if (index != NULL) st = robust_jobs(r, a, index, what, seconds, mb);
+  if (index != NULL) st = robust_jobs(r, a, index, (uint32_t)split, what, seconds, mb);
+  else if (split > 1) st = split_jobs(r, a, "", (uint32_t)split, seconds, mb);
   else st = add_job(r, &a, "", seconds, mb);
 done:
   return st;
@@ -352,7 +403,7 @@ done:
 static qv_status allocation_jobs(reader *r, const cJSON *o, const char *what, double seconds, uint64_t mb) {
   static const char *const allowed[] = {COMMON, "table", "limits", "metric", "front", NULL};
   const char *table, *metric, *front;
-  const cJSON *list = member(o, "limits"), *l;
+  const cJSON *list = ci_get(o, "limits"), *l;
   args a = {0}, f = {0};
   qv_status st;
   arg(&a, "allocate");
@@ -426,7 +477,7 @@ static qv_status make_jobs(reader *r, const cJSON *o, const char *what, ci_item 
 }
 
 static qv_status tags(reader *r, const cJSON *o, const char *what, ci_item *i) {
-  const cJSON *list = member(o, "tags"), *t;
+  const cJSON *list = ci_get(o, "tags"), *t;
   if (list == NULL) return QV_OK;
   if (!cJSON_IsArray(list)) return FAIL(r, "%s: \"tags\" is not a list", what);
   if ((i->tag = QV_NEW(&r->p->arena, (size_t)cJSON_GetArraySize(list), const char *)) == NULL) return NOMEM(r);
@@ -478,20 +529,23 @@ done:
 }
 
 static qv_status read_manifest(reader *r, const ci_filter *f) {
-  static const char *const allowed[] = {"format", "name", "models", "defaults", "obligations", NULL};
+  static const char *const allowed[] = {"format", "name", "models", "defaults", "cache", "obligations", NULL};
   static const char *const defaults[] = {"seconds", "memory_mb", NULL};
-  const cJSON *d = member(r->root, "defaults"), *list = member(r->root, "obligations"), *o;
+  const cJSON *d = ci_get(r->root, "defaults"), *list = ci_get(r->root, "obligations"), *o;
   const char *format;
+  ci_cache_mode mode;
   qv_status st;
   QV_TRY(only(r, r->root, "the manifest", allowed));
   QV_TRY(word(r, r->root, "format", "the manifest", &format));
   QV_TRY(word(r, r->root, "name", "the manifest", &r->p->name));
+  QV_TRY(word(r, r->root, "cache", "the manifest", &r->p->cache));
   if (format == NULL || strcmp(format, "qverify-ci/1") != 0) return FAIL(r, "\"format\" is not \"qverify-ci/1\"");
+  if (r->p->cache != NULL && !ci_cache_mode_read(&mode, r->p->cache)) return FAIL(r, "\"cache\" is not one of off, read, read-write, verify");
   if (d != NULL) {
     QV_TRY(only(r, d, "defaults", defaults));
     QV_TRY(limits(r, d, "defaults", &r->seconds, &r->memory_mb));
   }
-  r->models = member(r->root, "models");
+  r->models = ci_get(r->root, "models");
   if (r->models != NULL && !cJSON_IsObject(r->models)) return FAIL(r, "\"models\" is not an object");
   if (!cJSON_IsArray(list)) return FAIL(r, "\"obligations\" is not a list");
   r->p->item = QV_NEW(&r->p->arena, (size_t)cJSON_GetArraySize(list) + 1, ci_item);
@@ -502,7 +556,7 @@ done:
 }
 
 qv_status ci_plan_make(ci_plan *p, const char *path, const ci_filter *filter, qv_err *err) {
-  reader r = {.p = p, .seconds = SECONDS, .memory_mb = MEMORY_MB, .batch = filter->batch > 0 ? filter->batch : BATCH, .err = err};
+  reader r = {.p = p, .seconds = SECONDS, .memory_mb = MEMORY_MB, .batch = filter->batch > 0 ? filter->batch : BATCH, .split = filter->split > 0 ? filter->split : 1, .err = err};
   qv_buf b = {0};
   cJSON *root = NULL;
   const char *slash = strrchr(path, '/');
@@ -552,6 +606,7 @@ qv_status ci_plan_write(qv_buf *out, const ci_plan *p, qv_err *err) {
   bool ok = qv_json_add_str(o, "format", "qverify-ci-plan/1");
   ok = qv_json_add_str(o, "manifest", p->path) && ok;
   ok = qv_json_add_str(o, "name", p->name) && ok;
+  ok = qv_json_add_str(o, "cache", p->cache) && ok;
   ok = qv_json_add_str(o, "sha256", p->sha256) && ok;
   qv_status st = line(out, o, ok, err);
   for (uint32_t i = 0; st == QV_OK && i < p->n_item; i++) {
@@ -583,16 +638,16 @@ qv_status ci_plan_write(qv_buf *out, const ci_plan *p, qv_err *err) {
 }
 
 static const char *kept(ci_plan *p, const cJSON *o, const char *key) {
-  const cJSON *m = member(o, key);
+  const cJSON *m = ci_get(o, key);
   return cJSON_IsString(m) ? qv_arena_str(&p->arena, m->valuestring, strlen(m->valuestring)) : NULL;
 }
 
 static qv_status read_item(ci_plan *p, const cJSON *o, qv_err *err) {
   ci_item *i = &p->item[p->n_item];
-  const cJSON *list = member(o, "tags"), *t;
+  const cJSON *list = ci_get(o, "tags"), *t;
   const char *check = kept(p, o, "check"), *least = kept(p, o, "at_least");
   *i = (ci_item){.id = kept(p, o, "obligation"), .requirement = kept(p, o, "requirement"), .model = kept(p, o, "model"), .check = CI_CHECKS,
-                 .has_at_least = least != NULL, .at_least = least != NULL ? strtod(least, NULL) : 0, .selected = cJSON_IsTrue(member(o, "selected"))};
+                 .has_at_least = least != NULL, .at_least = least != NULL ? strtod(least, NULL) : 0, .selected = cJSON_IsTrue(ci_get(o, "selected"))};
   for (unsigned k = 0; check != NULL && k < CI_CHECKS; k++)
     if (strcmp(check, ci_check_name((ci_check)k)) == 0) i->check = (ci_check)k;
   if (i->id == NULL || i->check == CI_CHECKS) return QV_FAIL(err, QV_E_PARSE, "not an obligation of a plan");
@@ -605,7 +660,7 @@ static qv_status read_item(ci_plan *p, const cJSON *o, qv_err *err) {
 
 static qv_status read_job(ci_plan *p, const cJSON *o, qv_err *err) {
   ci_job *j = &p->job[p->n_job];
-  const cJSON *list = member(o, "argv"), *t;
+  const cJSON *list = ci_get(o, "argv"), *t;
   const char *key = kept(p, o, "key"), *of = kept(p, o, "of");
   int64_t seconds, mb;
   qv_status st;
@@ -654,10 +709,11 @@ qv_status ci_plan_read(ci_plan *p, const char *path, qv_err *err) {
       const char *format = kept(p, o, "format"), *hash = kept(p, o, "sha256");
       p->path = kept(p, o, "manifest");
       p->name = kept(p, o, "name");
+      p->cache = kept(p, o, "cache");
       if (format == NULL || strcmp(format, "qverify-ci-plan/1") != 0 || p->path == NULL || hash == NULL || strlen(hash) != 64)
         st = QV_FAIL(err, QV_E_PARSE, "not a plan (qverify-ci-plan/1)");
       else memcpy(p->sha256, hash, sizeof p->sha256);
-    } else st = member(o, "obligation") != NULL ? read_item(p, o, err) : read_job(p, o, err);
+    } else st = ci_get(o, "obligation") != NULL ? read_item(p, o, err) : read_job(p, o, err);
     if (st != QV_OK) goto done;
     cJSON_Delete(o);
     o = NULL;

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/ci.h"
+#include "cli/ci_cache.h"
+#include "cli/ci_split.h"
 
 #define MANIFEST "qverify.json"
 #define RESULTS ".qverify-ci"
+#define CACHE_MB 1024
 
 static int fail(qv_status st, const char *path, const qv_err *err) { return cli_fail(st, path, err); }
 
@@ -30,8 +32,27 @@ static int work_opts(ci_work_opts *o, const cli_cmd *cmd, const cli_val *val) {
   if (!cli_get_int(&jobs, cmd, val, "jobs", 0, 256, 0)) return QV_EXIT_USAGE;
   o->jobs = (unsigned)jobs;
   o->dir = or_default(cli_get(cmd, val, "results"), RESULTS);
+  const char *mode = cli_get(cmd, val, "cache");
+  ci_cache_mode m;
+  if (mode != NULL && !ci_cache_mode_read(&m, mode)) return cli_usage(cmd, "--cache is off, read, read-write or verify, not '%.40s'", mode);
   if (shard != NULL && !read_shard(shard, o)) return cli_usage(cmd, "--shard '%.40s': K/N with 1 <= K <= N", shard);
   return 0;
+}
+
+/* The work, with the cache that the options or the plan ask for. */
+static qv_status work(ci_worked *done, const cli_cmd *cmd, const cli_val *val, const ci_plan *p, ci_work_opts *o, qv_err *err) {
+  ci_cache_mode mode = CI_CACHE_OFF;
+  int64_t mb;
+  const char *word = or_default(cli_get(cmd, val, "cache"), p->cache);
+  if (word != NULL && !ci_cache_mode_read(&mode, word)) return QV_FAIL(err, QV_E_PARSE, "unknown cache mode");
+  if (!cli_get_int(&mb, cmd, val, "cache-limit", 0, 1 << 30, CACHE_MB)) return QV_E_ARG;
+  o->cache = ci_cache_open(mode, cli_get(cmd, val, "cache-file"), (uint64_t)mb);
+  qv_status st = ci_work(done, p, o, err);
+  ci_cache_close(o->cache);
+  if (st == QV_OK && mode != CI_CACHE_OFF)
+    (void)fprintf(stderr, "qverify: cache: %" PRIu32 " jobs taken, %" PRIu32 " taken and checked again, %" PRIu32 " rejected, %" PRIu32 " run\n", done->cached, done->checked,
+                  done->rejected, done->ran);
+  return st;
 }
 
 /* ---- reports ---------------------------------------------------------------------------------------------------------------------------- */
@@ -102,9 +123,9 @@ static int merge(const cli_cmd *cmd, const cli_val *val, const ci_plan *p, const
 /* ---- commands --------------------------------------------------------------------------------------------------------------------------- */
 
 static int plan_of(ci_plan *p, const cli_cmd *cmd, const cli_val *val, const char *path, qv_err *err) {
-  int64_t batch;
-  if (!cli_get_int(&batch, cmd, val, "batch", 1, 1000000, 0)) return QV_EXIT_USAGE;
-  const ci_filter filter = {.tag = cli_get(cmd, val, "tag"), .id = cli_get(cmd, val, "only"), .batch = (uint32_t)batch};
+  int64_t batch, split;
+  if (!cli_get_int(&batch, cmd, val, "batch", 1, 1000000, 0) || !cli_get_int(&split, cmd, val, "split", 1, CI_PARTS_MAX, 0)) return QV_EXIT_USAGE;
+  const ci_filter filter = {.tag = cli_get(cmd, val, "tag"), .id = cli_get(cmd, val, "only"), .batch = (uint32_t)batch, .split = (uint32_t)split};
   qv_status st = ci_plan_make(p, path, &filter, err);
   return st == QV_OK ? 0 : fail(st, path, err);
 }
@@ -113,13 +134,13 @@ static int run_ci(const cli_cmd *cmd, const char *const *operand, const cli_val 
   ci_plan p = {0};
   ci_work_opts o;
   qv_err err = {0};
-  uint32_t ran = 0;
+  ci_worked done;
   (void)operand;
   int rc = work_opts(&o, cmd, val);
   if (rc == 0) rc = plan_of(&p, cmd, val, or_default(cli_get(cmd, val, "manifest"), MANIFEST), &err);
   if (rc == 0) rc = mark(cmd, val);
   if (rc == 0) {
-    qv_status st = ci_work(&ran, &p, &o, &err);
+    qv_status st = work(&done, cmd, val, &p, &o, &err);
     rc = st == QV_OK ? merge(cmd, val, &p, &o.dir, 1) : fail(st, o.dir, &err);
   }
   ci_plan_clear(&p);
@@ -150,15 +171,15 @@ static int run_work(const cli_cmd *cmd, const char *const *operand, const cli_va
   ci_plan p = {0};
   ci_work_opts o;
   qv_err err = {0};
-  uint32_t ran = 0;
+  ci_worked worked;
   qv_buf b = {0};
   int rc = work_opts(&o, cmd, val);
   if (rc != 0) return rc;
   qv_status st = ci_plan_read(&p, operand[0], &err);
   if (st != QV_OK) rc = fail(st, operand[0], &err);
-  else if ((st = ci_work(&ran, &p, &o, &err)) != QV_OK) rc = fail(st, o.dir, &err);
+  else if ((st = work(&worked, cmd, val, &p, &o, &err)) != QV_OK) rc = fail(st, o.dir, &err);
   if (rc == 0) {
-    qv_buf_printf(&b, "%" PRIu32 " jobs run, results in %s\n", ran, o.dir);
+    qv_buf_printf(&b, "%" PRIu32 " jobs run, results in %s\n", worked.ran, o.dir);
     rc = write_one("-", &b, QV_OK, &err);
   }
   ci_plan_clear(&p);
@@ -182,7 +203,14 @@ static int run_merge(const cli_cmd *cmd, const char *const *operand, const cli_v
 #define SELECT_OPTS                                                                                     \
   {"tag", 't', "TAG", false, "only obligations with this tag"},                                       \
       {"only", 0, "PATTERN", false, "only obligations whose id matches this shell pattern"},           \
-      {"batch", 0, "N", false, "robustness queries that one process decides (default 100)"}
+      {"batch", 0, "N", false, "robustness queries that one process decides (default 100)"},            \
+      {"split", 0, "N", false, "cut the box of every robustness query into N parts that are queries of their own"}
+#define WORK_OPTS                                                                                                                   \
+  {"results", 'r', "DIR", false, "where finished jobs are kept and found again (default .qverify-ci)"},                            \
+      {"jobs", 0, "N", false, "processes at a time (default: one a core)"},                                                        \
+      {"cache", 0, "MODE", false, "finished jobs of other folders: off (default), read, read-write; verify: evidence is checked again"}, \
+      {"cache-file", 0, "FILE", false, "the cache, an SQLite file (default $XDG_CACHE_HOME/qverify/ci.sqlite or ~/.cache/..)"},      \
+      {"cache-limit", 0, "MB", false, "what was not used for longest goes when the cache is larger (default 1024)"}
 #define REPORT_OPTS                                                                                     \
   {"json", 'j', "FILE", false, "report (docs/ci.md); '-' in place of the text"},                      \
       {"junit", 0, "FILE", false, "JUnit XML"}, {"sarif", 0, "FILE", false, "SARIF 2.1.0"},            \
@@ -193,8 +221,7 @@ static const cli_opt ci_opts[] = {
     {"manifest", 'm', "FILE", false, "obligations (default qverify.json)"},
     SELECT_OPTS,
     REPORT_OPTS,
-    {"results", 'r', "DIR", false, "where finished jobs are kept and found again (default .qverify-ci)"},
-    {"jobs", 0, "N", false, "processes at a time (default: one a core)"},
+    WORK_OPTS,
     {.name = NULL},
 };
 
@@ -225,8 +252,7 @@ const cli_cmd cli_plan = {
 
 static const cli_opt work_options[] = {
     {"shard", 0, "K/N", false, "do the K-th of N parts (from 1)"},
-    {"results", 'r', "DIR", false, "where results go (default .qverify-ci)"},
-    {"jobs", 0, "N", false, "processes at a time (default: one a core)"},
+    WORK_OPTS,
     {.name = NULL},
 };
 

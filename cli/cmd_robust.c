@@ -7,14 +7,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/ci_split.h"
 #include "cli/rbout.h"
 #include "cli/report.h"
+#include "ir/qir.h"
 #include "smt/smt.h"
 
 typedef struct {
   const rb_job *job;
   const char *witness; /* directory or NULL */
   const char *smtlib;  /* file or directory, or NULL */
+  const char *evidence; /* --certificate */
   bool quiet;          /* the report goes to standard output */
   cJSON *list;
   uint32_t verified, falsified, checked, resumed;
@@ -37,6 +40,44 @@ static qv_status export(const run_state *r, size_t i, const qv_property *p, qv_e
   return st;
 }
 
+/* --part: replace the question by a part of it. Beside its certificates, part 1 leaves the whole's property and how it was cut. */
+static qv_status part_of(qv_property *p, const rb_job *j, const rb_case *c, const char *dir, qv_err *err) {
+  qv_buf whole = {0}, qir = {0}, cover = {0};
+  qv_arena a = {0};
+  char sha[2][QV_SHA256_HEX];
+  qv_status st;
+  QV_TRY(qv_property_write(&whole, p, err));
+  QV_TRY(qv_qir_write(&qir, j->net, err));
+  qv_sha256_hex(sha[0], qir.p, qir.n);
+  qv_sha256_hex(sha[1], whole.p, whole.n);
+  QV_TRY(ci_split(p, j->net, j->part, j->parts, &cover, sha[0], sha[1], err));
+  if (j->part == 1 && dir != NULL) {
+    const char *name = rb_case_name(&a, j, c), *qvp = qv_arena_printf(&a, "%s/%s-whole.qvp", dir, name), *tree = qv_arena_printf(&a, "%s/%s.cover", dir, name);
+    if (qvp == NULL || tree == NULL) {
+      st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
+      goto done;
+    }
+    QV_TRY(cli_emit(qvp, &whole, err));
+    QV_TRY(cli_emit(tree, &cover, err));
+  }
+done:
+  qv_buf_free(&whole);
+  qv_buf_free(&qir);
+  qv_buf_free(&cover);
+  qv_arena_clear(&a);
+  return st;
+}
+
+/* The input of the part that is nearest to the sample. NULL: no memory. */
+static const int64_t *const *nearest(const qv_property *p, const qv_net *net, const int64_t *const *x, qv_arena *a) {
+  int64_t **v = QV_NEW(a, net->n_in, int64_t *);
+  for (uint32_t i = 0; v != NULL && i < net->n_in; i++) {
+    if ((v[i] = QV_NEW(a, p->in[i].n, int64_t)) == NULL) return NULL;
+    for (size_t e = 0; e < p->in[i].n; e++) v[i][e] = x[i][e] < p->in[i].itv[e].lo ? p->in[i].itv[e].lo : x[i][e] > p->in[i].itv[e].hi ? p->in[i].itv[e].hi : x[i][e];
+  }
+  return (const int64_t *const *)v;
+}
+
 static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *err) {
   const run_state *r = ctx;
   const rb_job *j = r->job;
@@ -46,6 +87,7 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
   bool real;
   qv_arena arena = {0};
   st = rb_property(&p, &a->cls, j, c, err);
+  if (st == QV_OK && j->parts > 0) st = part_of(&p, j, c, r->evidence, err);
   if (st == QV_E_ARG) { /* vacuous: no answer, and no failure of the run */
     a->reason = qv_arena_str(&a->arena, err->msg, strlen(err->msg));
     a->engine = "nothing";
@@ -58,6 +100,7 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
   if (r->smtlib != NULL) QV_TRY(export(r, i, &p, err));
   const bool inside = j->family == RB_STEPS || j->family == RB_REAL; /* (a family lists the sample itself) */
   const int64_t *const *x = inside ? rb_sample(j, c->sample, &arena) : NULL;
+  if (x != NULL && j->parts > 0) x = nearest(&p, j->net, x, &arena);
   if (inside && x == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
@@ -122,6 +165,7 @@ static int solve(const cli_cmd *cmd, const cli_val *val, cli_report *r, rb_job *
   state->job = j;
   state->witness = cli_get(cmd, val, "witness");
   state->smtlib = cli_get(cmd, val, "smtlib");
+  state->evidence = o->cert_dir;
   state->quiet = r->path != NULL && strcmp(r->path, "-") == 0;
   state->list = cJSON_CreateArray();
   const rb_jobs jobs = {ask, done, state, NULL};
@@ -165,6 +209,10 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   if (rc != 0) return rc;
   if (!cli_profile_ok(cmd, r.profile_asked) || !cli_get_int(&threads, cmd, val, "threads", 0, 1024, 0)) return QV_EXIT_USAGE;
   o.journal = cli_get(cmd, val, "resume");
+  o.lazy_journal = cli_get(cmd, val, "no-sync") != NULL;
+  const char *part = cli_get(cmd, val, "part");
+  uint32_t at = 0, of = 0;
+  if (part != NULL && !ci_read_part(part, &at, &of)) return cli_usage(cmd, "--part '%.40s': K/N with 1 <= K <= N <= %d", part, CI_PARTS_MAX);
   static const char *const named[] = {"input", "labels", "mask", "condition", "property"};
   for (size_t k = 0; k < sizeof named / sizeof named[0]; k++)
     for (uint32_t i = 0; i < cli_all(cmd, val, named[k])->n && rb.n_files < 4 * QV_MAX_INPUTS; i++) file[rb.n_files++] = cli_all(cmd, val, named[k])->v[i];
@@ -180,6 +228,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   rc = cli_load(&m, cmd, r.model_path, r.profile_asked, false, &err);
   r.model = &m;
   if (rc == 0) rc = rb_read(&j, cmd, val, m.net, false, &err);
+  j.part = at;
+  j.parts = of;
   if (rc == 0) {
     rb.question = family_name[j.family];
     rb.size = j.size;
@@ -206,9 +256,11 @@ static const cli_opt opts[] = {
     {"property", 'P', "FILE", false, "the whole question as a .qvp file (docs/property.md) in place of samples"},
     RB_SAMPLE_OPTS,
     RB_SOLVE_OPTS,
+    {"part", 0, "K/N", false, "only part K of N of each question's box (docs/ci.md); all parts together are the question"},
     {"witness", 'w', "DIR", false, "every counterexample as .npy, and pictures: original, adversarial, difference as .png"},
     {"smtlib", 0, "FILE", false, "write the question as SMT-LIB 2.6 text; several questions: a folder of such files"},
     {"resume", 'r', "FILE", false, "journal of finished questions: a later run with the same FILE goes on where this one was stopped"},
+    {"no-sync", 0, NULL, false, "with --resume: do not wait for the disk; lines survive the end of the run, but not that of the machine"},
     {"json", 'j', "FILE", false, "write a report (docs/report.md); '-' writes it to standard output in place of the text"},
     {.name = NULL},
 };

@@ -24,6 +24,7 @@ typedef struct {
 struct rb_journal {
   char *path;
   int fd;
+  bool lazy; /* the system decides when lines reach the disk */
   qv_buf text;
   entry *e; /* [n] sorted by key */
   size_t n;
@@ -69,7 +70,7 @@ static qv_status load(rb_journal *j, const char *net_sha256, qv_err *err) {
   return QV_OK;
 }
 
-static qv_status put(int fd, const void *data, size_t n) {
+static qv_status put(int fd, const void *data, size_t n, bool lazy) {
   const char *p = data;
   while (n > 0) {
     ssize_t k = write(fd, p, n);
@@ -78,14 +79,15 @@ static qv_status put(int fd, const void *data, size_t n) {
     p += k;
     n -= (size_t)k;
   }
-  return fdatasync(fd) == 0 ? QV_OK : QV_E_INTERNAL;
+  return lazy || fdatasync(fd) == 0 ? QV_OK : QV_E_INTERNAL;
 }
 
-qv_status rb_journal_open(rb_journal **out, const char *path, const char *net_sha256, qv_err *err) {
+qv_status rb_journal_open(rb_journal **out, const char *path, bool lazy, const char *net_sha256, qv_err *err) {
   qv_status st = QV_OK;
   rb_journal *j = calloc(1, sizeof *j);
   if (j == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   j->fd = -1;
+  j->lazy = lazy;
   (void)pthread_mutex_init(&j->lock, NULL);
   if ((j->path = strdup(path)) == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
@@ -112,7 +114,7 @@ qv_status rb_journal_open(rb_journal **out, const char *path, const char *net_sh
   if (whole == 0) {
     char head[128];
     int n = snprintf(head, sizeof head, HEAD "%s\n", net_sha256);
-    if (put(j->fd, head, (size_t)n) != QV_OK) st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", path, strerror(errno));
+    if (put(j->fd, head, (size_t)n, lazy) != QV_OK) st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", path, strerror(errno));
   } else st = load(j, net_sha256, err);
   if (st == QV_OK) {
     qv_buf d = {0};
@@ -200,6 +202,12 @@ qv_status rb_journal_find(bool *found, rb_answer *a, qv_buf *cert, rb_journal *j
   return strcmp(sha, f[7]) == 0 ? QV_OK : QV_FAIL(err, QV_E_PARSE, "%s: not the certificate that the journal names: it was changed", path);
 }
 
+/* One more name for the certificate that was kept. False: this file system has no such names. */
+static bool again(const char *path, const char *kept) {
+  (void)unlink(path);
+  return link(kept, path) == 0;
+}
+
 qv_status rb_journal_add(rb_journal *j, const char *key, const rb_answer *a, const qv_buf *cert, const qv_net *net, qv_err *err) {
   qv_buf b = {0};
   char sum[QV_SHA256_HEX];
@@ -207,7 +215,8 @@ qv_status rb_journal_add(rb_journal *j, const char *key, const rb_answer *a, con
   if (cert->n > 0) { /* the evidence first: a line in the journal can rely on it */
     qv_buf path = {0};
     qv_buf_printf(&path, "%s.d/%s.qvc", j->path, key);
-    st = path.failed ? QV_FAIL(err, QV_E_NOMEM, "out of memory") : cli_emit((const char *)path.p, cert, err);
+    if (path.failed) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
+    else if (a->cert_path == NULL || !again((const char *)path.p, a->cert_path)) st = cli_emit((const char *)path.p, cert, err);
     qv_buf_free(&path);
     if (st != QV_OK) return st;
   }
@@ -230,7 +239,7 @@ qv_status rb_journal_add(rb_journal *j, const char *key, const rb_answer *a, con
   if (b.failed) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
   else {
     (void)pthread_mutex_lock(&j->lock);
-    if (put(j->fd, b.p, b.n) != QV_OK) st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", j->path, strerror(errno));
+    if (put(j->fd, b.p, b.n, j->lazy) != QV_OK) st = QV_FAIL(err, QV_E_INTERNAL, "%s: %s", j->path, strerror(errno));
     (void)pthread_mutex_unlock(&j->lock);
   }
   qv_buf_free(&b);

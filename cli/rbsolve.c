@@ -76,7 +76,7 @@ qv_status rb_session_open(rb_session **out, const qv_net *net, const rb_opts *o,
     (void)snprintf(path, sizeof path, "%.4000s/net.qir", o->cert_dir);
     QV_TRY(cli_emit(path, &s->qir, err));
   }
-  if (o->journal != NULL) QV_TRY(rb_journal_open(&s->journal, o->journal, s->net_sha256, err));
+  if (o->journal != NULL) QV_TRY(rb_journal_open(&s->journal, o->journal, o->lazy_journal, s->net_sha256, err));
   *out = s;
   s = NULL;
 done:

@@ -300,10 +300,16 @@ void rb_free(rb_job *j) {
 
 /* ---- one case ---------------------------------------------------------------------------------------------------------------------- */
 
-const char *rb_name(qv_arena *a, const rb_job *j, const rb_case *c) {
+const char *rb_case_name(qv_arena *a, const rb_job *j, const rb_case *c) {
   const char *s = j->family == RB_PROPERTY ? "property"
                   : c->py >= 0             ? qv_arena_printf(a, "%zu-patch-%" PRId64 "-%" PRId64, c->sample, c->py, c->px)
                                            : qv_arena_printf(a, "%zu", c->sample);
+  return s != NULL ? s : "?";
+}
+
+const char *rb_name(qv_arena *a, const rb_job *j, const rb_case *c) {
+  const char *s = rb_case_name(a, j, c);
+  if (j->parts > 0) s = qv_arena_printf(a, "%s-part-%" PRIu32 "-%" PRIu32, s, j->part, j->parts);
   return s != NULL ? s : "?";
 }
 

@@ -49,6 +49,8 @@ typedef struct {
   const char *what;               /* kind of condition, for the report (static) */
   qv_arena arena;
 
+  uint32_t part, parts;           /* only part `part` (from 1) of each box; parts 0 = all of it */
+
   rb_case *item;                  /* [n_items] in the order of the report */
   size_t n_items;
   const char *failed;             /* file a failure is about, or NULL */
@@ -105,6 +107,8 @@ QV_NODISCARD qv_status rb_property(qv_property *p, uint32_t *cls, const rb_job *
 QV_NODISCARD qv_status rb_realize(bool *real, rb_answer *a, const rb_job *j, const rb_case *c, qv_err *err);
 /* Name of a case for files and ids: "12" or "12-patch-3-4". Lives in the arena. */
 const char *rb_name(qv_arena *a, const rb_job *j, const rb_case *c);
+/* The same of the whole question, where only a part of its box is asked. */
+const char *rb_case_name(qv_arena *a, const rb_job *j, const rb_case *c);
 
 /* ---- answers (cli/rbsolve.c) ----------------------------------------------------------------------------------------------- */
 
@@ -120,6 +124,7 @@ typedef struct {
   bool no_check, cross_check;
   const char *cert_dir; /* or NULL */
   const char *journal;  /* or NULL */
+  bool lazy_journal;    /* do not wait until its lines are on the disk */
 } rb_opts;
 
 /* What all questions about one net share; any thread may read it. */
@@ -161,8 +166,9 @@ int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val);
 
 typedef struct rb_journal rb_journal;
 
-/* Open or make FILE. A torn last line is cut off. Errors: QV_E_PARSE if it is no journal, damaged, or about another net. */
-QV_NODISCARD qv_status rb_journal_open(rb_journal **out, const char *path, const char *net_sha256, qv_err *err);
+/* Open or make FILE. A torn last line is cut off. lazy: lines survive the end of this program, however it ends, but not that of the machine.
+ * Errors: QV_E_PARSE if it is no journal, damaged, or about another net. */
+QV_NODISCARD qv_status rb_journal_open(rb_journal **out, const char *path, bool lazy, const char *net_sha256, qv_err *err);
 void rb_journal_close(rb_journal *j);
 /* Fill in what an earlier run found under this key; *found false if nothing. VERIFIED and FALSIFIED are claims to be checked again. */
 QV_NODISCARD qv_status rb_journal_find(bool *found, rb_answer *a, qv_buf *cert, rb_journal *j, const char *key, const qv_net *net, qv_err *err);

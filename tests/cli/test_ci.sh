@@ -62,7 +62,8 @@ cat >"$T/slow.json" <<EOF
 EOF
 start=$(date +%s)
 t 'a job over its time' 5 ci --manifest "$T/slow.json" --results "$T/slow" --jobs 1
-has out 'a job over its time: said' 'why: ended at its time limit'
+has out 'a job over its time: said' 'why: .*; first open: ended at its time limit$'
+has out 'a job over its time: what to do' 'next: raise "seconds"'
 took=$(($(date +%s) - start))
 if ((took < 60)); then ok 'a job over its time ends'; else not_ok "a job of one second took $took s"; fi
 
