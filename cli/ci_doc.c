@@ -8,18 +8,18 @@
 
 const cJSON *ci_get(const cJSON *o, const char *key) { return o != NULL ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
 
-const char *ci_str(const cJSON *o, const char *key) {
+const char *ci_word(const cJSON *o, const char *key) {
   const cJSON *m = ci_get(o, key);
   return m != NULL ? m->valuestring : NULL;
 }
 
 long ci_long(const cJSON *o, const char *key, long absent) {
-  const char *s = ci_str(o, key);
+  const char *s = ci_word(o, key);
   return s != NULL ? strtol(s, NULL, 10) : absent;
 }
 
 bool ci_is(const cJSON *o, const char *key, const char *value) {
-  const char *s = ci_str(o, key);
+  const char *s = ci_word(o, key);
   return s != NULL && strcmp(s, value) == 0;
 }
 

@@ -7,7 +7,7 @@
 /* Member of an object, or NULL; o may be NULL. */
 const cJSON *ci_get(const cJSON *o, const char *key);
 /* Text of a string or number member, or NULL. */
-const char *ci_str(const cJSON *o, const char *key);
+const char *ci_word(const cJSON *o, const char *key);
 /* Number member (or a number as text); `absent` if there is none. */
 long ci_long(const cJSON *o, const char *key, long absent);
 /* Is the member this text? */

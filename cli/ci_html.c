@@ -9,13 +9,6 @@
 
 #define MAX_QUESTIONS 5000 /* rows; those that are not proved come first */
 
-const cJSON *ci_get(const cJSON *o, const char *key) { return o != NULL ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
-
-const char *ci_word(const cJSON *o, const char *key) {
-  const cJSON *m = ci_get(o, key);
-  return m != NULL ? m->valuestring : NULL;
-}
-
 double ci_real(const char *s) {
   char *end;
   if (s == NULL) return NAN;

@@ -50,7 +50,7 @@ static qv_status load(merger *g, const char *dir, const ci_job *j, cJSON **doc) 
   qv_status st = qv_file_read(&b, path, (size_t)1 << 30, &quiet);
   if (st == QV_E_IO) return QV_OK; /* not there */
   if (st == QV_OK) st = qv_json_parse(doc, (const char *)b.p, b.n, &quiet);
-  const char *key = ci_str(*doc, "key"), *format = ci_str(*doc, "format");
+  const char *key = ci_word(*doc, "key"), *format = ci_word(*doc, "format");
   if (st == QV_OK && (key == NULL || format == NULL || strcmp(key, j->key) != 0 || strcmp(format, "qverify-ci-result/1") != 0)) st = QV_E_PARSE;
   qv_buf_free(&b);
   if (st != QV_OK) return QV_FAIL(g->err, QV_E_INTERNAL, "%s: not a result of this job: %s", path, quiet.msg);
@@ -60,8 +60,8 @@ static qv_status load(merger *g, const char *dir, const ci_job *j, cJSON **doc) 
 static const char *inner_verdict(const cJSON *report, const char *id) {
   const cJSON *x;
   cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
-    const char *name = ci_str(x, "id");
-    if (name != NULL && strcmp(name, id) == 0) return ci_str(x, "verdict");
+    const char *name = ci_word(x, "id");
+    if (name != NULL && strcmp(name, id) == 0) return ci_word(x, "verdict");
   }
   return NULL;
 }
@@ -72,7 +72,7 @@ static bool contradict(const cJSON *a, const cJSON *b) {
   const cJSON *x;
   if (p != q && p != 5 && q != 5) return true;
   cJSON_ArrayForEach(x, ci_get(ci_get(a, "report"), "obligations")) {
-    const char *v = ci_str(x, "verdict"), *w = ci_str(x, "id") != NULL ? inner_verdict(ci_get(b, "report"), ci_str(x, "id")) : NULL;
+    const char *v = ci_word(x, "verdict"), *w = ci_word(x, "id") != NULL ? inner_verdict(ci_get(b, "report"), ci_word(x, "id")) : NULL;
     if (v != NULL && w != NULL && strcmp(v, w) != 0 && strcmp(v, "UNKNOWN") != 0 && strcmp(w, "UNKNOWN") != 0) return true;
   }
   return false;
@@ -110,7 +110,7 @@ static void set(ci_outcome *o, ci_verdict v, const char *reason, const char *nex
 /* A job that ended without saying what an obligation needs to hear. True if so. */
 static bool failed(merger *g, ci_outcome *o, const cJSON *doc) {
   long code = ci_long(doc, "exit", -1);
-  const char *e = ci_str(doc, "stderr");
+  const char *e = ci_word(doc, "stderr");
   if (cJSON_IsTrue(ci_get(doc, "timeout"))) set(o, CI_UNKNOWN, say(g, "ended at its time limit"), "raise \"seconds\"");
   else if (code < 0 && ci_long(doc, "signal", 0) == 9) set(o, CI_UNKNOWN, say(g, "ended by the system, probably for want of memory"), "raise \"memory_mb\"");
   else if (code < 0) set(o, CI_ERROR, say(g, "ended by signal %ld", ci_long(doc, "signal", 0)), NULL);
@@ -124,7 +124,7 @@ static bool failed(merger *g, ci_outcome *o, const cJSON *doc) {
 static void tally(ci_outcome *o, const cJSON *report) {
   const cJSON *x;
   cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
-    const char *v = ci_str(x, "verdict");
+    const char *v = ci_word(x, "verdict");
     if (v == NULL || cJSON_IsTrue(ci_get(x, "informational"))) continue;
     o->verified += strcmp(v, "VERIFIED") == 0;
     o->falsified += strcmp(v, "FALSIFIED") == 0;
@@ -135,8 +135,8 @@ static void tally(ci_outcome *o, const cJSON *report) {
 static const char *first_reason(const cJSON *report, const char *verdict) {
   const cJSON *x;
   cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
-    const char *v = ci_str(x, "verdict");
-    if (v != NULL && strcmp(v, verdict) == 0 && ci_str(x, "reason") != NULL) return ci_str(x, "reason");
+    const char *v = ci_word(x, "verdict");
+    if (v != NULL && strcmp(v, verdict) == 0 && ci_word(x, "reason") != NULL) return ci_word(x, "reason");
   }
   return "no reason given";
 }
@@ -165,7 +165,7 @@ static void judge_plain(merger *g, const ci_item *i, ci_outcome *o, const cJSON 
     if (code == 0 && ci_complete(report)) set(o, CI_VERIFIED, "proved: the two profiles give the same outputs for every input", NULL);
     else if (code == 0) set(o, CI_ERROR, "ended well without a complete report", NULL);
     else if (code == 10) set(o, CI_FALSIFIED, "an input was executed on which the outputs of the two profiles differ", NULL);
-    else set(o, CI_UNKNOWN, ci_str(report, "reason") != NULL ? say(g, "%.500s", ci_str(report, "reason")) : "no difference found, none excluded", advice(i->check));
+    else set(o, CI_UNKNOWN, ci_word(report, "reason") != NULL ? say(g, "%.500s", ci_word(report, "reason")) : "no difference found, none excluded", advice(i->check));
     return;
   }
   tally(o, report);
@@ -189,7 +189,7 @@ static void judge_allocation(merger *g, ci_outcome *o, const cJSON *doc) {
 }
 
 static void judge_accuracy(merger *g, const ci_item *i, ci_outcome *o, const cJSON *doc) {
-  const char *out = ci_str(doc, "stdout"), *at = out != NULL ? strstr(out, "accuracy: ") : NULL;
+  const char *out = ci_word(doc, "stdout"), *at = out != NULL ? strstr(out, "accuracy: ") : NULL;
   unsigned long right, all;
   if (failed(g, o, doc)) return;
   if (ci_long(doc, "exit", -1) != 0 || at == NULL || sscanf(at, "accuracy: %lu of %lu", &right, &all) != 2 || all == 0) {
@@ -208,8 +208,8 @@ static bool accumulator(const cJSON *report, int k, long *needed, long *width, c
     if (!cJSON_IsObject(a) || k-- > 0) continue;
     *needed = ci_long(a, "bits_needed", 0);
     *width = ci_long(a, "bits", 0);
-    *verdict = ci_str(x, "verdict");
-    *op = ci_str(x, "op");
+    *verdict = ci_word(x, "verdict");
+    *op = ci_word(x, "op");
     return true;
   }
   return false;
@@ -255,6 +255,14 @@ typedef struct {
   const char *next;               /* what to try */
 } queries;
 
+/* What happened to a refuted query: "sample 7, class 1 becomes 2". */
+static const char *refutation(merger *g, const cJSON *x) {
+  const char *id = ci_word(x, "id"), *cls = ci_word(x, "class"), *now = ci_word(ci_get(x, "cex"), "class"), *slash = id != NULL ? strchr(id, '/') : NULL;
+  if (slash == NULL) return "an input was executed that violates it";
+  if (cls == NULL || now == NULL) return say(g, "sample %.80s, an input was executed that violates it", slash + 1);
+  return say(g, "sample %.80s, class %.20s becomes %.20s", slash + 1, cls, now);
+}
+
 static void count(queries *q, const char *verdict, const char *why) {
   if (verdict == NULL) return;
   bool v = strcmp(verdict, "VERIFIED") == 0, f = strcmp(verdict, "FALSIFIED") == 0;
@@ -293,7 +301,10 @@ static void judge_batch(queries *q, const ci_job *j, const cJSON *doc) {
     for (uint32_t n = asked(j); !crash && !alone && n > 0; n--) count(q, "UNKNOWN", why);
     if (!alone) return;
   }
-  cJSON_ArrayForEach(x, ci_get(report, "obligations")) count(q, ci_str(x, "verdict"), ci_str(x, "reason"));
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) {
+    const char *reason = ci_word(x, "reason");
+    count(q, ci_word(x, "verdict"), reason == NULL && ci_is(x, "verdict", "FALSIFIED") ? refutation(q->g, x) : reason);
+  }
 }
 
 /* The obligation's name in front of "-part-". */
@@ -306,7 +317,7 @@ static const cJSON *part_of(const cJSON *doc, const char *id, size_t n) {
   const cJSON *x;
   if (!answered(doc)) return NULL;
   cJSON_ArrayForEach(x, ci_get(ci_get(doc, "report"), "obligations")) {
-    const char *s = ci_str(x, "id");
+    const char *s = ci_word(x, "id");
     if (s != NULL && base_of(s) == n && strncmp(s, id, n) == 0) return x;
   }
   return NULL;
@@ -381,19 +392,20 @@ static void judge_parts(queries *q, uint32_t first, uint32_t of) {
   }
   if (list == NULL) count(q, "UNKNOWN", why);
   cJSON_ArrayForEach(x, list) { /* more than one where a patch has several places */
-    const char *id = ci_str(x, "id"), *reason = why;
+    const char *id = ci_word(x, "id"), *reason = why;
     uint32_t verified = 0;
     bool falsified = false;
+    const char *broken = NULL;
     if (id == NULL || strncmp(id, "robust/", 7) != 0) continue;
     size_t n = base_of(id);
     for (uint32_t k = 0; k < of; k++) {
       const cJSON *p = part_of(m->doc[first + k], id, n);
       verified += ci_is(p, "verdict", "VERIFIED");
-      if (ci_is(p, "verdict", "FALSIFIED")) falsified = true;
-      else if (p != NULL && !ci_is(p, "verdict", "VERIFIED") && reason == NULL) reason = say(q->g, "part %u of %u: %.200s", k + 1, of, ci_str(p, "reason") != NULL ? ci_str(p, "reason") : "open");
+      if (ci_is(p, "verdict", "FALSIFIED")) falsified = true, broken = refutation(q->g, p);
+      else if (p != NULL && !ci_is(p, "verdict", "VERIFIED") && reason == NULL) reason = say(q->g, "part %u of %u: %.200s", k + 1, of, ci_word(p, "reason") != NULL ? ci_word(p, "reason") : "open");
     }
     bool proved = !falsified && verified == of && covered(q, first, of, id, &reason);
-    count(q, falsified ? "FALSIFIED" : proved ? "VERIFIED" : "UNKNOWN", falsified ? NULL : reason);
+    count(q, falsified ? "FALSIFIED" : proved ? "VERIFIED" : "UNKNOWN", falsified ? broken : reason);
     cJSON *o = cJSON_CreateObject();
     bool ok = qv_json_add(o, "id", cJSON_CreateString(say(q->g, "%.*s", (int)n, id)));
     ok = qv_json_add_str(o, "verdict", falsified ? "FALSIFIED" : proved ? "VERIFIED" : "UNKNOWN") && ok;
@@ -433,7 +445,7 @@ static void judge(merger *g, uint32_t k) {
   ci_outcome *o = &m->item[k];
   for (uint32_t j = 0; j < o->n_jobs; j++) {
     const cJSON *doc = m->doc[o->first_job + j];
-    const char *s = ci_str(doc, "seconds");
+    const char *s = ci_word(doc, "seconds");
     if (doc == NULL) {
       set(o, CI_MISSING, say(g, "no result for part \"%s\"", m->plan->job[o->first_job + j].part), "run the missing shard: qverify work");
       return;

@@ -3,7 +3,7 @@
 #ifndef QV_CLI_CI_PAGE_H
 #define QV_CLI_CI_PAGE_H
 
-#include "cli/ci.h"
+#include "cli/ci_doc.h"
 
 typedef struct {
   qv_buf *b;
@@ -15,9 +15,6 @@ typedef struct {
 extern const char *const ci_page_style[]; /* pieces, NULL at the end */
 extern const char ci_page_script[];
 
-/* Member of an object, NULL if there is none (or no object); its text, of strings and numbers. */
-const cJSON *ci_get(const cJSON *o, const char *key);
-const char *ci_word(const cJSON *o, const char *key);
 /* A number out of a report: "7/3" is a fraction. NAN if it is none. For drawing only. */
 double ci_real(const char *s);
 /* "Title" as a heading with an anchor. */

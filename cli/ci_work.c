@@ -258,7 +258,7 @@ static bool broke(const cJSON *doc) {
 
 static const char *how_it_broke(const cJSON *doc, bool *crash, char text[300]) {
   long code = ci_long(doc, "exit", -1), signal = ci_long(doc, "signal", 0);
-  const char *e = ci_str(doc, "stderr");
+  const char *e = ci_word(doc, "stderr");
   *crash = false;
   if (cJSON_IsTrue(ci_get(doc, "timeout"))) return "ended at its time limit";
   if (code < 0 && signal == SIGKILL) return "ended by the system, probably for want of memory";
@@ -411,7 +411,7 @@ static qv_status reject(worker *w, running *r) {
 /* ---- processes that end ------------------------------------------------------------------------------------------------------------------ */
 
 static bool journal_in_use(const cJSON *doc) {
-  const char *e = ci_str(doc, "stderr");
+  const char *e = ci_word(doc, "stderr");
   return ci_long(doc, "exit", -1) == 6 && e != NULL && strstr(e, "is in use by another run") != NULL;
 }
 
