@@ -115,6 +115,8 @@ static qv_status flush(bool *found, int64_t *x, qv_batch *b, const int64_t *kept
   return st;
 }
 
+static bool late(const qv_batch *b) { return b->deadline > 0 && qv_clock() > b->deadline; }
+
 #define PER_START 6 /* rounds from one start, jumping from corner to corner */
 #define PER_WALK 24 /* rounds of a walk in ever smaller steps */
 #define CANDIDATES 8
@@ -145,7 +147,7 @@ qv_status qv_attack_gradient(bool *found, int64_t *x, qv_batch *b, const qv_dual
   *found = false;
   if (a.x == NULL || a.grad == NULL || a.mean == NULL || a.acc == NULL || a.xi == NULL) st = QV_FAIL(err, QV_E_NOMEM, "attack");
   uint32_t start = 0, left = 0;
-  for (uint32_t it = 0; st == QV_OK && it < rounds && !*found; it++, left--) {
+  for (uint32_t it = 0; st == QV_OK && it < rounds && !*found && !late(b); it++, left--) {
     if (left == 0) {
       a.smooth = start % 3 == 2;
       a.leak = start % 2 == 0 ? 0.25 : 0;
@@ -176,7 +178,7 @@ qv_status qv_attack_local(bool *found, int64_t *x, qv_batch *b, const int64_t *l
     goto done;
   }
   memcpy(base, x, n * sizeof *x);
-  for (uint32_t r = 0; r < rounds && !*found; r++) {
+  for (uint32_t r = 0; r < rounds && !*found && !late(b); r++) {
     for (uint32_t i = 0; i < tries; i++) {
       int64_t *p = kept + i * n;
       memcpy(p, base, n * sizeof *p);

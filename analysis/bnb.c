@@ -435,7 +435,12 @@ static bool process(worker *w, task *t) {
   t->empty = !enter(w, t->node, &goal);
   t->done = true;
   if (t->empty) return true;
-  if (qv_dual_refresh(d, w->fresh ? w->low : 0, &quiet) != QV_OK || !qv_dual_goal(d, &goal)) return false;
+  qv_status st = qv_dual_refresh(d, w->fresh ? w->low : 0, &quiet);
+  if (st == QV_E_LIMIT) { /* as if nobody had looked at it */
+    t->done = w->fresh = false;
+    return true;
+  }
+  if (st != QV_OK || !qv_dual_goal(d, &goal)) return false;
   w->fresh = true;
   if (parent == QV_NONE || saturated(b, t->node)) {
     qv_dual_default(d, &goal);
@@ -638,7 +643,8 @@ done:
     memcpy(d[0]->lo, b->lo, b->g->n * sizeof *b->lo);
     memcpy(d[0]->hi, b->hi, b->g->n * sizeof *b->hi);
     memcpy(d[0]->acc, b->acc, b->g->n * sizeof *b->acc);
-    if (st == QV_OK) st = qv_dual_refresh(d[0], 0, err);
+    qv_err quiet = {0}; /* at the deadline nobody needs what would be refreshed */
+    if (st == QV_OK && qv_dual_refresh(d[0], 0, &quiet) == QV_E_NOMEM) st = QV_FAIL(err, QV_E_NOMEM, "%s", quiet.msg);
   }
   for (size_t k = 0; k < b->cap; k++) free(b->start[k].s);
   free(b->start);

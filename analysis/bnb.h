@@ -84,7 +84,7 @@ typedef struct {
  * is (the rest is then unfinished). Exact integers. */
 void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *acc, bool *empty);
 
-/* Pre: d[0] holds the root's bounds, refreshed; they are restored before return. d[1..threads-1]: others for the same graph, their
+/* Pre: d[0] holds the root's bounds, refreshed; they are restored before return (not refreshed if the deadline has passed). d[1..threads-1]: others for the same graph, their
  * bounds are overwritten. *out is the caller's (qv_bnb_clear), also after an error. Errors: QV_E_NOMEM.
  * Nodes are taken in rounds of a fixed number, whatever the threads, and their results are entered in order: as long as the
  * deadline is not reached the same call gives the same tree. */

@@ -23,6 +23,7 @@
 struct qv_robust {
   const qv_net *net;
   qv_graph *graph;
+  bool borrowed; /* graph is another one's */
   qv_dual **dual; /* [n_dual] one per thread, made when first needed */
   uint32_t n_dual;
   qv_batch batch; /* plan NULL: cannot be executed */
@@ -101,26 +102,39 @@ static qv_status more_duals(qv_robust *r, uint32_t n, qv_err *err) {
   return st;
 }
 
-qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err) {
-  qv_status st;
+/* The executor. A net that it cannot take is no failure. */
+static qv_status make_batch(qv_robust *r, qv_err *err) {
   qv_err quiet = {0};
+  qv_status st = qv_batch_init(&r->batch, r->net, &quiet);
+  r->can_run = st == QV_OK;
+  return st == QV_OK || st == QV_E_UNSUP ? QV_OK : QV_FAIL(err, st, "%s", quiet.msg);
+}
+
+qv_status qv_robust_new_until(qv_robust **out, const qv_net *net, double deadline, qv_err *err) {
+  qv_status st;
   qv_robust *r = calloc(1, sizeof *r);
   if (r == NULL) return QV_FAIL(err, QV_E_NOMEM, "robustness");
   r->net = net;
   QV_TRY(find_traps(r, err));
-  QV_TRY(qv_graph_new(&r->graph, net, err));
-  QV_TRY(more_duals(r, 1, err));
-  st = qv_batch_init(&r->batch, net, &quiet);
-  r->can_run = st == QV_OK;
-  if (st == QV_E_UNSUP) st = QV_OK;
-  if (st != QV_OK) {
-    st = QV_FAIL(err, st, "%s", quiet.msg);
-    goto done;
-  }
+  QV_TRY(qv_graph_new(&r->graph, net, deadline, err));
+  QV_TRY(make_batch(r, err));
   *out = r;
   r = NULL;
 done:
   qv_robust_free(r);
+  return st;
+}
+
+qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err) { return qv_robust_new_until(out, net, 0, err); }
+
+qv_status qv_robust_share(qv_robust **out, const qv_robust *from, qv_err *err) {
+  qv_robust *r = calloc(1, sizeof *r);
+  if (r == NULL) return QV_FAIL(err, QV_E_NOMEM, "robustness");
+  *r = (qv_robust){.net = from->net, .graph = from->graph, .borrowed = true, .may_trap = from->may_trap, .unordered = from->unordered,
+                   .opaque = from->opaque};
+  qv_status st = make_batch(r, err);
+  if (st == QV_OK) *out = r;
+  else qv_robust_free(r);
   return st;
 }
 
@@ -129,7 +143,7 @@ void qv_robust_free(qv_robust *r) {
   qv_batch_clear(&r->batch);
   for (uint32_t i = 0; i < r->n_dual; i++) qv_dual_free(r->dual[i]);
   free(r->dual);
-  qv_graph_free(r->graph);
+  if (!r->borrowed) qv_graph_free(r->graph);
   free(r);
 }
 
@@ -349,6 +363,7 @@ static qv_status deeper_bounds(query *k) {
   d->work = 0;
   for (uint32_t v = g->n_in; v < g->n; v++) {
     if (!worth_bounding(g, v) || !read[v] || d->lo[v] == d->hi[v]) continue;
+    if (late(k) || d->work > UNIT_WORK) break;
     if (moved && g->unit[v].node != last) { /* a new layer: what has been gained so far counts */
       bool empty;
       qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
@@ -366,7 +381,6 @@ static qv_status deeper_bounds(query *k) {
     d->lo[v] = qv_max64(d->lo[v], y.lo);
     d->hi[v] = qv_min64(d->hi[v], y.hi);
     moved = true;
-    if (late(k) || d->work > UNIT_WORK) break;
   }
   if (moved) {
     bool empty;
@@ -730,6 +744,7 @@ static qv_status setup(query *k) {
     if (qv_cond_is_target(c, t)) k->res->target[k->res->n_target++].target = t;
   k->r->batch.q = k->q;
   k->r->batch.n = 0;
+  k->r->batch.deadline = k->deadline;
   return QV_OK;
 }
 
@@ -833,6 +848,10 @@ qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_que
   if (st == QV_OK) st = more_duals(r, k.o.threads, err);
   if (st == QV_OK) st = setup(&k);
   if (st == QV_OK) st = engines(&k);
+  if (st == QV_E_LIMIT && late(&k)) { /* inside some engine: targets that are done stay done */
+    if (err != NULL) *err = (qv_err){0};
+    st = QV_OK;
+  }
   if (st == QV_OK) conclude(&k);
   else out->verdict = QV_UNKNOWN;
   out->seconds = qv_clock() - k.start;

@@ -86,8 +86,12 @@ typedef struct {
 /* A net prepared for queries. */
 typedef struct qv_robust qv_robust;
 
-/* *out is the caller's (qv_robust_free); the net must outlive it. Pre: checked net. Errors: QV_E_NOMEM, QV_E_LIMIT. */
+/* *out is the caller's (qv_robust_free); the net must outlive it. Pre: checked net. Errors: QV_E_NOMEM, QV_E_LIMIT (too large). */
 QV_NODISCARD qv_status qv_robust_new(qv_robust **out, const qv_net *net, qv_err *err);
+/* The same until qv_clock() says `deadline` (0 = none): QV_E_LIMIT. */
+QV_NODISCARD qv_status qv_robust_new_until(qv_robust **out, const qv_net *net, double deadline, qv_err *err);
+/* Another one for the same net that reads the graph of `from`, which must outlive it: for a second thread. Any thread. */
+QV_NODISCARD qv_status qv_robust_share(qv_robust **out, const qv_robust *from, qv_err *err);
 void qv_robust_free(qv_robust *r);
 const qv_graph *qv_robust_graph(const qv_robust *r);
 

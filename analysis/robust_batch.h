@@ -16,6 +16,7 @@ typedef struct {
   int64_t **o;      /* [net->n_out] one sample's values */
   uint32_t n;       /* samples put in */
   uint32_t threads; /* 0 = 1 */
+  double deadline;  /* qv_clock() value at which those who search with it stop; 0 = none */
   qv_arena arena;
 } qv_batch;
 

@@ -255,6 +255,7 @@ static bool unit_points(qv_dual *d, uint32_t v, qv_itv a, size_t *n) {
 
 qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err) {
   for (uint32_t v = from; v < d->g->n; v++) {
+    if (v % 64 == 0 && d->deadline > 0 && qv_clock() > d->deadline) return QV_FAIL(err, QV_E_LIMIT, "time limit");
     d->flo[v] = (float)d->lo[v];
     d->fhi[v] = (float)d->hi[v];
     if (v < d->g->n_in || d->g->unit[v].fn == QV_UNIT_FREE) continue;

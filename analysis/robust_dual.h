@@ -79,7 +79,7 @@ typedef struct {
   bool *mark;                    /* [n] scratch */
   double work;                   /* multiply-adds of all searches so far */
   double weight;                 /* exact: bound on all coefficients so far */
-  double deadline;               /* climbing stops there; 0 = none */
+  double deadline;               /* climbing and refreshing stop there; 0 = none */
   qv_hull *hull, root;
   int64_t root_t0, root_t1; /* that `root` was made for */
   int64_t *icoef;
@@ -88,13 +88,12 @@ typedef struct {
   qv_arena arena;
 } qv_dual;
 
-double qv_clock(void); /* seconds, monotonic */
-
 /* Errors: QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err);
 void qv_dual_free(qv_dual *d);
 
-/* Bounds in force have been changed for variables from..n-1: refresh what is derived from them. */
+/* Bounds in force have been changed for variables from..n-1: refresh what is derived from them. Errors: QV_E_NOMEM; QV_E_LIMIT at
+ * d->deadline: what is derived is then of no use. */
 QV_NODISCARD qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err);
 
 /* The units that matter to a goal, and room for its root multipliers. Errors: QV_E_NOMEM. Once before the other functions are used

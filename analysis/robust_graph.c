@@ -29,6 +29,7 @@ typedef struct {
   uint32_t *uses; /* [n_tensors] readers, outputs counted */
   uint32_t *fuse; /* [n_tensors] function node that takes over this tensor's rows, or QV_NONE */
   row r;
+  double deadline; /* qv_clock, 0 = none */
   qv_err *err;
 } builder;
 
@@ -232,6 +233,7 @@ static qv_status add_units(builder *b, uint32_t k, const qv_node *src) {
   for (size_t e = 0, m = qv_elems(&b->net->tensor[n->out]); e < m; e++) {
     qv_unit u = {.node = k, .tensor = n->out, .el = (uint32_t)e, .arg = QV_NONE, .src = src != NULL ? src->out : QV_NONE};
     qv_status st = QV_OK;
+    if (e % 64 == 0 && b->deadline > 0 && qv_clock() > b->deadline) return QV_FAIL(b->err, QV_E_LIMIT, "time limit");
     if (src == NULL) u.arg = b->g->element[n->in[0]][e].var;
     u.fn = is_function(n->kind) ? function_of(n->kind) : QV_UNIT_ID;
     if (n->kind == QV_STEP) u.channel = qv_step_channel(&n->u.step, e);
@@ -392,9 +394,9 @@ void qv_graph_free(qv_graph *g) {
   free(g);
 }
 
-qv_status qv_graph_new(qv_graph **out, const qv_net *net, qv_err *err) {
+qv_status qv_graph_new(qv_graph **out, const qv_net *net, double deadline, qv_err *err) {
   qv_status st = QV_OK;
-  builder b = {.net = net, .err = err};
+  builder b = {.net = net, .deadline = deadline, .err = err};
   qv_graph *g = b.g = calloc(1, sizeof *g);
   if (g == NULL) return QV_FAIL(err, QV_E_NOMEM, "robustness graph");
   g->net = net;

@@ -68,8 +68,11 @@ typedef struct {
 
 #define QV_GRAPH_TERMS ((size_t)1 << 25) /* larger nets are refused: memory */
 
-/* *out is owned by the caller (qv_graph_free). Pre: checked net. Errors: QV_E_NOMEM, QV_E_LIMIT (too large). */
-QV_NODISCARD qv_status qv_graph_new(qv_graph **out, const qv_net *net, qv_err *err);
+double qv_clock(void); /* seconds, monotonic */
+
+/* *out is owned by the caller (qv_graph_free). Pre: checked net. deadline: qv_clock() value, 0 = none. Errors: QV_E_NOMEM, QV_E_LIMIT (too
+ * large, or the deadline). */
+QV_NODISCARD qv_status qv_graph_new(qv_graph **out, const qv_net *net, double deadline, qv_err *err);
 void qv_graph_free(qv_graph *g);
 
 /* Value and image of f_v. Pre: not a free unit. image is exact for monotone f and the hull for tables and thresholds. */

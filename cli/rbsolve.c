@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +25,13 @@ struct rb_session {
   int net_fd;           /* net.qir in memory, for the checker: nothing is left behind when the run is killed */
   char net_path[64];
   rb_journal *journal;  /* or NULL */
+  pthread_mutex_t lock; /* of base */
+  qv_robust *base;      /* the net as equations, which all workers read; NULL: not made yet */
 };
 
 struct rb_worker {
   rb_session *s;
-  qv_robust *rob;
+  qv_robust *rob; /* NULL: not made yet, the first question pays for it */
   int fd[2];         /* property and certificate in memory, for the checker */
   char path[2][64];
 };
@@ -61,6 +64,7 @@ qv_status rb_session_open(rb_session **out, const qv_net *net, const rb_opts *o,
   rb_session *s = calloc(1, sizeof *s);
   if (s == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   s->net_fd = -1;
+  (void)pthread_mutex_init(&s->lock, NULL);
   s->net = net;
   s->opts = *o;
   QV_TRY(qv_qir_write(&s->qir, net, err));
@@ -88,6 +92,8 @@ void rb_session_close(rb_session *s) {
   if (s == NULL) return;
   rb_journal_close(s->journal);
   if (s->net_fd >= 0) (void)close(s->net_fd);
+  qv_robust_free(s->base);
+  (void)pthread_mutex_destroy(&s->lock);
   qv_buf_free(&s->qir);
   free(s);
 }
@@ -99,7 +105,6 @@ qv_status rb_worker_open(rb_worker **out, rb_session *s, qv_err *err) {
   w->fd[0] = w->fd[1] = -1;
   qv_status st = memory_file(&w->fd[0], w->path[0], err);
   if (st == QV_OK) st = memory_file(&w->fd[1], w->path[1], err);
-  if (st == QV_OK) st = qv_robust_new(&w->rob, s->net, err);
   if (st == QV_OK) *out = w;
   else rb_worker_close(w);
   return st;
@@ -336,8 +341,19 @@ done:
   return st;
 }
 
-/* What the engine says, with its certificate. The verdict still has to be confirmed. */
-static qv_status fresh(rb_answer *a, qv_buf *cert, rb_worker *w, const qv_property *p, const int64_t *const *centre, double seconds, qv_err *err) {
+/* The worker's engine. Seconds that large nets need for it belong to the question. QV_E_LIMIT: they are over. */
+static qv_status need_engine(rb_worker *w, double deadline, qv_err *err) {
+  rb_session *s = w->s;
+  if (w->rob != NULL) return QV_OK;
+  (void)pthread_mutex_lock(&s->lock); /* whoever holds it has the same time limit */
+  qv_status st = s->base != NULL ? QV_OK : qv_robust_new_until(&s->base, s->net, deadline, err);
+  (void)pthread_mutex_unlock(&s->lock);
+  return st == QV_OK ? qv_robust_share(&w->rob, s->base, err) : st;
+}
+
+/* What the engine says, with its certificate. The verdict still has to be confirmed. start: of the question, on the clock of cli_now. */
+static qv_status fresh(rb_answer *a, qv_buf *cert, rb_worker *w, const qv_property *p, const int64_t *const *centre, double start, double seconds,
+                       qv_err *err) {
   qv_robust_result res = {0};
   qv_arena arena = {0};
   const qv_net *net = w->s->net;
@@ -345,10 +361,20 @@ static qv_status fresh(rb_answer *a, qv_buf *cert, rb_worker *w, const qv_proper
   qv_status st = QV_OK;
   const int64_t **points = QV_NEW(&arena, net->n_in, const int64_t *);
   if (points == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  a->margin = a->rounding = a->kinks = NAN;
+  a->engine = qv_robust_engine_name(QV_BY_NOTHING);
+  st = need_engine(w, seconds > 0 ? start + seconds : 0, err);
+  if (st == QV_E_LIMIT && seconds > 0 && cli_now() >= start + seconds) {
+    a->reason = "time limit";
+    *err = (qv_err){0};
+    st = QV_OK;
+    goto done;
+  }
+  QV_TRY(st);
   for (uint32_t i = 0; i < net->n_in; i++) points[i] = p->in[i].point;
   if (p->n_points == 0) QV_TRY(boxes(&box, p, net, &arena, err));
   const qv_robust_query q = {.box = box, .point = centre, .n_points = p->n_points, .points = p->n_points > 0 ? points : NULL, .cond = &p->cond};
-  const qv_robust_opts o = engine_opts(&w->s->opts, seconds);
+  const qv_robust_opts o = engine_opts(&w->s->opts, seconds > 0 ? fmax(1e-3, start + seconds - cli_now()) : 0);
   QV_TRY(qv_robust_run(&res, w->rob, &q, &o, err));
   a->verdict = res.verdict;
   a->engine = qv_robust_engine_name(res.engine);
@@ -386,7 +412,7 @@ qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int
   qv_sha256_hex(out->property_sha256, property.p, property.n);
   make_key(key, w->s, out->property_sha256);
   if (w->s->journal != NULL) QV_TRY(rb_journal_find(&out->resumed, out, &cert, w->s->journal, key, w->s->net, err));
-  if (!out->resumed) QV_TRY(w->s->opts.engine >= RB_SMT ? solver_only(out, w, p, limit, err) : fresh(out, &cert, w, p, centre, limit, err));
+  if (!out->resumed) QV_TRY(w->s->opts.engine >= RB_SMT ? solver_only(out, w, p, limit, err) : fresh(out, &cert, w, p, centre, start, limit, err));
   out->cls = cls;
   if (out->verdict == QV_FALSIFIED) {
     bool good;

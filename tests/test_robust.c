@@ -310,7 +310,7 @@ static void any_multipliers(void **state) {
     }
     qv_graph *g;
     qv_dual *d;
-    assert_int_equal(qv_graph_new(&g, net, &err), QV_OK);
+    assert_int_equal(qv_graph_new(&g, net, 0, &err), QV_OK);
     assert_int_equal(qv_dual_new(&d, g, &err), QV_OK);
     root_bounds(&t, g, d);
     qv_goal goals[3];
