@@ -190,6 +190,11 @@ check-contrib:
 	@tests/contrib/parallel.sh
 	@tests/contrib/templates.sh
 
+#: make check-reports  every report format before a validator from a package registry (tests/reports)
+check-reports: deps
+	@$(SUB) progs
+	@tests/reports/run.sh
+
 #: make check-slurm  contrib/slurm on a Slurm of one node, brought up and taken down here (installs it if root)
 check-slurm: deps
 	@$(SUB) progs

@@ -186,11 +186,26 @@ static cJSON *message(const char *s) {
   return NULL;
 }
 
+/* A path as a URI reference: absolute ones with their scheme, bytes that may not stand in a URI escaped. Of a name "a:b" the colon is
+ * escaped too, which would end a scheme. */
+static bool add_uri(cJSON *o, const char *path) {
+  qv_buf b = {0};
+  if (*path == '/') qv_buf_str(&b, "file://");
+  for (const char *s = path; *s != 0; s++) {
+    if ((*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || strchr("-._~/", *s) != NULL) qv_buf_put(&b, s, 1);
+    else qv_buf_printf(&b, "%%%02X", (unsigned)(unsigned char)*s);
+  }
+  qv_buf_put(&b, "", 1);
+  bool ok = !b.failed && qv_json_add_str(o, "uri", (const char *)b.p);
+  qv_buf_free(&b);
+  return ok;
+}
+
 static cJSON *location(const ci_merged *m, const ci_item *i) {
   cJSON *o = cJSON_CreateObject(), *physical = cJSON_CreateObject(), *artifact = cJSON_CreateObject(), *logical = cJSON_CreateArray(), *name = cJSON_CreateObject();
   char full[400];
   (void)snprintf(full, sizeof full, "%.200s::%.150s", i->model != NULL ? i->model : "table", i->id);
-  bool ok = qv_json_add_str(artifact, "uri", m->plan->path);
+  bool ok = add_uri(artifact, m->plan->path);
   ok = qv_json_add(physical, "artifactLocation", artifact) && ok;
   ok = qv_json_add(o, "physicalLocation", physical) && ok;
   ok = qv_json_add_str(name, "fullyQualifiedName", full) && ok;
