@@ -55,7 +55,7 @@ extern char *const *cli_argv;
 
 extern const cli_cmd cli_info, cli_run, cli_overflow, cli_audit, cli_diff, cli_check, cli_lower, cli_profiles, cli_quantize, cli_calibrate_cost, cli_ci, cli_plan, cli_work, cli_merge, cli_bundle, cli_explain, cli_selftest, cli_completion;
 extern const cli_cmd *const cli_commands[]; /* all of them, NULL at the end; main.c */
-extern const cli_cmd cli_oaq;
+extern const cli_cmd cli_oaq, cli_error;
 extern const cli_cmd cli_allocate, cli_compare;
 extern const cli_cmd cli_robust, cli_radius, cli_verify, cli_supports;
 
