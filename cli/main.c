@@ -9,11 +9,7 @@
 
 const cli_cmd *const cli_commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
                                           &cli_radius, &cli_verify, &cli_supports,
-<<<<<<< HEAD
-                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_calibrate_cost, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest, &cli_completion, NULL};
-=======
-                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_error, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest, &cli_completion, NULL};
->>>>>>> 2726607 (A proved bound on the distance between a quantized network and its float network, over whole domains of inputs)
+                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_error, &cli_calibrate_cost, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest, &cli_completion, NULL};
 int cli_argc;
 char *const *cli_argv;
 
