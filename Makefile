@@ -65,7 +65,7 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
 PROGS := $(if $(wildcard cli/main.c),$(B)/qverify) $(if $(CHECK_SRC),$(B)/qverify-check)
 ROOT_PROGS := $(if $(filter release,$(MODE)),$(notdir $(PROGS)))
 
-.PHONY: all progs lib tests fuzzers tools deps demo layers check check-long check-oracles check-slurm check-contrib check-reports bench fuzz cover install uninstall dist clean help \
+.PHONY: all progs lib tests fuzzers tools deps demo layers check check-long check-oracles check-slurm check-contrib check-browser check-reports bench fuzz cover install uninstall dist clean help \
         format tidy valgrind
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -78,7 +78,7 @@ fuzzers: $(FUZZERS)
 
 # The objects of a folder depend on how they are compiled as well as on the sources.
 FLAGS_FILE := $(B)/.flags
-ifneq ($(filter-out clean help deps demo check check-long check-oracles check-slurm check-contrib check-reports bench layers fuzz cover dist valgrind,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help deps demo check check-long check-oracles check-slurm check-contrib check-browser check-reports bench layers fuzz cover dist valgrind,$(or $(MAKECMDGOALS),all)),)
   $(shell mkdir -p $(B); new='$(subst ','\'',$(CC) $(ALL_CFLAGS) $(LDFLAGS))'; \
           [ "$$new" = "$$(cat $(FLAGS_FILE) 2>/dev/null)" ] || printf '%s\n' "$$new" > $(FLAGS_FILE))
 endif
@@ -194,6 +194,11 @@ check-contrib:
 check-reports: deps
 	@$(SUB) progs
 	@tests/reports/run.sh
+
+#: make check-browser  the page of `qverify ci` in headless Chromium: filter, messages, requests, phone, print, time (tests/browser)
+check-browser: deps
+	@$(SUB) progs
+	@tests/browser/run.sh
 
 #: make check-slurm  contrib/slurm on a Slurm of one node, brought up and taken down here (installs it if root)
 check-slurm: deps

@@ -6,7 +6,7 @@
 #include "cli/ci_page.h"
 #include "cli/qverify.h"
 
-#define MAX_JOBS 1000 /* rows */
+#define MAX_JOBS 300 /* rows */
 
 /* Value of an option among a job's arguments, or NULL. */
 static const char *option(const ci_job *j, const char *name) {

@@ -17,7 +17,7 @@ const char *const ci_page_style[] = {
     ".tag{display:inline-block;white-space:nowrap;font-size:13px;font-weight:600;padding:0 .5rem;border-radius:1rem}.tag.VERIFIED{background:var(--okbg)}.tag.FALSIFIED{background:var(--badbg)}"
     ".tag.UNKNOWN,.tag.ERROR,.tag.MISSING{background:var(--openbg)}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}th{font-size:13px;color:var(--dim);font-weight:600;white-space:nowrap}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
-    ".filter{display:flex;gap:.5rem;flex-wrap:wrap;align-items:center;margin:.5rem 0}.filter input{flex:1 1 10rem;min-width:0}.filter input,.filter select{font:inherit;padding:.3rem .5rem;border:1px solid var(--line);border-radius:.3rem;background:var(--bg);color:var(--fg)}",
+    ".filter{display:flex;gap:.5rem;flex-wrap:wrap;align-items:center;margin:.5rem 0}.filter input{flex:1 1 10rem;min-width:0}.filter input,.filter select,.filter button{font:inherit;padding:.3rem .5rem;border:1px solid var(--line);border-radius:.3rem;background:var(--bg);color:var(--fg)}",
     ".acc{display:grid;grid-template-columns:minmax(9rem,16rem) 1fr 8.5rem;gap:0 .7rem;align-items:center;font-size:13px;padding:2px 0}.acc .n{text-align:right;font-variant-numeric:tabular-nums}"
     ".why{grid-column:2/-1}.rail{position:relative;height:16px;background:linear-gradient(var(--dim),var(--dim)) 50% 0/1px 100% no-repeat,repeating-linear-gradient(90deg,var(--line) 0 1px,transparent 1px calc(100%/var(--k)))}"
     ".rail i{position:absolute;top:0;bottom:0;background:var(--have);border:solid var(--dim);border-width:0 2px}.rail b{position:absolute;top:4px;bottom:4px;min-width:2px;border-radius:2px;background:currentColor}"
@@ -28,16 +28,18 @@ const char *const ci_page_style[] = {
     ".meter{display:flex;height:14px;border-radius:3px;overflow:hidden;background:var(--have)}.meter i{display:block}"
     ".gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:.8rem;margin:.6rem 0}.gallery figure{margin:0;padding:.6rem;border:1px solid var(--line);border-radius:.5rem;break-inside:avoid}"
     ".trio{display:grid;grid-template-columns:repeat(3,1fr);gap:.4rem}.trio div{font-size:11px;color:var(--dim);text-align:center}.trio img{display:block;width:100%;image-rendering:pixelated;border:1px solid var(--line);background:#888}figcaption{font-size:13px;margin-top:.4rem}"
-    "details{margin:.6rem 0}summary{cursor:pointer;font-weight:600}ul{padding-left:1.2rem;margin:.3rem 0}[hidden]{display:none}",
+    "details{margin:.6rem 0}summary{cursor:pointer;font-weight:600}ul{padding-left:1.2rem;margin:.3rem 0}[hidden]{display:none}@media screen{.more{display:none!important}}",
     "@media(max-width:44rem){body{padding:.7rem}.wide{display:none}.acc{grid-template-columns:1fr auto;padding:5px 0}.acc .rail,.acc .ticks{grid-column:1/-1;grid-row:2}.acc.axis .l,.acc.axis .n{display:none}.why{grid-column:1/-1}th,td{padding-right:.4rem}.gallery{grid-template-columns:1fr}"
     "#t thead,#t td:empty{display:none}#t tr{display:block;border-bottom:1px solid var(--line);padding:.4rem 0}#t tr[hidden]{display:none}#t td{display:block;border:0;padding:.1rem 0}#t td.wide{display:none}}"
     "@media print{:root{--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--ok:#11602a;--bad:#a31520;--open:#6b4800;--card:#f4f4f4;--have:#dbe4ee;--blue:#0b57d0;--okbg:#dafbe1;--badbg:#ffebe9;--openbg:#fff4d1}"
     "body{max-width:none;padding:0;font-size:11px}nav,.filter{display:none}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}tr,.acc,figure{break-inside:avoid}h2,h3{break-after:avoid}.gallery{grid-template-columns:repeat(3,1fr)}a{color:inherit;text-decoration:none}pre{white-space:pre-wrap}}",
     NULL};
 
-/* Filters: a row is shown if it has the words of the text field and the chosen attributes. */
+/* Filters: a row is shown if it has the words of the text field and the chosen attributes. Of very many only the first are laid out at once
+ * (class "more": not on a screen, but on paper); a button shows the rest. */
 const char ci_page_script[] =
     "for(const box of document.querySelectorAll('.filter')){const rows=[...document.querySelectorAll('#'+box.dataset.for+' tbody tr')],out=box.querySelector('output'),"
-    "fields=[...box.querySelectorAll('select')],q=box.querySelector('input'),low=rows.map(r=>r.textContent.toLowerCase());"
-    "const run=()=>{const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;rows.forEach((r,i)=>{const s=fields.every(f=>!f.value||r.dataset[f.name]===f.value)&&w.every(x=>low[i].includes(x));"
-    "if(r.hidden===s)r.hidden=!s;n+=s});out.textContent=n+' of '+rows.length+' shown'};q.oninput=run;fields.forEach(f=>f.onchange=run);run()}";
+    "fields=[...box.querySelectorAll('select')],q=box.querySelector('input'),all=box.querySelector('button'),low=[];let most=200;"
+    "const run=()=>{const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;rows.forEach((r,i)=>{const s=fields.every(f=>!f.value||r.dataset[f.name]===f.value)&&w.every(x=>(low[i]??=r.textContent.toLowerCase()).includes(x));"
+    "if(r.hidden===s)r.hidden=!s;if(s)r.classList.toggle('more',n++>=most)});out.textContent=n+' of '+rows.length+(n>most?', the first '+most+' shown':' shown');all.hidden=n<=most};"
+    "q.oninput=run;fields.forEach(f=>f.onchange=run);all.onclick=()=>{most=1/0;run()};run()}";
