@@ -446,7 +446,7 @@ qv_status qv_errpair_new(qv_errpair **out, const qv_fgraph *g, const qv_net *net
   }
   for (uint32_t t = 0; t < net->n_tensors; t++) p->match[t] = QV_NONE;
   QV_TRY(find_ends(p, err));
-  QV_TRY(qv_graph_new(&p->g, net, err));
+  QV_TRY(qv_graph_new(&p->g, net, 0, err));
   QV_TRY(match(p, sample, n, err));
   for (uint32_t t = 0; t < net->n_tensors; t++)
     if (p->match[t] != QV_NONE) keep[p->match[t]] = true;
