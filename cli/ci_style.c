@@ -40,6 +40,6 @@ const char *const ci_page_style[] = {
 const char ci_page_script[] =
     "for(const box of document.querySelectorAll('.filter')){const rows=[...document.querySelectorAll('#'+box.dataset.for+' tbody tr')],out=box.querySelector('output'),"
     "fields=[...box.querySelectorAll('select')],q=box.querySelector('input'),all=box.querySelector('button'),low=[];let most=200;"
-    "const run=()=>{const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;rows.forEach((r,i)=>{const s=fields.every(f=>!f.value||r.dataset[f.name]===f.value)&&w.every(x=>(low[i]??=r.textContent.toLowerCase()).includes(x));"
+    "const run=()=>{const w=q.value.toLowerCase().split(/\\s+/).filter(Boolean);let n=0;rows.forEach((r,i)=>{const s=fields.every(f=>!f.value||r.dataset[f.name]===f.value)&&w.every(x=>(low[i]=low[i]||r.textContent.toLowerCase()).includes(x));"
     "if(r.hidden===s)r.hidden=!s;if(s)r.classList.toggle('more',n++>=most)});out.textContent=n+' of '+rows.length+(n>most?', the first '+most+' shown':' shown');all.hidden=n<=most};"
     "q.oninput=run;fields.forEach(f=>f.onchange=run);all.onclick=()=>{most=1/0;run()};run()}";
