@@ -129,10 +129,14 @@ if ((jobs == 42)); then ok 'they ran 42 jobs, each once'; else not_ok "they ran 
 for f in report.json report.xml report.sarif report.intoto.json report.html; do [ -s "run/$f" ] || not_ok "$f is missing"; done
 
 # A task that never ran: INCOMPLETE; submitted again, only its jobs run.
-lost=$("$QVERIFY" work run/plan.jsonl --shard 3/20 --results only3 | awk '{print $1}')
-if ((lost > 0)); then ok "shard 3 has $lost jobs"; else not_ok 'shard 3 is empty: choose another'; fi
-(cd only3 && ls -- *.json) | sed 's|^|run/results/|' | xargs rm
-expect 'a merge without the results of task 3' 10 "$QVERIFY" merge run/plan.jsonl --results run/results --json hole.json
+# (Which shards have jobs depends on the build, whose hash is in the keys: the first that has some.)
+for shard in $(seq 20); do
+  lost=$("$QVERIFY" work run/plan.jsonl --shard "$shard/20" --results only | awk '{print $1}')
+  if ((lost > 0)); then break; fi
+done
+if ((lost > 0)); then ok "shard $shard has $lost jobs"; else not_ok 'every shard is empty'; fi
+(cd only && ls -- *.json) | sed 's|^|run/results/|' | xargs rm
+expect 'a merge without the results of that task' 10 "$QVERIFY" merge run/plan.jsonl --results run/results --json hole.json
 if grep -q '"run_state": "INCOMPLETE"' hole.json; then ok 'which is INCOMPLETE'; else not_ok 'a missing shard is not INCOMPLETE'; fi
 rm run/log/*
 expect 'submitted again' 10 "$submit" -w -n 20 -d "$T/run" m.json
