@@ -483,7 +483,7 @@ static qv_status satisfy(job *j, const cli_requirement *need, const char *path, 
     qv_quantized q = {0};
     int code = -1;
     st = cli_allocnet_apply(&x, &q, &j->net, j->a.p, j->result.choice, false, err);
-    if (st == QV_OK) st = cli_require_check(&code, need, &j->net, &x.onnx, err);
+    if (st == QV_OK) st = cli_require_check(&code, need, &j->net, &x, err);
     qv_quantized_clear(&q);
     cli_quantized_free(&x);
     if (st != QV_OK || code == 0) return st;
@@ -543,7 +543,7 @@ static int solve(job *j, const char *path, qv_err *err) {
   text(&out, j);
   if (require != NULL)
     qv_buf_printf(&out, "Requirement %s: %" PRIu32 " better allocations excluded because it is not proved for them%s\n", require, cuts,
-                  j->report.state == QV_ALLOC_OPTIMAL ? "; for this one it is, on every sample asked about" : "");
+                  j->report.state == QV_ALLOC_OPTIMAL ? need.is_error ? "; for this one it is" : "; for this one it is, on every sample asked about" : "");
   if (j->net.used && cli_get(j->cmd, j->val, "explain") != NULL) cli_allocnet_explain(&out, &j->net);
   if (j->net.used && j->result.has_choice) QV_TRY(realize(j, &out, err));
   const char *json = j->report.path;
@@ -611,7 +611,7 @@ static const cli_opt opts[] = {
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
     CLI_ALLOCNET_OPTS,
     {"output", 'o', "FILE", false, "float network: where the chosen network goes, as ONNX"},
-    {"require", 0, "robust:EPS", false, "float network: the chosen network must provably keep its answers within EPS integer steps of the input; allocations that do not are excluded"},
+    {"require", 0, "CLAIM", false, "float network: robust:EPS (the chosen network provably keeps its answers within EPS integer steps of the input), or error<=X, error<=X@R (it is provably within X of the float network, for every input, or within R of samples); allocations that do not are excluded"},
     {"require-samples", 0, "N", false, "... on the first N calibration samples (default 10)"},
     {"require-timeout", 0, "S", false, "... with S seconds a sample (default 10)"},
     {.name = NULL},

@@ -1,9 +1,11 @@
 /* qverify quantize: a float network to integers, exported, proved. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/errclaim.h"
 #include "cli/quantized.h"
 
 /* "W/A": bits of weights and activations. */
@@ -57,6 +59,22 @@ static bool wants_qonnx(const cli_cmd *cmd, const cli_val *val) {
   return format != NULL ? strcmp(format, "qonnx") == 0 : n > 6 && strcmp(to + n - 6, ".qonnx") == 0;
 }
 
+/* --error-bound; its form has been checked. */
+static bool read_claim(cli_error_claim *c, const cli_cmd *cmd, const cli_val *val) {
+  const char *spec = cli_get(cmd, val, "error-bound");
+  int64_t n = 10;
+  bool ok = spec != NULL && cli_error_claim_read(c, spec) && cli_get_int(&n, cmd, val, "error-samples", 1, 1000000, 10);
+  c->samples = (size_t)n;
+  return ok;
+}
+
+static void put_claim(qv_buf *out, const cli_error_claim *c, double bound, bool proved, const cli_floatnet *f) {
+  qv_buf_printf(out, "%s: the exported integers are within %.6g of the float network", proved ? "VERIFIED" : "UNKNOWN", proved ? bound * (1 + 1e-6) : c->within);
+  if (c->around) qv_buf_printf(out, " for every input within %g of each of the first %zu calibration samples", c->radius, c->samples < f->n ? c->samples : f->n);
+  else qv_buf_str(out, " for every input that the codes stand for");
+  qv_buf_str(out, proved ? "\n" : "; no such bound was proved\n");
+}
+
 static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f, const qv_quantized *q, int acc_bits, const char *path, qv_err *err) {
   const char *to = cli_get(cmd, val, "output");
   const cli_quantized_opts o = {.profile = cli_get(cmd, val, "profile"), .acc_bits = acc_bits, .check = cli_get(cmd, val, "no-check") == NULL,
@@ -66,6 +84,11 @@ static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f,
   qv_status st = cli_quantized_make_as(&x, q, f, &o, err);
   int rc = st == QV_OK ? 0 : cli_fail(st, path, err);
   if (rc == 0 && to != NULL && (st = cli_emit(to, &x.onnx, err)) != QV_OK) rc = cli_fail(st, to, err);
+  cli_error_claim claim = {0};
+  double bound = 0;
+  bool wanted = read_claim(&claim, cmd, val), near = true;
+  if (rc == 0 && wanted && (st = cli_error_claim_bound(&bound, &claim, f, x.net, err)) != QV_OK) rc = cli_fail(st, path, err);
+  near = bound <= claim.within && bound < INFINITY;
   if (rc == 0) {
     qv_verdict v = qv_ovcheck_verdict(&x.ov);
     cli_quantized_text(&text, &x, q, f);
@@ -73,9 +96,10 @@ static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f,
                   v == QV_VERIFIED ? "no accumulator of the exported network can overflow" : "overflow of the exported network not excluded");
     if (acc_bits > 0) qv_buf_printf(&text, ", %d bits", acc_bits);
     qv_buf_printf(&text, ", profile %s; %" PRIu32 " of %" PRIu32 " obligations proved\n", x.profile, x.ov.verified, x.ov.selected);
+    if (wanted) put_claim(&text, &claim, bound, near, f);
     bool quiet = to != NULL && strcmp(to, "-") == 0;
     if (!quiet && (st = cli_emit("-", &text, err)) != QV_OK) rc = cli_fail(st, NULL, err);
-    const qv_tally tally = {.selected = x.ov.selected, .verified = x.ov.verified, .falsified = x.ov.falsified};
+    const qv_tally tally = {.selected = x.ov.selected + wanted, .verified = x.ov.verified + (wanted && near), .falsified = x.ov.falsified};
     if (rc == 0) rc = qv_cli_exit(QV_OK, &tally);
   }
   qv_buf_free(&text);
@@ -94,6 +118,9 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   if (format != NULL && strcmp(format, "qdq") != 0 && strcmp(format, "qonnx") != 0) return cli_usage(cmd, "--format is qdq or qonnx, not '%.40s'", format);
   if (!cli_get_int(&acc_bits, cmd, val, "acc-bits", 2, 62, 0) || !cli_get_int(&out_bits, cmd, val, "output-bits", 2, 16, 0)) return QV_EXIT_USAGE;
   if (!cli_profile_ok(cmd, cli_get(cmd, val, "profile"))) return QV_EXIT_USAGE;
+  cli_error_claim claim;
+  const char *spec = cli_get(cmd, val, "error-bound");
+  if (spec != NULL && !cli_error_claim_read(&claim, spec)) return cli_usage(cmd, "--error-bound '%.40s': X, X@R, or inf for X", spec);
   int rc = cli_floatnet_load(&f, cmd, val, operand[0], &err);
   if (rc != 0) goto done;
   if (acc_bits > 0) f.quant.acc_bits = (int)acc_bits;
@@ -124,6 +151,8 @@ static const cli_opt opts[] = {
     {"acc-bits", 0, "N", false, "choose scales and weights so that no sum needs more than N bits, and prove it (default: 32 for weights)"},
     {"output", 'o', "FILE", false, "where the ONNX model goes"},
     {"format", 0, "NAME", false, "qdq (default): QuantizeLinear and DequantizeLinear around every operator; qonnx (default for *.qonnx): Quant"},
+    {"error-bound", 0, "X", false, "also prove that no result is more than X from the float network's (docs/error-bound.md); X@R: within R of samples; inf: say what is proved"},
+    {"error-samples", 0, "N", false, "... of the first N calibration samples (default 10)"},
     {"no-check", 0, NULL, false, "do not run the independent checker; the verdict line says so"},
     {.name = NULL},
 };

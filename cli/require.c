@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +15,21 @@
 
 bool cli_require_read(cli_requirement *r, const cli_cmd *cmd, const cli_val *val, const char *spec) {
   char tail;
-  long long eps;
-  if (sscanf(spec, "robust:%lld%c", &eps, &tail) != 1 || eps < 0 || eps > 65535) {
-    (void)cli_usage(cmd, "--require '%.40s': robust:EPS with EPS integer steps, e.g. robust:1", spec);
+  long long eps = 0;
+  r->is_error = strncmp(spec, "error<=", 7) == 0;
+  if (r->is_error) {
+    if (!cli_error_claim_read(&r->error, spec + 7)) {
+      (void)cli_usage(cmd, "--require '%.40s': error<=X or error<=X@R, e.g. error<=0.5@0.01 (within 0.01 of the calibration samples)", spec);
+      return false;
+    }
+  } else if (sscanf(spec, "robust:%lld%c", &eps, &tail) != 1 || eps < 0 || eps > 65535) {
+    (void)cli_usage(cmd, "--require '%.40s': robust:EPS with EPS integer steps, e.g. robust:1, or error<=X", spec);
     return false;
   }
   r->eps = eps;
-  return cli_get_int(&r->samples, cmd, val, "require-samples", 1, 1000000, 10) && cli_get_int(&r->seconds, cmd, val, "require-timeout", 1, 1000000, 10);
+  bool ok = cli_get_int(&r->samples, cmd, val, "require-samples", 1, 1000000, 10) && cli_get_int(&r->seconds, cmd, val, "require-timeout", 1, 1000000, 10);
+  r->error.samples = (size_t)r->samples;
+  return ok;
 }
 
 static qv_status put_samples(const char *path, const cli_requirement *r, const cli_allocnet *x, size_t *n, qv_err *err) {
@@ -38,7 +47,15 @@ static qv_status put_samples(const char *path, const cli_requirement *r, const c
   return st;
 }
 
-qv_status cli_require_check(int *code, const cli_requirement *r, const cli_allocnet *x, const qv_buf *onnx, qv_err *err) {
+static qv_status check_error(int *code, const cli_requirement *r, const cli_allocnet *x, const qv_net *net, qv_err *err) {
+  double bound = INFINITY;
+  qv_status st = cli_error_claim_bound(&bound, &r->error, &x->f, net, err);
+  *code = st == QV_OK && bound <= r->error.within && bound < INFINITY ? 0 : 5;
+  return st;
+}
+
+qv_status cli_require_check(int *code, const cli_requirement *r, const cli_allocnet *x, const cli_quantized *q, qv_err *err) {
+  if (r->is_error) return check_error(code, r, x, q->net, err);
   char self[4096], dir[] = "/tmp/qverify-require.XXXXXX", model[100] = "", samples[100] = "", eps[24], index[40], seconds[24];
   size_t n;
   int status;
@@ -48,7 +65,7 @@ qv_status cli_require_check(int *code, const cli_requirement *r, const cli_alloc
   self[k] = 0;
   (void)snprintf(model, sizeof model, "%s/net.onnx", dir);
   (void)snprintf(samples, sizeof samples, "%s/samples.npy", dir);
-  QV_TRY(cli_emit(model, onnx, err));
+  QV_TRY(cli_emit(model, &q->onnx, err));
   QV_TRY(put_samples(samples, r, x, &n, err));
   (void)snprintf(eps, sizeof eps, "%" PRId64, r->eps);
   (void)snprintf(index, sizeof index, "0:%zu", n - 1);
