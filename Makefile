@@ -148,7 +148,7 @@ endif
 TOOLS := $(patsubst %.c,$(B)/%,$(call find_c,tests/tools))
 $(B)/tests/tools/%: $(B)/tests/tools/%.o $(LIB)
 	$(say) LD $@
-	$(Q)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(CLI_LIBS) $(LIBS)
 tools: $(TOOLS)
 -include $(TOOLS:=.d)
 

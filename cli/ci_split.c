@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/robust.h"
+#include "kernels/ref.h"
 
 #define MEASURED 1024 /* elements whose influence is measured; with more of them only widths count */
 
@@ -12,7 +12,7 @@ typedef struct {
   uint32_t in, el;
   qv_itv *now;      /* in the property */
   int64_t width;    /* at the root */
-  int64_t strength; /* what moving it from the middle to its end changes at the outputs; 0..2^62 */
+  int64_t strength; /* how far it moves the last sums; 0..2^61 */
 } dimension;
 
 typedef struct {
@@ -56,30 +56,41 @@ static qv_status spread(qv_property *p, const qv_net *net, qv_arena *a, dimensio
 
 static int64_t middle(qv_itv v) { return v.lo + (v.hi - v.lo) / 2; } /* (intervals lie in int32 ranges) */
 
-/* How far element d moves the outputs, all others in the middle. */
+/* The sums that decide: what the last accumulating node writes, or else output 0. */
+static uint32_t last_sums(const qv_net *net) {
+  for (uint32_t k = net->n_nodes; k-- > 0;)
+    if (net->node[k].kind == QV_AFFINE) return net->node[k].out;
+  return net->out[0].tensor;
+}
+
+/* How far moving each element from its middle to its end moves those sums together, all others in the middle. */
 static qv_status measure(dimension *d, size_t n, const qv_property *p, const qv_net *net, qv_err *err) {
-  qv_arena a = {0}, run = {0};
-  int64_t **x = QV_NEW(&a, net->n_in, int64_t *), **base, **o;
-  bool ran;
-  qv_status st = x != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "out of memory");
-  for (uint32_t i = 0; st == QV_OK && i < net->n_in; i++) {
-    if ((x[i] = QV_NEW(&a, p->in[i].n, int64_t)) == NULL) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
-    for (size_t e = 0; st == QV_OK && e < p->in[i].n; e++) x[i][e] = middle(p->in[i].itv[e]);
+  qv_arena a = {0};
+  qv_values v = {0};
+  qv_err quiet = {0};
+  const uint32_t seen = last_sums(net);
+  const size_t m = qv_elems(&net->tensor[seen]);
+  int64_t *base = QV_NEW(&a, m, int64_t);
+  qv_status st;
+  QV_TRY(base != NULL ? qv_values_init(&v, net, err) : QV_FAIL(err, QV_E_NOMEM, "out of memory"));
+  for (uint32_t i = 0; i < net->n_in; i++)
+    for (size_t e = 0; e < p->in[i].n; e++) v.v[net->in[i].tensor][e] = middle(p->in[i].itv[e]);
+  st = qv_ref_run(net, &v, &quiet);
+  bool ran = st == QV_OK; /* an opaque node, or behaviour of the machine that is not defined: only widths count */
+  memcpy(base, v.v[seen], m * sizeof *base);
+  for (size_t k = 0; ran && k < n; k++) {
+    int64_t *x = &v.v[net->in[d[k].in].tensor][d[k].el];
+    *x = d[k].now->hi;
+    ran = qv_ref_run(net, &v, &quiet) == QV_OK;
+    qv_i128 moved = 0;
+    for (size_t e = 0; ran && e < m; e++) moved += v.v[seen][e] > base[e] ? (qv_i128)v.v[seen][e] - base[e] : (qv_i128)base[e] - v.v[seen][e];
+    d[k].strength = qv_sat64(moved / 4);
+    *x = middle(*d[k].now);
   }
-  if (st == QV_OK) st = rb_execute(&base, &a, net, (const int64_t *const *)x, &ran, err);
-  for (size_t k = 0; st == QV_OK && ran && k < n; k++) {
-    bool here;
-    x[d[k].in][d[k].el] = d[k].now->hi;
-    st = rb_execute(&o, &run, net, (const int64_t *const *)x, &here, err);
-    for (uint32_t i = 0; st == QV_OK && here && i < net->n_out; i++)
-      for (size_t e = 0; e < qv_elems(&net->tensor[net->out[i].tensor]); e++) {
-        qv_i128 move = (qv_i128)o[i][e] - base[i][e];
-        d[k].strength = qv_max64(d[k].strength, qv_sat64((move < 0 ? -move : move) / 2));
-      }
-    x[d[k].in][d[k].el] = middle(*d[k].now);
-    qv_arena_clear(&run);
-  }
-  qv_arena_clear(&run);
+  for (size_t k = 0; !ran && k < n; k++) d[k].strength = 0;
+  st = QV_OK;
+done:
+  qv_values_clear(&v);
   qv_arena_clear(&a);
   return st;
 }
