@@ -124,7 +124,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   int rc = cli_floatnet_load(&f, cmd, val, operand[0], &err);
   if (rc != 0) goto done;
   if (acc_bits > 0) f.quant.acc_bits = (int)acc_bits;
-  f.quant.short_scales = wants_qonnx(cmd, val);
+  f.quant.for_qonnx = wants_qonnx(cmd, val);
   qv_status st = qv_groups_find(&groups, f.g, &err);
   a = calloc((size_t)f.g->n_tensors + 1, sizeof *a);
   w = calloc((size_t)f.g->n_nodes + 1, sizeof *w);

@@ -464,13 +464,31 @@ static bool power_of_two(float f) {
   return frexpf(f, &e) == 0.5f && e > -60 && e < 60;
 }
 
+/* Integers that net tensor t holds: of a table (a Clip) what it gives, else all of the type. */
+static qv_itv values_of(const ox *L, uint32_t t, int32_t type) {
+  qv_itv all = onx_range(type), r;
+  for (uint32_t k = L->net->n_nodes; k-- > 0;) {
+    const qv_node *n = &L->net->node[k];
+    if (n->out != t) continue;
+    if (n->kind == QV_INDEX && n->n_in == 1 && n->u.index.form != QV_IX_PAD) {
+      t = n->in[0];
+      continue;
+    }
+    if (n->kind != QV_TABLE) return all;
+    r = (qv_itv){n->u.table.t[0], n->u.table.t[0]};
+    for (uint32_t i = 1; i < n->u.table.n; i++) r = qv_itv_hull(r, (qv_itv){n->u.table.t[i], n->u.table.t[i]});
+    return r;
+  }
+  return all;
+}
+
 /* Binary32 evaluation is exact in any order: powers of two as scales, every partial sum below 2^24. `bias_unit`: all bias values
  * are multiples of s_x * s_w. */
 static qv_status float_is_exact(ox *L, const gemm *g, const ox_value *x, const ox_value *w, float alpha, const char *why) {
   bool ok = power_of_two(x->s) && power_of_two(alpha);
   for (uint32_t k = 0; k < w->n_q; k++) ok = ok && power_of_two(w->qs[k]);
-  qv_itv r = onx_range(x->type);
-  int64_t mag = qv_max64(x->z - r.lo, r.hi - x->z);
+  qv_itv r = values_of(L, x->net, x->type);
+  int64_t mag = qv_max64(0, qv_max64(x->z - r.lo, r.hi - x->z));
   size_t taps = (size_t)g->win.kh * g->win.kw * (g->win.ic / g->win.groups);
   for (size_t o = 0; ok && o < g->win.oc; o++) {
     qv_i128 sum = g->b[o] < 0 ? -(qv_i128)g->b[o] : g->b[o];

@@ -12,7 +12,7 @@ QV_NODISCARD qv_status qv_export_qdq(qv_buf *out, const qv_quantized *q, qv_err 
 
 /* Append the network as a QONNX model (domain qonnx.custom_op.general): every quantized tensor and every weight goes through a Quant node of
  * its very width. A bias is a Quant node of 32 bits at the scale of the sum where binary32 holds its multiples, else floats. The meaning is
- * arithmetic over the reals (docs/onnx.md); with opts.short_scales it is that of the QDQ model with the same integers. Errors: QV_E_NOMEM. */
+ * arithmetic over the reals (docs/onnx.md); with opts.for_qonnx it is that of the QDQ model with the same integers. Errors: QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_export_qonnx(qv_buf *out, const qv_quantized *q, qv_err *err);
 
 #endif

@@ -96,7 +96,7 @@ static float up_to_pow2(float s) {
 float qv_quant_scale(float s, const qv_quant_opts *o) {
   int e;
   if (o->pow2) return up_to_pow2(s);
-  if (!o->short_scales) return s;
+  if (!o->for_qonnx) return s;
   float f = frexpf(s, &e);
   return ldexpf(ceilf(ldexpf(f, 12)), e - 12);
 }
@@ -114,7 +114,8 @@ qv_fakeq qv_quant_params(float lo, float hi, int bits, const qv_quant_opts *o) {
   }
   if (!(q.s >= LEAST)) q.s = 1; /* a tensor that is always 0 */
   q.s = qv_quant_scale(q.s, o);
-  if (!o->symmetric) q.zp = (int32_t)fmin(q.hi, fmax(0, rint(-(double)lo / (double)q.s)));
+  int step = o->for_qonnx ? 2 : 1;
+  if (!o->symmetric) q.zp = (int32_t)fmin(q.hi / step, fmax(0, rint(-(double)lo / (double)q.s / step))) * step;
   return q;
 }
 

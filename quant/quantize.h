@@ -17,7 +17,8 @@ typedef struct {
   bool per_tensor;       /* weights: one scale a tensor instead of one an output channel       */
   bool pow2;             /* all scales rounded up to powers of two                             */
   bool pow2_weights;     /* weight codes 0 and +-2^k, k = 0 .. min(2^(bits-1)-2, 6)            */
-  bool short_scales;     /* scales rounded up to 12 significant bits: products of two are binary32 numbers */
+  bool for_qonnx;        /* scales rounded up to 12 significant bits, products of two are binary32 numbers; even zero points, because
+                            QONNX rounds behind them */
   int acc_bits;          /* weights within this accumulator for every input (quant/fit.h); 0: no limit */
   bool correct_bias;     /* make each channel's mean over the calibration set what it was      */
   bool round_to_output;  /* choose roundings of weights that keep each layer's output (quant/rounding.h) */

@@ -16,10 +16,13 @@
 #include "frontend/load.h"
 #include "ir/base/json.h"
 #include "ir/base/rng.h"
+#include "cli/storage.h"
 #include "kernels/exec.h"
+#include "kernels/profile/onnx.h"
 #include "quant/export.h"
 #include "quant/groups.h"
 #include "quant/measure.h"
+#include "quant/onnx_write.h"
 #include "quant/samples.h"
 
 static const char *data_path(const char *tail) {
@@ -442,6 +445,335 @@ static void test_simplify(void **state) {
   }
 }
 
+/* ---- accumulator limits ------------------------------------------------------------------------------------------------------------------ */
+
+/* One Gemm with `k` inputs in [lo,1] and one output. */
+static qv_fgraph *dot_graph(qv_rng *r, uint32_t k, bool bias) {
+  qv_fgraph *g = calloc(1, sizeof *g);
+  uint32_t in[2] = {1, k}, w[2] = {1, k}, one = 1;
+  qv_fnode n = {.op = QF_GEMM, .n_in = bias ? 3 : 2};
+  n.in[0] = g->in = qv_fgraph_tensor(g, "x", 2, in, NULL);
+  n.in[1] = constant(g, r, 2, w);
+  if (bias) n.in[2] = constant(g, r, 1, &one);
+  g->out = add(g, n);
+  return g;
+}
+
+static double sq(double x) { return x * x; }
+
+/* Least squared error of all codes of 3 weights at scale s whose sums, with and without bias b, stay within bits. */
+static double least_error(const float *w, double s, int32_t top, bool powers, int64_t b, int64_t xl, int64_t xh, int bits) {
+  double least = INFINITY;
+  int32_t q[3];
+  int64_t limit = (int64_t)1 << (bits - 1);
+  for (q[0] = -top; q[0] <= top; q[0]++)
+    for (q[1] = -top; q[1] <= top; q[1]++)
+      for (q[2] = -top; q[2] <= top; q[2]++) {
+        int64_t lo = 0, hi = 0;
+        bool ok = true;
+        double e = 0;
+        for (int i = 0; i < 3; i++) {
+          lo += q[i] > 0 ? q[i] * xl : q[i] * xh;
+          hi += q[i] > 0 ? q[i] * xh : q[i] * xl;
+          ok = ok && (!powers || (abs(q[i]) & (abs(q[i]) - 1)) == 0);
+          e += sq((double)w[i] - s * q[i]);
+        }
+        if (ok && e < least && lo >= -limit && hi < limit && lo + b >= -limit && hi + b < limit && b >= -limit && b < limit) least = e;
+      }
+  return least;
+}
+
+/* The kept weights have the least error of all codes at all scales up to the first at which nothing has to be lowered; where the input can be
+ * negative, or codes are powers of two, they fit. */
+static void test_fit(void **state) {
+  (void)state;
+  qv_rng r = {20265};
+  size_t fitted = 0, signs = 0, over = 0;
+  for (int i = 0; i < 300 * effort(); i++) {
+    bool sign = i % 3 == 2, powers = i % 4 == 1;
+    qv_fgraph *g = dot_graph(&r, 3, i % 2 == 0);
+    float in[6];
+    for (int e = 0; e < 6; e++) in[e] = sign ? uniform(&r) : fabsf(uniform(&r));
+    qv_calib c = {0};
+    qv_quantized q[2] = {{0}, {0}};
+    qv_quant_opts o = {.pow2 = i % 5 == 3, .pow2_weights = powers};
+    int bits = (int)qv_rng_range(&r, 7, 11);
+    assert_int_equal(qv_calibrate(&c, g, in, 2, NULL), QV_OK);
+    whole(&q[0], g, &c, 6, powers ? 3 : 4, o);
+    o.acc_bits = bits;
+    whole(&q[1], g, &c, 6, powers ? 3 : 4, o);
+    const qv_qweights *a = &q[0].w[0], *w = &q[1].w[0];
+    const float *f = g->tensor[g->node[0].in[1]].data;
+    const qv_fakeq *p = &q[0].q[g->in];
+    int64_t xl = p->lo - p->zp, xh = p->hi - p->zp;
+    double have = 0, want = INFINITY;
+    for (int k = 0; k < 3; k++) have += sq((double)f[k] - (double)w->s[0] * w->w[k]);
+    for (int k = 0; k < 100; k++) {
+      float s = (float)((double)a->s[0] * exp2(o.pow2 ? k : k / 8.0));
+      double e = least_error(f, (double)s, powers ? 4 : 7, powers, (int64_t)rint((double)a->b[0] * (double)a->s[0] / (double)s), xl, xh, bits);
+      if (e < want) want = e;
+      int32_t v[3];
+      for (int j = 0; j < 3; j++) v[j] = (int32_t)fmin(7, fmax(-7, rint((double)f[j] / (double)s)));
+      if (node_fits(g, &g->node[0], &(qv_qweights){.w = v, .b = &(int32_t){(int32_t)rint((double)a->b[0] * (double)a->s[0] / (double)s)}}, p, bits)) break;
+    }
+    assert_true(node_fits(g, &g->node[0], w, p, bits));
+    bool changed = q[1].fit[0].channels > 0;
+    over += changed && have > want * 1.0000001 + 1e-12;
+    if (changed && !sign && !powers && have > want * 1.0000001 + 1e-12) fail_msg("net %d: squared error %.9g, possible is %.9g", i, have, want);
+    fitted += q[1].fit[0].channels;
+    signs += sign && q[1].fit[0].channels > 0;
+    qv_quantized_clear(&q[0]);
+    qv_quantized_clear(&q[1]);
+    qv_calib_clear(&c);
+    qv_fgraph_free(g);
+  }
+  printf("%zu channels fitted, %zu with inputs of both signs; %zu with more than the least error (powers of two, or both signs)\n", fitted, signs, over);
+  assert_true(fitted > 60 && signs > 20 && over * 5 < fitted);
+}
+
+/* Codes are 0 or powers of two, and no allowed code is nearer. */
+static void test_powers(void **state) {
+  (void)state;
+  qv_rng r = {20266};
+  for (int i = 0; i < 40 * effort(); i++) {
+    qv_fgraph *g = random_graph(&r, false);
+    float *in = random_samples(&r, g, 4);
+    qv_calib c = {0};
+    qv_quantized q = {0};
+    int bits = (int)qv_rng_range(&r, 2, 6), top = bits == 2 ? 1 : bits == 3 ? 4 : 64;
+    assert_int_equal(qv_calibrate(&c, g, in, 4, NULL), QV_OK);
+    whole(&q, g, &c, 8, bits, (qv_quant_opts){.pow2_weights = true, .pow2 = i % 2 == 0});
+    for (uint32_t k = 0; k < g->n_nodes; k++) {
+      if (q.w[k].bits == 0) continue;
+      const qv_ftensor *f = &g->tensor[g->node[k].in[1]];
+      size_t n = qv_felems(f), per = n / f->dim[0];
+      for (size_t e = 0; e < n; e++) {
+        double u = (double)f->data[e] / (double)q.w[k].s[e / per], near = fabs(u);
+        int32_t v = q.w[k].w[e], m = abs(v);
+        assert_true(m <= top && (m & (m - 1)) == 0 && (v == 0 || (v < 0) == (u < 0)));
+        for (int t = 1; t <= top; t *= 2) near = fmin(near, fabs(fabs(u) - t));
+        assert_true(fabs(fabs(u) - m) <= near + 1e-6);
+      }
+    }
+    qv_quantized_clear(&q);
+    qv_calib_clear(&c);
+    qv_fgraph_free(g);
+    free(in);
+  }
+}
+
+/* ---- other forms ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Output integers for n samples under a profile; false: refused. */
+static bool run_under(int64_t *out, const qv_buf *onnx, const char *profile, const qv_fgraph *g, const float *in, size_t n) {
+  qv_net *net = NULL;
+  qv_plan *plan = NULL;
+  qv_err err = {0};
+  qv_status st = qv_load_bytes(&net, onnx->p, onnx->n, "exported", &(qv_load_opts){.profile = profile}, &err);
+  if (st == QV_E_UNSUP) return false;
+  if (st != QV_OK) fail_msg("%s", err.msg);
+  const qv_tensor *ti = &net->tensor[net->in[0].tensor], *to = &net->tensor[net->out[0].tensor];
+  size_t per = qv_felems(&g->tensor[g->in]), n_out = qv_elems(to);
+  unsigned char *code = malloc(per * 8), *y = malloc(n_out * 8);
+  assert_int_equal(qv_plan_new(&plan, net, QV_ISA_BEST, &err), QV_OK);
+  for (size_t k = 0; k < n; k++) {
+    for (size_t e = 0; e < per; e++) {
+      int64_t v;
+      assert_int_equal(qv_end_quantize(&v, net, 0, in[k * per + e], &err), QV_OK);
+      qv_store(code + e * qv_dtype_bytes(ti->type), ti->type, &v, 1);
+    }
+    assert_int_equal(qv_plan_run(plan, 1, (const void *const[]){code}, (void *const[]){y}, 1, &err), QV_OK);
+    for (size_t e = 0; e < n_out; e++) out[k * n_out + e] = qv_fetch(y, to->type, e);
+  }
+  free(code);
+  free(y);
+  qv_plan_free(plan);
+  qv_net_free(net);
+  return true;
+}
+
+/* The QONNX file, read as exact real numbers, has the integers of the QDQ file. */
+static void test_qonnx(void **state) {
+  (void)state;
+  static const int bits[][2] = {{8, 8}, {4, 4}, {5, 3}, {8, 2}};
+  qv_rng r = {20267};
+  size_t same = 0, refused = 0;
+  for (int i = 0; i < 40 * effort(); i++) {
+    enum { N = 10 };
+    qv_fgraph *g = random_graph(&r, false);
+    float *in = random_samples(&r, g, N);
+    qv_calib c = {0};
+    qv_quantized q = {0};
+    qv_buf qdq = {0}, qonnx = {0};
+    int64_t a[3 * N], b[3 * N];
+    assert_int_equal(qv_calibrate(&c, g, in, N, NULL), QV_OK);
+    whole(&q, g, &c, bits[i % 4][0], bits[i % 4][1],
+          (qv_quant_opts){.symmetric = i % 5 == 0, .per_tensor = i % 2 == 0, .pow2 = i % 7 == 0, .pow2_weights = i % 6 == 1, .for_qonnx = true, .acc_bits = 32});
+    assert_int_equal(qv_export_qdq(&qdq, &q, NULL), QV_OK);
+    assert_int_equal(qv_export_qonnx(&qonnx, &q, NULL), QV_OK);
+    assert_true(run_under(a, &qdq, "onnx-spec", g, in, N));
+    if (run_under(b, &qonnx, "qonnx-exact", g, in, N)) {
+      for (int e = 0; e < 3 * N; e++)
+        if (a[e] != b[e]) fail_msg("net %d, output %d: QDQ %lld, QONNX %lld", i, e, (long long)a[e], (long long)b[e]);
+      same++;
+    } else refused++;
+    qv_buf_free(&qdq);
+    qv_buf_free(&qonnx);
+    qv_quantized_clear(&q);
+    qv_calib_clear(&c);
+    qv_fgraph_free(g);
+    free(in);
+  }
+  printf("%zu QONNX files equal, %zu refused\n", same, refused);
+  assert_true(same > refused);
+}
+
+/* Sums as results: the dot product of the codes, written out. */
+static void test_sums(void **state) {
+  (void)state;
+  qv_rng r = {20268};
+  for (int i = 0; i < 50 * effort(); i++) {
+    qv_fgraph *g = dot_graph(&r, 7, i % 2 == 0);
+    float in[7 * 4];
+    int64_t y[4];
+    qv_calib c = {0};
+    qv_quantized q = {0};
+    qv_buf onnx = {0};
+    for (int e = 0; e < 28; e++) in[e] = uniform(&r);
+    g->sum_out = true;
+    assert_int_equal(qv_calibrate(&c, g, in, 4, NULL), QV_OK);
+    whole(&q, g, &c, i % 3 == 0 ? 16 : 8, i % 3 == 0 ? 12 : 6, (qv_quant_opts){0});
+    assert_int_equal(qv_export_qdq(&onnx, &q, NULL), QV_OK);
+    assert_true(run_under(y, &onnx, i % 3 == 0 ? "onnx-spec" : "ort-vnni", g, in, 4));
+    for (int k = 0; k < 4; k++) {
+      const qv_fakeq *p = &q.q[g->in];
+      int64_t want = q.w[0].b[0];
+      for (int e = 0; e < 7; e++) {
+        double x = rint((double)(in[k * 7 + e] / p->s)) + p->zp;
+        want += ((int64_t)fmin(p->hi, fmax(p->lo, x)) - p->zp) * q.w[0].w[e];
+      }
+      assert_int_equal(y[k], want);
+    }
+    qv_buf_free(&onnx);
+    qv_quantized_clear(&q);
+    qv_calib_clear(&c);
+    qv_fgraph_free(g);
+  }
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* y = W2 relu(W1 x + b), matrices on the left, x and y columns. */
+static void left_model(qv_buf *out, const float *w1, const float *b, const float *w2) {
+  ow w;
+  const uint32_t x[2] = {3, 1}, d1[2] = {4, 3}, db[2] = {4, 1}, d2[2] = {2, 4}, y[2] = {2, 1};
+  ow_init(&w, "test", 13, NULL);
+  const char *in = ow_name(&w, "x", ""), *m1 = ow_name(&w, "m", ""), *s = ow_name(&w, "s", ""), *h = ow_name(&w, "h", ""), *m2 = ow_name(&w, "y", "");
+  ow_port(&w, true, in, 2, x);
+  (void)ow_node(&w, "MatMul", m1, 2, (const char *const[]){ow_floats(&w, "W1", 2, d1, w1), in});
+  (void)ow_node(&w, "Add", s, 2, (const char *const[]){m1, ow_floats(&w, "b", 2, db, b)});
+  (void)ow_node(&w, "Relu", h, 1, &s);
+  (void)ow_node(&w, "MatMul", m2, 2, (const char *const[]){ow_floats(&w, "W2", 2, d2, w2), h});
+  ow_port(&w, false, m2, 2, y);
+  assert_int_equal(ow_finish(out, &w, NULL), QV_OK);
+  ow_clear(&w);
+}
+
+static void check_left(const qv_fgraph *g, const float *w1, const float *b, const float *w2) {
+  const float x[3] = {0.5f, -0.25f, 1};
+  qv_fexec run;
+  assert_int_equal(qv_fexec_init(&run, g, NULL), QV_OK);
+  qv_fexec_run(&run, x);
+  for (int o = 0; o < 2; o++) {
+    float want = 0;
+    for (int h = 0; h < 4; h++) {
+      float s = b[h];
+      for (int i = 0; i < 3; i++) s += w1[h * 3 + i] * x[i];
+      want += w2[o * 4 + h] * fmaxf(0, s);
+    }
+    assert_true(fabsf(run.v[g->out][o] - want) <= 1e-5f);
+  }
+  qv_fexec_clear(&run);
+}
+
+/* Every float initializer of the model goes into one file in dir. */
+static void make_external(qv_buf *out, const qv_buf *model, const char *dir) {
+  Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, model->n, model->p);
+  char path[300], number[8][2][32];
+  assert_non_null(m);
+  (void)snprintf(path, sizeof path, "%s/weights.bin", dir);
+  FILE *f = fopen(path, "wb");
+  assert_non_null(f);
+  assert_true(m->graph->n_initializer <= 8);
+  Onnx__StringStringEntryProto entry[8][3], *list[8][3];
+  for (size_t i = 0; i < m->graph->n_initializer; i++) {
+    Onnx__TensorProto *t = m->graph->initializer[i];
+    (void)snprintf(number[i][0], sizeof number[i][0], "%ld", ftell(f));
+    (void)snprintf(number[i][1], sizeof number[i][1], "%zu", t->raw_data.len);
+    assert_int_equal(fwrite(t->raw_data.data, 1, t->raw_data.len, f), t->raw_data.len);
+    char *const word[3][2] = {{(char[]){"location"}, (char[]){"weights.bin"}}, {(char[]){"offset"}, number[i][0]}, {(char[]){"length"}, number[i][1]}};
+    for (int k = 0; k < 3; k++) {
+      onnx__string_string_entry_proto__init(&entry[i][k]);
+      entry[i][k].key = strdup(word[k][0]);
+      entry[i][k].value = strdup(word[k][1]);
+      list[i][k] = &entry[i][k];
+    }
+    t->has_raw_data = false;
+    t->has_data_location = true;
+    t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    t->external_data = list[i];
+    t->n_external_data = 3;
+  }
+  assert_int_equal(fclose(f), 0);
+  unsigned char *p = malloc(onnx__model_proto__get_packed_size(m));
+  qv_buf_put(out, p, onnx__model_proto__pack(m, p));
+  free(p);
+  for (size_t i = 0; i < m->graph->n_initializer; i++) {
+    for (int k = 0; k < 3; k++) free(entry[i][k].key), free(entry[i][k].value);
+    m->graph->initializer[i]->external_data = NULL;
+    m->graph->initializer[i]->n_external_data = 0;
+  }
+  onnx__model_proto__free_unpacked(m, NULL);
+}
+
+static void test_reader(void **state) {
+  (void)state;
+  qv_rng r = {20269};
+  float w1[12], b[4], w2[8];
+  for (int i = 0; i < 12; i++) w1[i] = uniform(&r);
+  for (int i = 0; i < 4; i++) b[i] = uniform(&r);
+  for (int i = 0; i < 8; i++) w2[i] = uniform(&r);
+  qv_buf model = {0}, outside = {0};
+  qv_err err = {0};
+  qv_fgraph *g = NULL;
+  left_model(&model, w1, b, w2);
+  if (qv_fgraph_read(&g, model.p, model.n, "left", &err) != QV_OK) fail_msg("%s", err.msg);
+  for (uint32_t k = 0; k < g->n_nodes; k++) assert_true(g->node[k].op != QF_CHANNEL); /* the sum became a bias */
+  check_left(g, w1, b, w2);
+  qv_fgraph_free(g);
+  char dir[] = "/tmp/qv_externalXXXXXX", path[300];
+  assert_non_null(mkdtemp(dir));
+  make_external(&outside, &model, dir);
+  assert_int_not_equal(qv_fgraph_read(&g, outside.p, outside.n, "external", &err), QV_OK);
+  if (qv_fgraph_read_in(&g, outside.p, outside.n, "external", dir, &err) != QV_OK) fail_msg("%s", err.msg);
+  check_left(g, w1, b, w2);
+  qv_fgraph_free(g);
+  (void)snprintf(path, sizeof path, "%s/weights.bin", dir);
+  assert_int_equal(remove(path), 0);
+  assert_int_equal(remove(dir), 0);
+  qv_buf_free(&model);
+  qv_buf_free(&outside);
+}
+
+/* Values of ONNX Runtime 1.31.1's Tanh on x86-64 with FMA. */
+static void test_tanh(void **state) {
+  (void)state;
+  static const float value[][2] = {{0x1.99999ap-4f, 0x1.983d76p-4f}, {-0x1.7ae148p-2f, -0x1.6a7ccap-2f}, {0x1.ccccccp-1f, 0x1.6ebe98p-1f},
+                                   {0x1.b33334p+0f, 0x1.deedf0p-1f}, {-0x1.19999ap+1f, -0x1.f3949ep-1f}, {0x1.a66666p+1f, 0x1.fe9bdep-1f},
+                                   {-0x1.333334p+2f, -0x1.ffee3ep-1f}, {0x1.89374cp-9f, 0x1.8936fap-9f}, {8.5f, 0x1.fffffcp-1f}, {-11, -1}};
+  for (size_t i = 0; i < sizeof value / sizeof *value; i++) assert_memory_equal(&(float){qv_onnx_tanh(value[i][0])}, &value[i][1], sizeof(float));
+}
+
 /* ---- real networks ---------------------------------------------------------------------------------------------------------------------- */
 
 /* 8 bits keep the accuracy of the float network on 2,000 images within half a point. */
@@ -510,6 +842,7 @@ static void test_accuracy(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_runtime), cmocka_unit_test(test_gradients), cmocka_unit_test(test_export),
-                                     cmocka_unit_test(test_safe), cmocka_unit_test(test_simplify), cmocka_unit_test(test_accuracy)};
+                                     cmocka_unit_test(test_safe), cmocka_unit_test(test_fit), cmocka_unit_test(test_powers), cmocka_unit_test(test_qonnx),
+                                     cmocka_unit_test(test_sums), cmocka_unit_test(test_reader), cmocka_unit_test(test_tanh), cmocka_unit_test(test_simplify), cmocka_unit_test(test_accuracy)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
