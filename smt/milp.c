@@ -10,7 +10,6 @@
 #include <glpk.h>
 
 #include "smt/encode.h"
-#include "smt/z3.h"
 
 #define EXACT ((qv_i128)1 << 53)
 #define EASY ((qv_i128)1 << 31) /* beyond it tolerances bite: stairs, where there are few */
@@ -275,23 +274,36 @@ done:
 
 #define FUNCTIONS(F)                                                                                                                       \
   F(glp_version)                                                                                                                           \
-  F(glp_term_out) F(glp_create_prob) F(glp_read_lp) F(glp_init_iocp) F(glp_intopt) F(glp_mip_status) F(glp_get_num_cols)                   \
+  F(glp_term_hook) F(glp_error_hook) F(glp_create_prob) F(glp_read_lp) F(glp_init_iocp) F(glp_intopt) F(glp_mip_status) F(glp_get_num_cols)                   \
       F(glp_get_col_name) F(glp_mip_col_val)
 
+/* GLPK ends the process when something is wrong, after it has said why: no memory, an assertion of its own (numerical trouble: it gives
+ * up), or a call that it does not understand, which is our mistake. The answer says so instead. */
 typedef struct {
-  const qv_buf *text;
-  qv_limits lim;
-} query;
+  int fd;
+  bool memory, own; /* what it has said was about that */
+} complaint;
+
+static int listen(void *info, const char *s) {
+  complaint *c = info;
+  c->memory = c->memory || strstr(s, "memory") != NULL;
+  c->own = c->own || strstr(s, "Assertion failed") != NULL;
+  return 1; /* nothing is printed */
+}
+
+static void give_up(void *info) {
+  const complaint *c = info;
+  if (c->memory) _exit(QV_JOB_MEMORY);
+  qv_job_say(c->fd, c->own ? "unknown\n" : "(error \"a wrong call of GLPK\")\n");
+  _exit(c->own ? 0 : 1);
+}
 
 static int job(int fd, void *arg) {
   static const char *const names[] = {"libglpk.so.40", "libglpk.so", NULL};
-  const query *q = arg;
+  const qv_solver_query *q = arg;
   void *lib = qv_library(names);
   if (lib == NULL) return QV_NO_LIBRARY;
-#define F(f)                                                                                                                               \
-  __typeof__(&f) p_##f;                                                                                                                    \
-  qv_symbol(&p_##f, lib, #f);                                                                                                              \
-  if (p_##f == NULL) return QV_NO_LIBRARY;
+#define F(f) QV_FUNCTION(lib, f)
   FUNCTIONS(F)
 #undef F
   char s[300];
@@ -299,11 +311,16 @@ static int job(int fd, void *arg) {
   if (in < 0) return 1;
   qv_job_write(in, (const char *)q->text->p, q->text->n);
   (void)snprintf(s, sizeof s, "; GLPK %s\n", p_glp_version());
-  qv_job_write(fd, s, strlen(s));
-  p_glp_term_out(GLP_OFF);
+  qv_job_say(fd, s);
+  complaint c = {.fd = fd};
+  p_glp_term_hook(listen, &c);
+  p_glp_error_hook(give_up, &c);
   glp_prob *p = p_glp_create_prob();
   (void)snprintf(s, sizeof s, "/proc/self/fd/%d", in);
-  if (p_glp_read_lp(p, NULL, s) != 0) return 1;
+  if (p_glp_read_lp(p, NULL, s) != 0) {
+    qv_job_say(fd, "(error \"GLPK does not read the problem\")\n");
+    return 1;
+  }
   glp_iocp o;
   p_glp_init_iocp(&o);
   o.msg_lev = GLP_MSG_OFF;
@@ -313,19 +330,18 @@ static int job(int fd, void *arg) {
   int rc = p_glp_intopt(p, &o), status = p_glp_mip_status(p);
   bool none = rc == GLP_ENOPFS || (rc == 0 && status == GLP_NOFEAS), some = status == GLP_OPT || status == GLP_FEAS;
   const char *word = none ? "unsat\n" : some ? "sat\n(" : "unknown\n";
-  qv_job_write(fd, word, strlen(word));
+  qv_job_say(fd, word);
   for (int j = 1, n = some && !none ? p_glp_get_num_cols(p) : 0; j <= n; j++) {
     const char *col = p_glp_get_col_name(p, j);
     double v = p_glp_mip_col_val(p, j);
     if (col == NULL || col[0] != 'i' || fabs(v) > 1e15) continue;
     (void)snprintf(s, sizeof s, "(%.200s %.0f)\n", col, v);
-    qv_job_write(fd, s, strlen(s));
+    qv_job_say(fd, s);
   }
-  if (some && !none) qv_job_write(fd, ")\n", 2);
+  if (some && !none) qv_job_say(fd, ")\n");
   return 0;
 }
 
 qv_status qv_milp_run(qv_buf *out, qv_child_end *end_, int *code, const qv_buf *text, qv_limits lim, qv_err *err) {
-  query q = {text, lim};
-  return qv_child_run(out, end_, code, job, &q, lim, err);
+  return qv_solver_run(out, end_, code, job, text, lim, err);
 }

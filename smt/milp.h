@@ -4,8 +4,8 @@
 #ifndef QV_SMT_MILP_H
 #define QV_SMT_MILP_H
 
-#include "smt/child.h"
 #include "smt/defs.h"
+#include "smt/library.h"
 
 /* Append CPLEX LP text: feasible, in real arithmetic with exact integers, iff the goal can hold. No big-M beyond the proved ranges.
  *   Errors: QV_E_UNSUP (a number does not fit a double exactly), QV_E_NOMEM. */

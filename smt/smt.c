@@ -175,10 +175,12 @@ static qv_status ask(qv_buf *answer, qv_child_end *end, int *code, const qv_smt_
   return QV_FAIL(err, QV_E_ARG, "smt: engine %d", (int)o->engine);
 }
 
+/* Libraries in jobs of ours, not programs. */
+static bool ours(const qv_smt_opts *o) { return o->engine == QV_SMT_Z3 || o->engine == QV_SMT_MILP; }
+
 /* Exit codes that mean "not there": the loader's of our own jobs, the shell's of programs. */
 static bool missing(const qv_smt_opts *o, qv_child_end end, int code) {
-  bool library = o->engine == QV_SMT_Z3 || o->engine == QV_SMT_MILP;
-  return end == QV_CHILD_DONE && code == (library ? QV_NO_LIBRARY : 127);
+  return end == QV_CHILD_DONE && code == (ours(o) ? QV_NO_LIBRARY : 127);
 }
 
 static const char *why(qv_child_end end, const qv_buf *answer) {
@@ -194,13 +196,15 @@ static const char *why(qv_child_end end, const qv_buf *answer) {
 
 /* Make something of the answer. */
 static qv_status judge(qv_smt_result *out, const qv_net *net, const qv_property *p, const qv_smt_opts *o, const qv_defs *d,
-                       const qv_buf *answer, qv_child_end end, bool bv, qv_err *err) {
+                       const qv_buf *answer, qv_child_end end, int code, bool bv, qv_err *err) {
   reader r = {(const char *)answer->p, (const char *)answer->p + answer->n};
   bool refused = false, violates;
   qv_smt_answer a = first_word(&r, out->solver, &refused);
   out->reason = why(end, answer);
   if (a == QV_SMT_UNKNOWN && end == QV_CHILD_DONE && refused && strcmp(out->reason, "memory") != 0)
     return QV_FAIL(err, QV_E_INTERNAL, "%s rejects the question: %.200s", out->solver, (const char *)answer->p);
+  if (a == QV_SMT_UNKNOWN && end == QV_CHILD_DONE && ours(o) && code != 0) /* one of its exit() calls */
+    return QV_FAIL(err, QV_E_INTERNAL, "%s ended its process, exit code %d, in place of an answer", out->solver, code);
   if (a == QV_SMT_UNKNOWN || (a == QV_SMT_UNSAT && end != QV_CHILD_DONE)) return QV_OK;
   if (a == QV_SMT_UNSAT) {
     out->answer = a;
@@ -259,7 +263,7 @@ qv_status qv_smt_solve(qv_smt_result *out, const qv_net *net, const qv_property 
     st = QV_FAIL(err, QV_E_UNSUP, "the solver %s is not installed", out->solver);
     goto done;
   }
-  QV_TRY(judge(out, net, p, o, &d, &answer, end, bv, err));
+  QV_TRY(judge(out, net, p, o, &d, &answer, end, code, bv, err));
 done:
   if (st == QV_E_LIMIT && deadline > 0 && qv_now() >= deadline) { /* an answer, not a failure */
     out->reason = "time";

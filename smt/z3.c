@@ -1,21 +1,9 @@
 #include "smt/z3.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <z3.h>
-
-void *qv_library(const char *const *names) {
-  void *h = NULL;
-  for (; *names != NULL && h == NULL; names++) h = dlopen(*names, RTLD_NOW | RTLD_LOCAL);
-  return h;
-}
-
-void qv_symbol(void *fn, void *library, const char *name) {
-  void *p = dlsym(library, name);
-  memcpy(fn, &p, sizeof p); /* POSIX: an object pointer holds a function's address */
-}
 
 /* The default handler ends the process; errors come back as text in the answer instead. */
 static void ignore(Z3_context c, Z3_error_code e) {
@@ -23,23 +11,15 @@ static void ignore(Z3_context c, Z3_error_code e) {
   (void)e;
 }
 
-typedef struct {
-  const qv_buf *text;
-  qv_limits lim;
-} query;
-
 #define FUNCTIONS(F)                                                                                                                       \
   F(Z3_global_param_set) F(Z3_get_full_version) F(Z3_mk_config) F(Z3_mk_context) F(Z3_set_error_handler) F(Z3_eval_smtlib2_string)
 
 static int job(int fd, void *arg) {
   static const char *const names[] = {"libz3.so.4", "libz3.so", NULL};
-  const query *q = arg;
+  const qv_solver_query *q = arg;
   void *lib = qv_library(names);
   if (lib == NULL) return QV_NO_LIBRARY;
-#define F(f)                                                                                                                               \
-  __typeof__(&f) p_##f;                                                                                                                    \
-  qv_symbol(&p_##f, lib, #f);                                                                                                              \
-  if (p_##f == NULL) return QV_NO_LIBRARY;
+#define F(f) QV_FUNCTION(lib, f)
   FUNCTIONS(F)
 #undef F
   char mb[32];
@@ -48,21 +28,20 @@ static int job(int fd, void *arg) {
     p_Z3_global_param_set("memory_max_size", mb);
   }
   const char *version = p_Z3_get_full_version();
-  qv_job_write(fd, "; Z3 ", 5);
+  qv_job_say(fd, "; Z3 ");
   if (strncmp(version, "Z3 ", 3) == 0) version += 3;
-  qv_job_write(fd, version, strlen(version));
-  qv_job_write(fd, "\n", 1);
+  qv_job_say(fd, version);
+  qv_job_say(fd, "\n");
   Z3_context c = p_Z3_mk_context(p_Z3_mk_config());
   p_Z3_set_error_handler(c, ignore);
   const char *answer = p_Z3_eval_smtlib2_string(c, (const char *)q->text->p);
   if (answer == NULL) return QV_JOB_MEMORY;
-  qv_job_write(fd, answer, strlen(answer));
+  qv_job_say(fd, answer);
   if (strncmp(answer, "unknown", 7) == 0 && (answer = p_Z3_eval_smtlib2_string(c, "(get-info :reason-unknown)")) != NULL)
-    qv_job_write(fd, answer, strlen(answer));
+    qv_job_say(fd, answer);
   return 0;
 }
 
 qv_status qv_z3_run(qv_buf *out, qv_child_end *end, int *code, const qv_buf *text, qv_limits lim, qv_err *err) {
-  query q = {text, lim};
-  return qv_child_run(out, end, code, job, &q, lim, err);
+  return qv_solver_run(out, end, code, job, text, lim, err);
 }
