@@ -241,6 +241,9 @@ BIN := $(DESTDIR)$(PREFIX)/bin
 LIBDIR := $(DESTDIR)$(PREFIX)/lib
 INC := $(DESTDIR)$(PREFIX)/include
 MAN := $(DESTDIR)$(PREFIX)/share/man/man1
+# Each command's page is made from its --help.
+COMMANDS = $(shell $(B)/qverify --help | sed -n '/^Commands:/,/^$$/s/^  \([a-z-]*\) .*/\1/p')
+MAN_DATE = $(shell sed -n 's/^\.TH QVERIFY 1 "\([0-9-]*\)".*/\1/p' docs/qverify.1)
 install: all
 	install -d $(BIN) $(LIBDIR)/pkgconfig $(INC) $(MAN)
 	install -m 755 $(PROGS) $(BIN)
@@ -252,11 +255,13 @@ install: all
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' qverify.pc.in >$(LIBDIR)/pkgconfig/qverify.pc
 	chmod 644 $(LIBDIR)/pkgconfig/qverify.pc
 	install -m 644 docs/qverify.1 $(MAN)
+	@set -e; for c in $(COMMANDS); do $(B)/qverify $$c --help | \
+	  awk -v command=$$c -v version=$(VERSION) -v date=$(MAN_DATE) -f docs/man.awk >$(MAN)/qverify-$$c.1; chmod 644 $(MAN)/qverify-$$c.1; done
 
 #: make uninstall    remove what install put there
 uninstall:
 	rm -f $(BIN)/qverify $(BIN)/qverify-check $(LIBDIR)/libqverify.a $(LIBDIR)/libqverify.so* $(INC)/qverify.h \
-	  $(LIBDIR)/pkgconfig/qverify.pc $(MAN)/qverify.1
+	  $(LIBDIR)/pkgconfig/qverify.pc $(MAN)/qverify.1 $(MAN)/qverify-*.1
 
 #: make dist         build/qverify-VERSION.tar.gz from the committed files
 dist:

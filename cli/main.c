@@ -7,9 +7,11 @@
 #include "cli/opt.h"
 #include "cli/qverify.h"
 
-const cli_cmd *const cli_commands[] = {&cli_info,  &cli_run,   &cli_overflow, &cli_audit, &cli_oaq,  &cli_diff,    &cli_robust,
-                                          &cli_radius, &cli_verify, &cli_supports,
-                                          &cli_allocate, &cli_compare, &cli_check, &cli_lower, &cli_profiles, &cli_quantize, &cli_error, &cli_calibrate_cost, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain, &cli_selftest, &cli_completion, NULL};
+const cli_cmd *const cli_commands[] = {
+  &cli_info, &cli_run, &cli_lower, &cli_profiles, &cli_overflow, &cli_audit, &cli_oaq, &cli_diff, &cli_robust,
+  &cli_radius, &cli_verify, &cli_supports, &cli_quantize, &cli_error, &cli_allocate, &cli_compare,
+  &cli_calibrate_cost, &cli_check, &cli_ci, &cli_plan, &cli_work, &cli_merge, &cli_bundle, &cli_explain,
+  &cli_selftest, &cli_completion, NULL};
 int cli_argc;
 char *const *cli_argv;
 
@@ -19,8 +21,8 @@ static void top_help(qv_buf *out) {
   qv_buf_str(out, "qverify: exact integer arithmetic of quantized neural networks, executed and proved\n\n"
                   "Usage: qverify COMMAND [options]\n\nCommands:\n");
   for (size_t i = 0; i < N_COMMANDS; i++) {
-    qv_buf_printf(out, "  %-10s", cli_commands[i]->name);
-    cli_wrap(out, cli_commands[i]->summary, 12, 79);
+    qv_buf_printf(out, "  %-15s", cli_commands[i]->name);
+    cli_wrap(out, cli_commands[i]->summary, 17, 79);
   }
   qv_buf_str(out, "\nOptions:\n  -h, --help     this text; 'qverify COMMAND --help' for one command\n"
                   "  -V, --version  version and licence\n\n"
