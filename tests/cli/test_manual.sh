@@ -24,7 +24,7 @@ for c in $commands; do
   sed -n 's/^ *\(-., \)\?\(--[a-z0-9-]*\).*/\2/p' "$T/text" | sort -u >"$T/a"
   sed -n '/^\.TP/{n;p}' "$T/page.1" | sed 's/\\-/-/g' | grep -o -- '--[a-z0-9-]*' | sort -u >"$T/b"
   check "$c: all options are on its page" test -z "$(comm -23 "$T/a" "$T/b")"
-  check "$c: is on the main page" grep -qxF ".B ${c//-/\\\\-}" docs/qverify.1
+  check "$c: is on the main page" grep -qxF ".B ${c//-/\\-}" docs/qverify.1
   check "$c: is in docs/cli.md" grep -qE "^## (.*, )?$c(,.*)?\$" docs/cli.md
   check "$c: bash and fish complete it" sh -c "grep -qw -- '$c' '$T/bash' && grep -qw -- '$c' '$T/fish'"
 done
