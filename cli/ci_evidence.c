@@ -192,6 +192,7 @@ static const char *check_of(ci_check c) {
   case CI_ALLOCATION: return "qverify-check alloc KEY.qap KEY.qva";
   case CI_DIFF:
   case CI_ACCURACY:
+  case CI_ERROR_BOUND:
   case CI_CHECKS: break;
   }
   return NULL;

@@ -149,6 +149,7 @@ static const char *advice(ci_check c) {
   case CI_ROBUST: return "a longer \"timeout\", or a smaller \"eps\"; qverify radius finds the largest";
   case CI_RADIUS: return "a longer \"timeout\", or a smaller \"radius\"";
   case CI_ALLOCATION: return "qverify allocate TABLE --explain says which limit has to move";
+  case CI_ERROR_BOUND: return "a smaller domain (\"range\", or \"input\" and \"radius\"), or a larger \"within\"";
   case CI_ACCURACY:
   case CI_BASELINE:
   case CI_CHECKS: break;
@@ -186,6 +187,21 @@ static void judge_allocation(merger *g, ci_outcome *o, const cJSON *doc) {
   else if (code == 0) set(o, CI_VERIFIED, "an allocation within the limits is proved to be the best", NULL);
   else if (code == 10) set(o, CI_FALSIFIED, "proved: no allocation keeps the limits", advice(CI_ALLOCATION));
   else set(o, CI_UNKNOWN, "neither an optimum nor infeasibility is proved", NULL);
+}
+
+/* A bound that no second program checks; the text says so. */
+static void judge_error(merger *g, ci_outcome *o, const cJSON *doc) {
+  const cJSON *report = ci_get(doc, "report");
+  const char *bound = ci_word(report, "bound"), *within = ci_word(report, "within"), *seen = ci_word(report, "observed"), *why = ci_word(report, "reason");
+  long code = ci_long(doc, "exit", -1);
+  if (failed(g, o, doc)) return;
+  bool whole = cJSON_IsTrue(ci_get(report, "complete"));
+  if (code == 0 && whole && ci_is(report, "verdict", "verified") && bound != NULL && within != NULL)
+    set(o, CI_VERIFIED, say(g, "proved: no output is further than %.60s from the float network's, %.60s allowed (no second program checks this)", bound, within), NULL);
+  else if (code == 10 && whole && ci_is(report, "verdict", "falsified"))
+    set(o, CI_FALSIFIED, say(g, "an input was executed on which an output is at least %.60s from the float network's, %.60s allowed", seen != NULL ? seen : "?", within != NULL ? within : "?"), NULL);
+  else if (code == 5 && whole) set(o, CI_UNKNOWN, say(g, "%.300s; proved so far: %.60s", why != NULL ? why : "not proved", bound != NULL ? bound : "no bound"), advice(CI_ERROR_BOUND));
+  else set(o, CI_ERROR, "no complete report", NULL);
 }
 
 static void judge_accuracy(merger *g, const ci_item *i, ci_outcome *o, const cJSON *doc) {
@@ -463,6 +479,7 @@ static void judge(merger *g, uint32_t k) {
   case CI_RADIUS: judge_robust(g, i, o); break;
   case CI_ACCURACY: judge_accuracy(g, i, o, doc); break;
   case CI_ALLOCATION: judge_allocation(g, o, doc); break;
+  case CI_ERROR_BOUND: judge_error(g, o, doc); break;
   case CI_BASELINE: judge_baseline(g, o, doc, m->doc[o->first_job + 1]); break;
   case CI_CHECKS: break;
   }

@@ -297,6 +297,7 @@ static qv_status overflow_jobs(reader *r, const cJSON *o, const char *what, ci_i
   opt(&a, "--calibrate", calib);
   opt(&a, "--json", "@json");
   opt(&a, "--certificate", "@cert");
+  opt(&a, "--witness", "@witness");
   st = add_job(r, &a, "", seconds, mb);
 done:
   return st;
@@ -377,6 +378,30 @@ static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_ite
   if (index != NULL) st = robust_jobs(r, a, index, (uint32_t)split, what, seconds, mb);
   else if (split > 1) st = split_jobs(r, a, "", (uint32_t)split, seconds, mb);
   else st = add_job(r, &a, "", seconds, mb);
+done:
+  return st;
+}
+
+/* How far the integers can be from the float network. */
+static qv_status error_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb) {
+  static const char *const allowed[] = {COMMON, "float", "within", "range", "input", "index", "radius", "grid", "effort", NULL};
+  static const member_option options[] = {{"within", "--within", false}, {"range", "--range", false}, {"input", "--input", true}, {"index", "--index", false},
+                                          {"radius", "--radius", false}, {"effort", "--effort", false}, {NULL, NULL, false}};
+  const char *net;
+  const cJSON *grid = ci_get(o, "grid");
+  args a = {0};
+  qv_status st;
+  arg(&a, "error");
+  QV_TRY(only(r, o, what, allowed));
+  QV_TRY(file(r, o, "float", what, &net));
+  if (net == NULL || ci_get(o, "within") == NULL) return FAIL(r, "%s: \"float\" and \"within\" are needed", what);
+  if (grid != NULL && !cJSON_IsBool(grid)) return FAIL(r, "%s: \"grid\" is true or false", what);
+  arg(&a, net);
+  QV_TRY(model_args(r, o, what, &a, i, true));
+  QV_TRY(add_options(r, o, what, &a, options));
+  if (cJSON_IsTrue(grid)) arg(&a, "--grid");
+  opt(&a, "--json", "@json");
+  st = add_job(r, &a, "", seconds, mb);
 done:
   return st;
 }
@@ -470,6 +495,7 @@ static qv_status make_jobs(reader *r, const cJSON *o, const char *what, ci_item 
   case CI_RADIUS: return sample_jobs(r, o, what, i, seconds, mb);
   case CI_ACCURACY: return accuracy_jobs(r, o, what, i, seconds, mb);
   case CI_ALLOCATION: return allocation_jobs(r, o, what, seconds, mb);
+  case CI_ERROR_BOUND: return error_jobs(r, o, what, i, seconds, mb);
   case CI_BASELINE: return baseline_jobs(r, o, what, i, seconds, mb);
   case CI_CHECKS: break;
   }
@@ -519,7 +545,7 @@ static qv_status obligation(reader *r, const cJSON *o, const ci_filter *f) {
   i->check = CI_CHECKS;
   for (unsigned k = 0; check != NULL && k < CI_CHECKS; k++)
     if (strcmp(check, ci_check_name((ci_check)k)) == 0) i->check = (ci_check)k;
-  if (i->check == CI_CHECKS) return FAIL(r, "%s: \"check\" is missing or unknown; overflow, audit, diff, robust, radius, accuracy, allocation, baseline", what);
+  if (i->check == CI_CHECKS) return FAIL(r, "%s: \"check\" is missing or unknown; overflow, audit, diff, robust, radius, accuracy, allocation, error, baseline", what);
   i->selected = wanted(i, f);
   QV_TRY(make_jobs(r, o, what, i, seconds, mb));
   if (!i->selected) p->n_job = jobs;
