@@ -94,8 +94,12 @@ static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f,
     cli_quantized_text(&text, &x, q, f);
     qv_buf_printf(&text, "\n%s: %s", qv_verdict_name(v),
                   v == QV_VERIFIED ? "no accumulator of the exported network can overflow" : "overflow of the exported network not excluded");
-    if (acc_bits > 0) qv_buf_printf(&text, ", %d bits", acc_bits);
+    if (x.proved_bits > 0) qv_buf_printf(&text, ", %d bits", acc_bits);
     qv_buf_printf(&text, ", profile %s; %" PRIu32 " of %" PRIu32 " obligations proved\n", x.profile, x.ov.verified, x.ov.selected);
+    bool wide = acc_bits > 0 && x.proved_bits == 0 && x.product_bits > acc_bits;
+    if (acc_bits > 0 && x.proved_bits == 0)
+      qv_buf_printf(&text, "Additions of tensors have no accumulator there; every other sum needs at most %d bits (proved)%s\n", x.product_bits,
+                    wide ? ": more than asked for" : "");
     if (wanted) put_claim(&text, &claim, bound, near, f);
     bool quiet = to != NULL && strcmp(to, "-") == 0;
     if (!quiet && (st = cli_emit("-", &text, err)) != QV_OK) rc = cli_fail(st, NULL, err);

@@ -123,18 +123,32 @@ static qv_status find_promise(cli_quantized *x, const qv_quantized *q, const cli
 
 static qv_status read_back(cli_quantized *out, const cli_quantized_opts *o, qv_err *err) {
   out->profile = o->profile != NULL ? o->profile : o->qonnx ? "qonnx-exact" : ORT;
-  qv_status st = qv_load_bytes(&out->net, out->onnx.p, out->onnx.n, "exported network", &(qv_load_opts){.profile = out->profile}, err);
-  if (st != QV_E_UNSUP || o->profile != NULL || o->qonnx) return st;
+  qv_err first = {0};
+  qv_status st = qv_load_bytes(&out->net, out->onnx.p, out->onnx.n, "exported network", &(qv_load_opts){.profile = out->profile}, &first);
+  if (st != QV_E_UNSUP || o->profile != NULL || o->qonnx) {
+    if (st != QV_OK && err != NULL) *err = first;
+    return st;
+  }
   out->profile = "onnx-spec";
   return qv_load_bytes(&out->net, out->onnx.p, out->onnx.n, "exported network", &(qv_load_opts){.profile = out->profile}, err);
 }
 
-static bool has_unbounded_sums(const qv_net *net) {
+/* Sums that no machine accumulator holds. additions: of tensors only, not of products. */
+static bool has_unbounded_sums(const qv_net *net, bool additions) {
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     const qv_acc *a = qv_node_acc(&net->node[k]);
-    if (a != NULL && a->mode == QV_ACC_EXACT) return true;
+    if (a != NULL && a->mode == QV_ACC_EXACT && !(additions && net->node[k].kind == QV_AFFINE)) return true;
   }
   return false;
+}
+
+static void count_bits(cli_quantized *x) {
+  for (uint32_t i = 0; i < x->ov.n; i++) {
+    const qv_node *n = &x->net->node[x->ov.item[i].node];
+    int bits = x->ov.proof.range.acc[i].bits_final;
+    if (qv_node_acc(n)->mode != QV_ACC_EXACT && bits > x->bits) x->bits = bits;
+    if (n->kind == QV_AFFINE && bits > x->product_bits) x->product_bits = bits;
+  }
 }
 
 qv_status cli_quantized_make_as(cli_quantized *out, const qv_quantized *q, const cli_floatnet *f, const cli_quantized_opts *o, qv_err *err) {
@@ -144,13 +158,11 @@ qv_status cli_quantized_make_as(cli_quantized *out, const qv_quantized *q, const
   QV_TRY(qv_measure_whole(&out->sqnr_db, &out->agree, q, &f->calib, err));
   QV_TRY(o->qonnx ? qv_export_qonnx(&out->onnx, q, err) : qv_export_qdq(&out->onnx, q, err));
   QV_TRY(read_back(out, o, err));
-  out->proved_bits = o->own_sums && has_unbounded_sums(out->net) ? 0 : o->acc_bits;
+  out->proved_bits = has_unbounded_sums(out->net, !o->own_sums) ? 0 : o->acc_bits;
   QV_TRY(qv_property_whole(&prop, out->net, out->proved_bits, err));
   QV_TRY(qv_ovcheck_run(&out->ov, out->net, &prop, &(qv_prove_opts){0}, err));
   if (o->check) QV_TRY(qv_ovcheck_check(&out->ov, err));
-  for (uint32_t i = 0; i < out->ov.n; i++)
-    if (qv_node_acc(&out->net->node[out->ov.item[i].node])->mode != QV_ACC_EXACT && out->ov.proof.range.acc[i].bits_final > out->bits)
-      out->bits = out->ov.proof.range.acc[i].bits_final;
+  count_bits(out);
   QV_TRY(outputs_of(&y, out->net, f, err));
   count(out, f, y);
   if (o->promise && !o->qonnx) st = find_promise(out, q, f, y, err);

@@ -21,6 +21,7 @@ typedef struct {
   size_t right_float, right_int, n_test; /* labelled test samples; n_test = 0 without labels */
   size_t same;      /* test samples on which the integers give the float network's class */
   int bits;         /* widest accumulator that is needed                      */
+  int product_bits; /* widest sum of products, machine accumulator or not     */
   int proved_bits;  /* width that `ov` is about; 0: each accumulator's own      */
   const char *profile;   /* that it was read back under                       */
   cli_promise promise;   /* does ONNX Runtime compute these integers?         */
@@ -31,7 +32,8 @@ typedef struct {
 typedef struct {
   const char *profile; /* NULL: ort-vnni, or onnx-spec where that does not take the network; QONNX: qonnx-exact */
   int acc_bits;        /* 0: each accumulator's own width */
-  bool own_sums;       /* acc_bits is about nothing where the profile has sums without a machine accumulator (additions in higher precision) */
+  bool own_sums;       /* acc_bits is about nothing where the profile has any sum without a machine accumulator; else only where it has such
+                          additions of tensors (in floating point), and product_bits says what the rest needs */
   bool check;          /* run the independent checker     */
   bool qonnx;          /* export as QONNX                 */
   bool promise;        /* find out                        */

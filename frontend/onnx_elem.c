@@ -283,6 +283,40 @@ done:
   return st;
 }
 
+/* Sum or difference of two tensors of more than 8 bits, whose scales are s and 2^k s: the sum of integers that it means. In binary32 that is
+ * exact with powers of two as scales and sums below 2^24. *done: it is one of these. */
+static qv_status wide_sum(ox *L, const binary *b, ox_pending *p, bool cl, uint32_t *acc, bool *done_) {
+  static const float one = 1;
+  qv_status st = QV_OK;
+  ox_shape stored = ox_stored_shape(&b->out, cl);
+  float s = b->s[0] < b->s[1] ? b->s[0] : b->s[1];
+  int64_t *c = OX_NEW(L, 4, int64_t), most = 0;
+  int e;
+  if (c == NULL) return ox_nomem(L);
+  *done_ = b->op == OX_ADD || b->op == OX_SUB;
+  for (int k = 0; k < 2; k++) {
+    float ratio = b->s[k] / s;
+    qv_itv r = ox_values_of(L, p->in[k], p->type);
+    c[k] = ratio <= 0x1p14f ? (int64_t)ratio : 0;
+    c[2 + k] = b->z[k];
+    *done_ = *done_ && c[k] > 0 && (c[k] & (c[k] - 1)) == 0 && s * (float)c[k] == b->s[k];
+    most += c[k] * qv_max64(qv_max64(r.hi - b->z[k], b->z[k] - r.lo), 0);
+  }
+  if (b->op == OX_SUB) c[1] = -c[1];
+  p->exact_f32 = L->prof->qdq != QV_QDQ_REAL;
+  *done_ = *done_ && (!p->exact_f32 || (frexpf(s, &e) == 0.5f && most < (1 << 24)));
+  if (!*done_) return QV_OK;
+  p->kind = OX_P_GEMM;
+  p->s[0] = s;
+  p->alpha = 1;
+  p->n_w = 1;
+  p->w = &one;
+  QV_TRY(ox_add_tensor(L, b->y, "/acc", QV_I64, &stored, acc));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_SUM, .u.sum = {.c = c, .z = c + 2, .acc = {.mode = QV_ACC_EXACT}}}, p->in, 2, *acc));
+done:
+  return st;
+}
+
 /* Both operands are integers with one scale each. */
 static qv_status two_tensors(ox *L, const binary *b, ox_pending *p, ox_value *r) {
   qv_status st;
@@ -294,10 +328,15 @@ static qv_status two_tensors(ox *L, const binary *b, ox_pending *p, ox_value *r)
     p->kind = OX_P_MUL;
     QV_TRY(mul_sums(L, b, p->in, cl, &acc));
   } else {
+    bool sum = false;
     p->kind = OX_P_PAIR;
-    if (onx_range(p->type).hi - onx_range(p->type).lo > 255)
-      return OX_UNSUP(L, b->x[0], "this operator on two %s tensors is evaluated in binary32 and not supported; supported: up to 8 bits", onx_type_name(p->type));
-    acc = p->in[0];
+    if (onx_range(p->type).hi - onx_range(p->type).lo > 255) {
+      QV_TRY(wide_sum(L, b, p, cl, &acc, &sum));
+      if (!sum)
+        return OX_UNSUP(L, b->x[0], "this operator on two %s tensors is evaluated in binary32 and not supported; supported: up to 8 bits, and sums "
+                        "whose scales are powers of two apart, under %s", onx_type_name(p->type),
+                        L->prof->qdq == QV_QDQ_REAL ? "this profile" : "this profile with powers of two as scales and below 2^24");
+    } else acc = p->in[0];
   }
   QV_TRY(ox_set_pending(L, r, p, acc, cl, &b->out));
 done:

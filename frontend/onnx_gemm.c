@@ -464,8 +464,7 @@ static bool power_of_two(float f) {
   return frexpf(f, &e) == 0.5f && e > -60 && e < 60;
 }
 
-/* Integers that net tensor t holds: of a table (a Clip) what it gives, else all of the type. */
-static qv_itv values_of(const ox *L, uint32_t t, int32_t type) {
+qv_itv ox_values_of(const ox *L, uint32_t t, int32_t type) {
   qv_itv all = onx_range(type), r;
   for (uint32_t k = L->net->n_nodes; k-- > 0;) {
     const qv_node *n = &L->net->node[k];
@@ -487,7 +486,7 @@ static qv_itv values_of(const ox *L, uint32_t t, int32_t type) {
 static qv_status float_is_exact(ox *L, const gemm *g, const ox_value *x, const ox_value *w, float alpha, const char *why) {
   bool ok = power_of_two(x->s) && power_of_two(alpha);
   for (uint32_t k = 0; k < w->n_q; k++) ok = ok && power_of_two(w->qs[k]);
-  qv_itv r = values_of(L, x->net, x->type);
+  qv_itv r = ox_values_of(L, x->net, x->type);
   int64_t mag = qv_max64(0, qv_max64(x->z - r.lo, r.hi - x->z));
   size_t taps = (size_t)g->win.kh * g->win.kw * (g->win.ic / g->win.groups);
   for (size_t o = 0; ok && o < g->win.oc; o++) {

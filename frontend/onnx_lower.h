@@ -200,6 +200,8 @@ QV_NODISCARD qv_status ox_want_elementwise(ox *L);
 const Onnx__NodeProto *ox_quantizer(const ox *L, const ox_value *v);
 /* Does ONNX Runtime on x86 rewrite the int8 result of this QuantizeLinear to uint8? */
 bool ox_rewritten(const ox *L, const ox_value *q);
+/* Integers that net tensor t may hold: of a table (a Clip) what it gives, else all of the type. */
+qv_itv ox_values_of(const ox *L, uint32_t t, int32_t type);
 /* Table of the floats of a DQ or MAP value, one per integer of its type; QV_E_UNSUP for wider types than 16 bits. */
 QV_NODISCARD qv_status ox_map_of(ox *L, const ox_value *v, const float **map, int64_t *lo, uint32_t *n);
 

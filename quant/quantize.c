@@ -304,6 +304,47 @@ static qv_status check(const qv_fgraph *g, const int *a_bits, const int *w_bits,
   return QV_OK;
 }
 
+/* q on the coarser scale s. */
+static void rescale(qv_fakeq *q, float s, const qv_quant_opts *o) {
+  double lo = (double)q->s * (q->lo - q->zp);
+  int step = o->for_qonnx ? 2 : 1;
+  q->s = s;
+  if (!o->symmetric) q->zp = (int32_t)fmin(q->hi / step, fmax(0, rint(-lo / (double)s / step))) * step;
+}
+
+/* Roots of the operands of ADD node n, of which one has more than 8 bits. */
+static bool wide_sum(const qv_quantized *q, const qv_fnode *n, uint32_t root[2]) {
+  if (n->op != QF_ADD) return false;
+  for (int i = 0; i < 2; i++)
+    if ((root[i] = qv_quant_root(q->g, n->in[i])) == QV_NONE) return false;
+  return q->a_bits[root[0]] > 8 || q->a_bits[root[1]] > 8;
+}
+
+/* Tensors of more than 8 bits that are added to each other, directly or over others, get scales that are powers of two apart, each no smaller
+ * than it was: such a sum is one of integers. */
+static qv_status align_sums(qv_quantized *q, qv_err *err) {
+  const qv_fgraph *g = q->g;
+  float *least = QV_NEW(&q->arena, g->n_tensors, float); /* of the tensors that are added to this one, over others too */
+  uint32_t r[2];
+  if (least == NULL) return QV_FAIL(err, QV_E_NOMEM, "quantization");
+  for (uint32_t t = 0; t < g->n_tensors; t++) least[t] = q->q[t].s;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (uint32_t k = 0; k < g->n_nodes; k++) {
+      if (!wide_sum(q, &g->node[k], r)) continue;
+      float s = fminf(least[r[0]], least[r[1]]);
+      for (int i = 0; i < 2; i++)
+        if (least[r[i]] > s) least[r[i]] = s, changed = true;
+    }
+  }
+  for (uint32_t t = 0; t < g->n_tensors; t++) {
+    float s = least[t];
+    while (s > 0 && s < q->q[t].s) s *= 2;
+    if (s > q->q[t].s) rescale(&q->q[t], s, &q->opts);
+  }
+  return QV_OK;
+}
+
 qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, const int *a_bits, const int *w_bits,
                       const qv_quant_opts *opts, qv_err *err) {
   *out = (qv_quantized){.g = g, .opts = *opts};
@@ -320,6 +361,7 @@ qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, 
     out->a_bits[t] = a_bits[t];
     out->q[t] = tensor_params(&c->t[t], a_bits[t], opts);
   }
+  if ((st = align_sums(out, err)) != QV_OK) return st;
   for (uint32_t t = 0; t < g->n_tensors; t++) {
     uint32_t root = qv_quant_root(g, t);
     if (root != QV_NONE) out->q[t] = out->q[root];
