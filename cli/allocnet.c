@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "cli/qverify.h"
+#include "quant/sens_file.h"
 
 /* Is this file a network (not JSON)? */
 static bool is_network(const qv_buf *file) {
@@ -98,6 +102,63 @@ static int read_metrics(qv_metric *list, uint32_t *n, const cli_cmd *cmd, const 
   return 0;
 }
 
+/* What --sensitivities knows: a file of this very question, a user's file without a key, or nothing yet (then *fresh). */
+static qv_status open_sensitivities(qv_sens **out, bool *fresh, const char *path, const char *key, qv_err *err) {
+  qv_buf file = {0};
+  qv_sens *s = NULL;
+  qv_status st = access(path, F_OK) == 0 ? qv_file_read(&file, path, (size_t)1 << 28, err) : QV_E_IO;
+  *fresh = st != QV_OK && access(path, F_OK) != 0;
+  if (st == QV_OK) st = qv_sens_read(&s, (const char *)file.p, file.n, err);
+  else if (*fresh) st = QV_OK;
+  qv_buf_free(&file);
+  if (st == QV_OK && s != NULL && qv_sens_key(s) != NULL && strcmp(qv_sens_key(s), key) != 0) {
+    fprintf(stderr, "qverify: %s: measured for another network, other samples, options or version: measured again\n", path);
+    qv_sens_free(s);
+    s = NULL;
+    *fresh = true;
+  }
+  if (st == QV_OK && s == NULL && (s = qv_sens_new()) == NULL) st = QV_FAIL(err, QV_E_NOMEM, "sensitivities");
+  *out = s;
+  return st;
+}
+
+/* The table; losses from and to --sensitivities. *path: the file that err is about. */
+static qv_status table_with_losses(cli_allocnet *x, qv_table_opts *o, const char **path, const char *file, qv_err *err) {
+  char key[QV_SHA256_HEX];
+  bool fresh = false;
+  qv_buf out = {0};
+  qv_sens *s = NULL;
+  qv_status st = QV_OK;
+  if (file != NULL) {
+    QV_TRY(qv_sens_hash(key, qverify_version(), x->f.g, &x->f.calib, o, err));
+    const char *model = *path;
+    *path = file;
+    QV_TRY(open_sensitivities(&s, &fresh, file, key, err));
+    *path = model;
+    o->sens = s;
+  }
+  QV_TRY(qv_make_table(&x->made, x->f.g, &x->f.calib, o, err));
+  if (s != NULL && qv_sens_changed(s) && (fresh || qv_sens_key(s) != NULL)) { /* a user's own file is never written */
+    *path = file;
+    QV_TRY(qv_sens_write(&out, s, key, err));
+    QV_TRY(cli_emit(file, &out, err));
+  }
+done:
+  o->sens = NULL;
+  qv_sens_free(s);
+  qv_buf_free(&out);
+  return st;
+}
+
+/* "R" or "all" (-1); absent: 0. */
+static bool radius_of(double *r, const char *s) {
+  char *end;
+  *r = s == NULL ? 0 : -1;
+  if (s == NULL || strcmp(s, "all") == 0) return true;
+  *r = strtod(s, &end);
+  return end != s && *end == 0 && *r > 0 && *r < 1e30;
+}
+
 /* Measure, prove, make the table's text. metric: NULL = noise. */
 static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, const char *path, const char *metric, qv_err *err) {
   const char *ends = cli_get(cmd, val, "keep-ends"), *to = cli_get(cmd, val, "table"), *latency = cli_get(cmd, val, "latency"), *alps = cli_get(cmd, val, "alps");
@@ -116,10 +177,11 @@ static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, c
   if (latency != NULL && (st = cli_latency_read(&x->latency, latency, err)) != QV_OK) return cli_fail(st, latency, err);
   if ((rc = cli_floatnet_load(&x->f, cmd, val, path, err)) != 0) return rc;
   if (alps != NULL && (st = cli_gains_read(&gain, &x->arena, alps, x->f.g, err)) != QV_OK) return cli_fail(st, alps, err);
-  const qv_table_opts o = {.quant = x->f.quant, .n_cand = x->n_cand, .cand = x->cand, .n_acc = x->n_acc, .acc = x->acc, .unpacked = cli_get(cmd, val, "unpacked") != NULL,
+  qv_table_opts o = {.quant = x->f.quant, .n_cand = x->n_cand, .cand = x->cand, .n_acc = x->n_acc, .acc = x->acc, .unpacked = cli_get(cmd, val, "unpacked") != NULL,
                            .times = latency != NULL ? &x->latency.times : NULL, .gain = gain, .label = x->f.label, .n_metric = n, .metric = list,
                            .fixed_first_last = ends != NULL ? fixed : NULL};
-  st = qv_make_table(&x->made, x->f.g, &x->f.calib, &o, err);
+  if (!radius_of(&o.error_radius, cli_get(cmd, val, "error-radius"))) return cli_usage(cmd, "--error-radius '%.40s': a number > 0, or all", cli_get(cmd, val, "error-radius"));
+  st = table_with_losses(x, &o, &path, cli_get(cmd, val, "sensitivities"), err);
   if (st != QV_OK) return cli_fail(st, path, err);
   if (to == NULL) return 0;
   st = cli_emit(to, &x->made.json, err);

@@ -33,6 +33,8 @@ typedef struct {
   CLI_FLOATNET_OPTS, CLI_CANDIDATE_OPTS,                                                                                                         \
       {"keep-ends", 0, "W/A", false, "float network: candidate that the input and output groups keep"},                                              \
       {"also", 0, "METRIC,..", false, "float network: further losses for the table, which methods of compare that have their own take: hessian for hawq-v3 (eagl is always there)"}, \
+      {"sensitivities", 0, "FILE", false, "float network: losses from this file where it has them; measured ones are written there for the next run (docs/quantize.md section 9)"}, \
+      {"error-radius", 0, "R", false, "float network: the metric 'error' is about inputs within R of 4 calibration samples (default: 1/32 of a step of the input's codes), or 'all' inputs"}, \
       {"alps", 0, "FILE", false, "float network: ALPS's gains per layer (docs/quantize.md section 8)"},                                                \
       {"latency", 0, "FILE", false, "float network: measured times, from 'qverify calibrate-cost' or your own: a cost 'latency'"},                     \
       {"unpacked", 0, NULL, false, "float network: in the cost 'ram', codes below 8 bits take a byte each, as in our executor"},                        \

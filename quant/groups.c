@@ -17,6 +17,8 @@ const char *qv_metric_name(qv_metric m) {
   case QV_METRIC_EAGL: return "eagl";
   case QV_METRIC_ORM: return "orm";
   case QV_METRIC_ACCURACY: return "accuracy";
+  case QV_METRIC_ERROR: return "error";
+  case QV_METRIC_USER: return "user";
   case QV_METRICS: break;
   }
   return "?";

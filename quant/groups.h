@@ -16,6 +16,8 @@ typedef enum {
   QV_METRIC_EAGL,     /* entropy of the weight codes that is lost (EAGL, arXiv 2301.13330)               */
   QV_METRIC_ORM,      /* orthogonality of the layer's features times bits taken away (OMPQ)              */
   QV_METRIC_ACCURACY, /* share of labelled samples lost                                                  */
+  QV_METRIC_ERROR,    /* proved bound on the output's error (docs/error-bound.md)                          */
+  QV_METRIC_USER,     /* from a file only: qv_table_opts.sens                                              */
   QV_METRICS
 } qv_metric;
 const char *qv_metric_name(qv_metric m); /* "noise", ... */
@@ -54,6 +56,8 @@ typedef struct {
   const qv_times *times;  /* measured times, or NULL: no cost `latency` */
   const double *gain;     /* [n_nodes] ALPS's gains, or NULL: becomes the loss `alps` */
   size_t samples;         /* that losses are measured on; 0 = 32 */
+  double error_radius;    /* ERROR: within so much of samples; 0: 1/32 of a step of the input's codes; < 0: over all inputs */
+  struct qv_sens *sens;   /* losses that are known (quant/sens_file.h); measured ones are added. NULL: none */
   const int64_t *label;   /* [calibration samples] or NULL */
   uint32_t n_metric;
   const qv_metric *metric; /* each becomes a loss of the table; the first is its own choice */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "ir/base/rng.h"
+#include "quant/entropy.h"
+#include "quant/sens_file.h"
 
 #define PROBES 2       /* random vectors of a trace                       */
 #define TRACE_SAMPLES 8
@@ -24,6 +26,8 @@ struct qv_measure {
   float *w;             /* weights of one node, for exchange */
   uint64_t *count;      /* [CODES]; EAGL */
   double right;         /* samples that the float network gets right; ACCURACY */
+  size_t most;          /* weights of the largest node */
+  bool ready;           /* traces and the like are there */
   qv_fexec x;
   qv_arena arena;
 };
@@ -182,9 +186,33 @@ static uint32_t logits_of(const qv_fgraph *g) {
   return last != NULL && last->op == QF_SOFTMAX ? last->in[0] : g->out;
 }
 
+/* What the measures need beside one candidate: made when the first one is not known from a file. */
+static qv_status prepare(qv_measure *m, qv_err *err) {
+  const qv_fgraph *g = m->g;
+  qv_status st = QV_OK;
+  if (m->ready) return QV_OK;
+  float *dout = NULL;
+  m->fake = QV_NEW(&m->arena, g->n_tensors, qv_fakeq);
+  m->w = QV_NEW(&m->arena, m->most, float);
+  m->count = QV_NEW(&m->arena, CODES, uint64_t);
+  dout = calloc(qv_felems(&g->tensor[g->out]), sizeof *dout);
+  if (m->fake == NULL || m->w == NULL || m->count == NULL || dout == NULL) {
+    st = QV_FAIL(err, QV_E_NOMEM, "sensitivities");
+    goto done;
+  }
+  QV_TRY(qv_fexec_init(&m->x, g, err));
+  QV_TRY(reference(m, err));
+  if (wants(m, QV_METRIC_FISHER) || wants(m, QV_METRIC_HESSIAN)) QV_TRY(qv_fexec_grads(&m->x, err));
+  if (wants(m, QV_METRIC_HESSIAN)) QV_TRY(traces(m, m->most, dout, err));
+  if (wants(m, QV_METRIC_ORM)) QV_TRY(orthogonality(m, err));
+  m->ready = true;
+done:
+  free(dout);
+  return st;
+}
+
 qv_status qv_measure_new(qv_measure **out, const qv_fgraph *g, const qv_calib *c, const qv_groups *groups, const qv_table_opts *o, qv_err *err) {
   qv_measure *m = calloc(1, sizeof *m);
-  float *dout = NULL;
   size_t most = 1;
   qv_status st = QV_OK;
   if (m == NULL) return QV_FAIL(err, QV_E_NOMEM, "sensitivities");
@@ -198,23 +226,10 @@ qv_status qv_measure_new(qv_measure **out, const qv_fgraph *g, const qv_calib *c
     st = QV_FAIL(err, QV_E_ARG, "the metric 'accuracy' needs labels");
     goto done;
   }
-  m->fake = QV_NEW(&m->arena, g->n_tensors, qv_fakeq);
-  m->w = QV_NEW(&m->arena, most, float);
-  m->count = QV_NEW(&m->arena, CODES, uint64_t);
-  dout = calloc(qv_felems(&g->tensor[g->out]), sizeof *dout);
-  if (m->fake == NULL || m->w == NULL || m->count == NULL || dout == NULL) {
-    st = QV_FAIL(err, QV_E_NOMEM, "sensitivities");
-    goto done;
-  }
-  QV_TRY(qv_fexec_init(&m->x, g, err));
-  QV_TRY(reference(m, err));
-  if (wants(m, QV_METRIC_FISHER) || wants(m, QV_METRIC_HESSIAN)) QV_TRY(qv_fexec_grads(&m->x, err));
-  if (wants(m, QV_METRIC_HESSIAN)) QV_TRY(traces(m, most, dout, err));
-  if (wants(m, QV_METRIC_ORM)) QV_TRY(orthogonality(m, err));
+  m->most = most;
   *out = m;
   m = NULL;
 done:
-  free(dout);
   qv_measure_free(m);
   return st;
 }
@@ -295,18 +310,16 @@ static double fisher(qv_measure *m, const qv_quantized *q, const qv_group *x, fl
   return s / (double)m->n;
 }
 
-/* Entropy in bits of the codes of node k's weights, times their number. */
+/* Entropy in bits of the codes of node k's weights, times their number: the middle of a certified interval. */
 static double code_bits(const qv_quantized *q, uint32_t k, uint64_t *count) {
+  double lo, hi;
   memset(count, 0, CODES * sizeof *count);
-  size_t n = qv_felems(&q->g->tensor[q->g->node[k].in[1]]);
-  for (size_t e = 0; e < n; e++) count[q->w[k].w[e] + CODES / 2]++;
-  double h = (double)n * log2((double)n);
-  for (int c = 0; c < CODES; c++)
-    if (count[c] > 0) h -= (double)count[c] * log2((double)count[c]);
-  return h;
+  for (size_t e = 0, n = qv_felems(&q->g->tensor[q->g->node[k].in[1]]); e < n; e++) count[q->w[k].w[e] + CODES / 2]++;
+  qv_entropy_bits(&lo, &hi, count, CODES);
+  return lo + (hi - lo) / 2;
 }
 
-qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, uint32_t group, qv_bits b, qv_err *err) {
+static qv_status measure(double *loss, qv_measure *m, const qv_quantized *q, uint32_t group, qv_bits b, qv_err *err) {
   const qv_group *x = &m->groups->group[group];
   double noise = 0, signal = 1e-30, kl = 0, right = 0, of[QV_METRICS] = {0};
   int top = m->o->cand[0].w;
@@ -336,11 +349,38 @@ qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, ui
     if (wants(m, QV_METRIC_EAGL)) of[QV_METRIC_EAGL] += code_bits(q, x->node[j], m->count) * (top - b.w) / top;
   }
   if (m->theta != NULL && x->n > 0) of[QV_METRIC_ORM] = m->theta[group] * (top - b.w) / 8;
+  if (wants(m, QV_METRIC_ERROR)) QV_TRY(qv_measure_error(&of[QV_METRIC_ERROR], m->g, m->c, m->groups, m->o, group, b, err));
   for (uint32_t i = 0; i < m->o->n_metric; i++) loss[i] = of[m->o->metric[i]];
 done:
   free(swap);
   free(dout);
   return st;
+}
+
+qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, uint32_t group, qv_bits b, qv_err *err) {
+  const char *name = m->g->tensor[m->groups->group[group].tensor].name;
+  double now[QV_METRICS], known[QV_METRICS];
+  bool have[QV_METRICS] = {false};
+  uint32_t n = 0;
+  char cand[QV_CAND_NAME];
+  qv_cand_name(cand, b, NULL, m->groups->group[group].n > 0);
+  for (uint32_t i = 0; i < m->o->n_metric; i++) {
+    have[i] = m->o->sens != NULL && qv_sens_get(&known[i], m->o->sens, name, cand, qv_metric_name(m->o->metric[i]));
+    if (!have[i] && m->o->metric[i] == QV_METRIC_USER)
+      return QV_FAIL(err, QV_E_ARG, "the metric 'user' needs a file of sensitivities with a value for %s of group \"%s\"", cand, name);
+    n += have[i];
+  }
+  if (n < m->o->n_metric) {
+    qv_status st = prepare(m, err);
+    if (st == QV_OK) st = measure(now, m, q, group, b, err);
+    if (st != QV_OK) return st;
+  }
+  for (uint32_t i = 0; i < m->o->n_metric; i++) {
+    loss[i] = have[i] ? known[i] : now[i];
+    if (!have[i] && m->o->sens != NULL && !qv_sens_put(m->o->sens, name, cand, qv_metric_name(m->o->metric[i]), loss[i]))
+      return QV_FAIL(err, QV_E_NOMEM, "sensitivities");
+  }
+  return QV_OK;
 }
 
 qv_status qv_measure_whole(double *sqnr_db, double *agree, const qv_quantized *q, const qv_calib *c, qv_err *err) {

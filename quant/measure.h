@@ -14,6 +14,11 @@ void qv_measure_free(qv_measure *m);
 /* loss[k] of metric k when group `group` alone is quantized as q says (q: the whole network at this candidate). Not negative. */
 QV_NODISCARD qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, uint32_t group, qv_bits b, qv_err *err);
 
+/* The metric ERROR: proved bound on the output's error with this group at b and all others at the reference candidate, over the inputs
+ * that o->error_radius says. Errors: also QV_E_UNSUP and QV_E_LIMIT (docs/error-bound.md section 3). */
+QV_NODISCARD qv_status qv_measure_error(double *bound, const qv_fgraph *g, const qv_calib *c, const qv_groups *groups, const qv_table_opts *o,
+                                        uint32_t group, qv_bits b, qv_err *err);
+
 /* SQNR in dB and share of equal first maxima of the whole network q against the float one, on all calibration samples. */
 QV_NODISCARD qv_status qv_measure_whole(double *sqnr_db, double *agree, const qv_quantized *q, const qv_calib *c, qv_err *err);
 
