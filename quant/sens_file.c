@@ -127,8 +127,8 @@ qv_status qv_sens_hash(char out[QV_SHA256_HEX], const char *version, const qv_fg
     qv_sha256_hex(sha, o->label, c->n * sizeof *o->label);
     qv_buf_printf(&b, "labels %s\n", sha);
   }
-  qv_buf_printf(&b, "range %d %.17g symmetric %d per_tensor %d pow2 %d pow2_weights %d short %d acc %d round %d\n", (int)q->range, q->percentile, q->symmetric,
-                q->per_tensor, q->pow2, q->pow2_weights, q->short_scales, q->acc_bits, q->round_to_output);
+  qv_buf_printf(&b, "range %d %.17g symmetric %d per_tensor %d pow2 %d pow2_weights %d qonnx %d acc %d round %d\n", (int)q->range, q->percentile, q->symmetric,
+                q->per_tensor, q->pow2, q->pow2_weights, q->for_qonnx, q->acc_bits, q->round_to_output);
   qv_buf_printf(&b, "measured on %zu reference W%dA%d radius %.17g\n", o->samples, o->n_cand > 0 ? o->cand[0].w : 0, o->n_cand > 0 ? o->cand[0].a : 0, o->error_radius);
   if (!b.failed) qv_sha256_hex(out, b.p, b.n);
   bool failed = b.failed;
