@@ -56,7 +56,6 @@ static void collect(lines *l, const ci_merged *m) {
       const cJSON *x;
       note(l, k, "only inputs of this domain are claimed about", option(job, "--domain"));
       note(l, k, "inputs stay within the ranges that these samples span, element by element", option(job, "--calibrate"));
-      note(l, k, "kernel that is assumed", option(job, "--kernel"));
       note(l, k, "only the elements that this mask lets change", option(job, "--mask"));
       cJSON_ArrayForEach(x, ci_get(o->report != NULL ? o->report[j] : NULL, "assumptions"))
         if (cJSON_IsString(x)) note(l, k, "of the model", x->valuestring);

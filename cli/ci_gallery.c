@@ -116,7 +116,7 @@ void ci_page_gallery(const ci_page *p) {
   }
   if (shown > 0) {
     ci_heading(p->b, "gallery", "Counterexamples");
-    qv_buf_printf(p->b, "<p class=\"dim\">Inputs that were executed and refute an obligation. Difference: grey is no change, black and white the largest. Lead: the right class above the best other one, in integer steps of the output. ");
+    qv_buf_printf(p->b, "<p class=\"dim\">Inputs that were executed and refute a question. Difference: grey is no change, black and white the largest. Lead: the right class above the best other one, in integer steps of the output. ");
     if (shown < all) qv_buf_printf(p->b, "Showing %" PRIu32 " of %" PRIu32 "; all in the bundle.", shown, all);
     else qv_buf_printf(p->b, "All %" PRIu32 ".", all);
     qv_buf_str(p->b, "</p>\n<div class=\"gallery\">\n");

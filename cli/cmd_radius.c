@@ -20,7 +20,7 @@ typedef struct {
 typedef struct {
   rb_job *job; /* workers copy it: each asks about another distance */
   int64_t most, least; /* largest distance asked about; radius that is required, -1: none */
-  const char *witness;
+  const char *witness, *advice; /* advice: what is said of an open question */
   bracket *b;  /* [job->n_items], each written by the worker that has the item */
   bool quiet;
   cJSON *list; /* of the report */
@@ -84,7 +84,7 @@ static qv_status bisect(bracket *b, rb_answer *out, const run_state *r, const rb
     open_hi = qv_max64(open_hi, eps);
     rb_answer_clear(&a);
   }
-  *b = (bracket){lo, hi <= r->most ? hi : -1, open_lo <= open_hi ? "open (try a longer --timeout)" : NULL, best.checked};
+  *b = (bracket){lo, hi <= r->most ? hi : -1, open_lo <= open_hi ? r->advice : NULL, best.checked};
   /* The evidence of the answer is that of what the obligation asks: the counterexample where it refutes, else the largest proof. */
   if (hi > r->most || hi > r->least) {
     out->cert_path = best.cert_path != NULL ? qv_arena_str(&out->arena, best.cert_path, strlen(best.cert_path)) : NULL;
@@ -263,6 +263,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   (void)snprintf(size, sizeof size, "%" PRId64, state.most);
   qv_status st = cli_report_begin(&r, &report_err);
   if (st != QV_OK) return cli_fail(st, r.path, &report_err);
+  state.advice = o.steps > 0 ? "open (try more --steps)" : "open (try a longer --timeout)";
   j.family = RB_STEPS;
   rc = cli_load(&m, cmd, r.model_path, r.profile_asked, false, &err);
   r.model = &m;
