@@ -291,6 +291,22 @@ for s in '0 0' '3 0' '10 10' '200 3' '255 255' '60 40'; do
   if [ "${r:-0}" != 255 ] && [ "$(truth "$1" "$2" $((r + 1)) first '')" != FALSIFIED ]; then wrong=$((wrong + 1)) && echo "  $s: $got"; fi
 done
 if ((wrong == 0)); then ok 'radii agree with all inputs'; else not_ok "$wrong radii are wrong"; fi
+# A required radius: as --eps of it says, which is compared with all inputs above.
+for s in '0 0' '3 0' '10 10' '200 3' '60 40'; do
+  set -- $s
+  for r in 0 1 2 9 200; do
+    want=$(truth "$1" "$2" $r first '')
+    t "radius $r of $s: $want" "$([ "$want" = VERIFIED ] && echo 0 || echo 10)" radius "$T/fc.qir" -i "$T/all.bin" --index $((256 * $1 + $2)) --at-least $r --json "$T/radius.json"
+    has out "radius $r of $s: said" "^$want: radius $r "
+  done
+done
+valid_report 'a required radius' "$T/radius.json"
+check 'a required radius: in the report' grep -q '"required": "200"' "$T/radius.json"
+t 'radius: required beyond what is asked: 1' 1 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --at-least 10 --max-eps 9
+t 'radius: required, open: 5' 5 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --engine attack --at-least 1
+t 'radius: report on standard output' 0 radius "$T/fc.qir" -i "$T/all.bin" --index 0:3 --json -
+cp "$T/out" "$T/radius.json"
+valid_report 'radii' "$T/radius.json"
 t 'radius: exact: 0' 0 radius "$T/fc.qir" -i "$T/all.bin" --index 0:3 --certificate "$T/rc" --witness "$T/rw"
 has out 'radius: conclusion' '^4 of 4 radii exact'
 t 'radius: vacuous: 5' 5 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --top 2
