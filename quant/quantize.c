@@ -320,27 +320,41 @@ static bool wide_sum(const qv_quantized *q, const qv_fnode *n, uint32_t root[2])
   return q->a_bits[root[0]] > 8 || q->a_bits[root[1]] > 8;
 }
 
-/* Tensors of more than 8 bits that are added to each other, directly or over others, get scales that are powers of two apart, each no smaller
- * than it was: such a sum is one of integers. */
-static qv_status align_sums(qv_quantized *q, qv_err *err) {
-  const qv_fgraph *g = q->g;
-  float *least = QV_NEW(&q->arena, g->n_tensors, float); /* of the tensors that are added to this one, over others too */
+/* v[t] becomes the least of all tensors that t is added to, over others too. */
+static void spread_least(const qv_quantized *q, float *v) {
   uint32_t r[2];
-  if (least == NULL) return QV_FAIL(err, QV_E_NOMEM, "quantization");
-  for (uint32_t t = 0; t < g->n_tensors; t++) least[t] = q->q[t].s;
   for (bool changed = true; changed;) {
     changed = false;
-    for (uint32_t k = 0; k < g->n_nodes; k++) {
-      if (!wide_sum(q, &g->node[k], r)) continue;
-      float s = fminf(least[r[0]], least[r[1]]);
+    for (uint32_t k = 0; k < q->g->n_nodes; k++) {
+      if (!wide_sum(q, &q->g->node[k], r)) continue;
+      float s = fminf(v[r[0]], v[r[1]]);
       for (int i = 0; i < 2; i++)
-        if (least[r[i]] > s) least[r[i]] = s, changed = true;
+        if (v[r[i]] > s) v[r[i]] = s, changed = true;
     }
   }
-  for (uint32_t t = 0; t < g->n_tensors; t++) {
+}
+
+#define APART 0x1p14f /* scales of two operands, at most */
+
+/* Tensors of more than 8 bits that are added to each other, directly or over others, get scales that are powers of two apart, each no smaller
+ * than it was: such a sum is one of integers. A tensor that is always 0 takes the scale of the others. */
+static qv_status align_sums(qv_quantized *q, const qv_calib *c, qv_err *err) {
+  uint32_t n = q->g->n_tensors;
+  float *least = QV_NEW(&q->arena, n, float), *most = QV_NEW(&q->arena, n, float);
+  if (least == NULL || most == NULL) return QV_FAIL(err, QV_E_NOMEM, "quantization");
+  for (uint32_t t = 0; t < n; t++) {
+    bool zero = !(c->t[t].hi > c->t[t].lo);
+    least[t] = zero ? INFINITY : q->q[t].s;
+    most[t] = zero ? 0 : -q->q[t].s;
+  }
+  spread_least(q, least);
+  spread_least(q, most);
+  for (uint32_t t = 0; t < n; t++) {
+    bool zero = !(c->t[t].hi > c->t[t].lo);
     float s = least[t];
-    while (s > 0 && s < q->q[t].s) s *= 2;
-    if (s > q->q[t].s) rescale(&q->q[t], s, &q->opts);
+    if (!(s > 0 && s < INFINITY)) continue;
+    while (s * APART < -most[t] || (!zero && s < q->q[t].s)) s *= 2;
+    if (zero ? s < q->q[t].s : s > q->q[t].s) rescale(&q->q[t], s, &q->opts);
   }
   return QV_OK;
 }
@@ -361,7 +375,7 @@ qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, 
     out->a_bits[t] = a_bits[t];
     out->q[t] = tensor_params(&c->t[t], a_bits[t], opts);
   }
-  if ((st = align_sums(out, err)) != QV_OK) return st;
+  if ((st = align_sums(out, c, err)) != QV_OK) return st;
   for (uint32_t t = 0; t < g->n_tensors; t++) {
     uint32_t root = qv_quant_root(g, t);
     if (root != QV_NONE) out->q[t] = out->q[root];
