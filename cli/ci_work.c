@@ -220,6 +220,13 @@ static cJSON *result_of(const worker *w, const running *r, int status) {
   return NULL;
 }
 
+/* What a job needs while it runs. */
+static void tidy(const worker *w, const ci_job *j) {
+  static const char *const ext[] = {".out", ".err", ".report", ".cached", ".now.qir"};
+  for (size_t i = 0; i < sizeof ext / sizeof *ext; i++) remove_ext(w, j, ext[i]);
+  remove_journal(w, j);
+}
+
 static void free_running(const worker *w, running *r) {
   cJSON_Delete(r->list);
   qv_buf_free(&r->trouble);
@@ -237,11 +244,8 @@ static qv_status finish(worker *w, running *r, cJSON *doc) {
   qv_status st = doc != NULL ? qv_json_print(&b, doc, true, w->err) : QV_FAIL(w->err, QV_E_NOMEM, "out of memory");
   if (st == QV_OK) st = qv_file_write(path, b.p, b.n, w->err);
   if (st == QV_OK && !r->cached && r->what == WHOLE && ci_ended_well(doc)) ci_cache_put(w->o->cache, r->job, w->o->dir);
-  if (st == QV_OK) remove_journal(w, r->job);
   if (st == QV_OK && r->cached) w->done->checked++;
-  remove_ext(w, r->job, ".out");
-  remove_ext(w, r->job, ".err");
-  remove_ext(w, r->job, ".report");
+  if (st == QV_OK) tidy(w, r->job);
   cJSON_Delete(doc);
   qv_buf_free(&b);
   return st;
@@ -544,13 +548,27 @@ static bool take(worker *w, const ci_job *j, int *lock) {
   return !held;
 }
 
+/* A job that has its result; a worker that was killed just behind it may have left the rest. */
+static void sweep(worker *w, const ci_job *j) {
+  char path[4200];
+  int lock;
+  path_of(path, w, j, ".lock");
+  if (!exists(path) || !take(w, j, &lock)) return;
+  tidy(w, j);
+  (void)unlink(path);
+  if (lock >= 0) (void)close(lock);
+}
+
 /* Begin job j, or take its result from the cache. *later: another worker has it. */
 static qv_status begin(worker *w, const ci_job *j, bool *later) {
   char path[4200];
   int lock = -1;
   *later = false;
   path_of(path, w, j, ".json");
-  if (exists(path)) return QV_OK;
+  if (exists(path)) {
+    sweep(w, j);
+    return QV_OK;
+  }
   for (unsigned n = 0; n < w->n_run; n++) /* the same job under two obligations runs once */
     if (strcmp(w->run[n].job->key, j->key) == 0) return QV_OK;
   if (!take(w, j, &lock)) {

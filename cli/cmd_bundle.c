@@ -19,7 +19,7 @@ static const char CHECK[] =
     "sha256sum --quiet -c SHA256SUMS || exit 1\n"
     "ok=0 bad=0\n"
     "try() { if out=$(\"$checker\" \"$@\" </dev/null) && [ \"$(printf '%s\\n' \"$out\" | tail -n 1)\" = 's CHECKED' ]; then\n"
-    "  ok=$((ok + 1)); echo \"$(printf '%s\\n' \"$out\" | grep '^c verdict\\|^c optimal\\|^c infeasible\\|^c front' | head -n 1 | cut -c3-): $2 $3\"\n"
+    "  ok=$((ok + 1)); echo \"$(printf '%s\\n' \"$out\" | grep '^c verdict\\|^c optimum\\|^c infeasible\\|^c front' | head -n 1 | cut -c3-): $2 $3\"\n"
     "  else bad=$((bad + 1)); echo \"REJECTED: $*\"; fi; }\n"
     "for c in evidence/*.qvc; do [ -e \"$c\" ] || continue; p=${c%.qvc}.qvp; [ -e \"$p\" ] || p=-; try \"${c%.qvc}.qir\" \"$p\" \"$c\"; done\n"
     "for d in evidence/*.evidence; do [ -d \"$d\" ] || continue; for c in \"$d\"/*.qvc; do [ -e \"$c\" ] && try \"$d/net.qir\" \"${c%.qvc}.qvp\" \"$c\"; done; done\n"
