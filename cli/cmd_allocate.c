@@ -6,6 +6,7 @@
 
 #include "cli/alloc_report.h"
 #include "cli/allocnet.h"
+#include "cli/amp.h"
 #include "cli/require.h"
 #include "ilp/greedy.h"
 
@@ -456,6 +457,17 @@ static const char *method_of(const cli_cmd *cmd, const char *name) {
   return NULL;
 }
 
+/* AMP with a target for the network itself instead of limits. */
+static qv_status solve_amp(job *j, const cli_target *target, qv_buf *log, bool *met, qv_err *err) {
+  j->greedy = true;
+  j->report.result = &j->result;
+  j->result.choice = calloc(j->a.p->n_groups, sizeof *j->result.choice);
+  if (j->result.choice == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  qv_status st = cli_amp(j->result.choice, met, log, &j->net, j->a.p, target, err);
+  j->result.has_choice = st == QV_OK;
+  return st;
+}
+
 /* The chosen network: exported, read back, proved. */
 static qv_status realize(job *j, qv_buf *out, qv_err *err) {
   const char *to = cli_get(j->cmd, j->val, "output");
@@ -508,8 +520,11 @@ static int solve(job *j, const char *path, qv_err *err) {
   int rc = cli_allocnet_load(&j->net, &j->a, j->cmd, j->val, path, err);
   qv_status st;
   qv_buf out = {0};
-  const char *require = cli_get(j->cmd, j->val, "require");
+  const char *require = cli_get(j->cmd, j->val, "require"), *target_text = cli_get(j->cmd, j->val, "target");
   cli_requirement need = {0};
+  cli_target target;
+  bool met = true;
+  qv_buf amp = {0};
   uint32_t cuts = 0;
   if (rc != 0) return rc;
   if (cli_get(j->cmd, j->val, "output") != NULL && !j->net.used)
@@ -519,7 +534,11 @@ static int solve(job *j, const char *path, qv_err *err) {
   j->report.a = &j->a;
   bool exact = strcmp(j->report.method, "ilp") == 0 || strcmp(j->report.method, "dp") == 0;
   if (!exact && (front != NULL || cert != NULL)) return cli_usage(j->cmd, "a greedy method has neither front nor certificate");
-  if (!exact) {
+  if (target_text != NULL && (strcmp(j->report.method, "amp") != 0 || !j->net.used || cli_all(j->cmd, j->val, "limit")->n > 0))
+    return cli_usage(j->cmd, "--target needs --method greedy-amp on a float network, without --limit");
+  if (target_text != NULL && !cli_target_read(&target, target_text))
+    return cli_usage(j->cmd, "--target '%.40s': accuracy=97.5 (per cent), accuracy=float-0.5, or sqnr=30 (dB)", target_text);
+  if (!exact && target_text == NULL) {
     uint32_t m = 0;
     while (m < j->a.p->n_rows && !j->a.p->row[m].limited) m++;
     if (m == j->a.p->n_rows && strncmp(j->report.method, "uniform-", 8) != 0) return cli_usage(j->cmd, "a greedy method needs a --limit");
@@ -533,6 +552,7 @@ static int solve(job *j, const char *path, qv_err *err) {
     QV_TRY(solve_exact(j, err));
     if (require != NULL) QV_TRY(satisfy(j, &need, path, &cuts, err));
   }
+  else if (target_text != NULL) QV_TRY(solve_amp(j, &target, &amp, &met, err));
   else QV_TRY(solve_greedy(j, j->report.method, err));
   j->report.hint = j->hint;
   j->report.n_hints = j->n_hints;
@@ -540,6 +560,7 @@ static int solve(job *j, const char *path, qv_err *err) {
     QV_TRY(cli_alloc_save(cert, &j->a.qap, j->report.cert, err));
     j->report.cert_path = cert;
   }
+  qv_buf_put(&out, amp.p, amp.n);
   text(&out, j);
   if (require != NULL)
     qv_buf_printf(&out, "Requirement %s: %" PRIu32 " better allocations excluded because it is not proved for them%s\n", require, cuts,
@@ -551,6 +572,7 @@ static int solve(job *j, const char *path, qv_err *err) {
   j->report.complete = true;
 done:
   qv_buf_free(&out);
+  qv_buf_free(&amp);
   if (st != QV_OK) return cli_fail(st, st == QV_E_ARG || st == QV_E_UNSUP ? path : NULL, err);
   bool accepted = j->report.checked == CLI_CHECK_ACCEPTED;
   bool realized = j->net.used && j->result.has_choice;
@@ -611,6 +633,7 @@ static const cli_opt opts[] = {
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
     CLI_ALLOCNET_OPTS,
     {"output", 'o', "FILE", false, "float network: where the chosen network goes, as ONNX"},
+    {"target", 0, "SCORE", false, "greedy-amp on a float network: instead of limits, what the integers must reach: accuracy=97.5 (% of --test), accuracy=float-0.5, sqnr=30 (dB)"},
     {"require", 0, "CLAIM", false, "float network: robust:EPS (the chosen network provably keeps its answers within EPS integer steps of the input), or error<=X, error<=X@R (it is provably within X of the float network, for every input, or within R of samples); allocations that do not are excluded"},
     {"require-samples", 0, "N", false, "... on the first N calibration samples (default 10)"},
     {"require-timeout", 0, "S", false, "... with S seconds a sample (default 10)"},

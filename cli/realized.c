@@ -18,6 +18,7 @@ static qv_status make(cli_realized *r, qv_arena *arena, const cli_allocnet *x, c
                         .bits = net.bits,
                         .n = x->f.n_test,
                         .same = net.same,
+                        .sqnr_db = net.sqnr_db,
                         .labelled = x->f.test_label != NULL,
                         .right_float = net.right_float,
                         .right_int = net.right_int};

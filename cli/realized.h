@@ -9,6 +9,7 @@ typedef struct {
   size_t bytes;          /* of the exported ONNX file */
   int bits;              /* widest accumulator that its integers need; 0: none is a machine accumulator */
   size_t n, same;        /* test samples; of these with the float network's class */
+  double sqnr_db;        /* of the simulated network on the calibration samples */
   bool labelled;
   size_t right_float, right_int; /* labelled: samples with the label's class */
 } cli_realized;

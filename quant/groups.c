@@ -11,6 +11,7 @@
 const char *qv_metric_name(qv_metric m) {
   switch (m) {
   case QV_METRIC_NOISE: return "noise";
+  case QV_METRIC_SQNR: return "sqnr";
   case QV_METRIC_KL: return "kl";
   case QV_METRIC_FISHER: return "fisher";
   case QV_METRIC_HESSIAN: return "hessian";

@@ -10,6 +10,7 @@
 /* Loss of a candidate: what it adds when everything else stays in float. docs/quantize.md has the formulas. */
 typedef enum {
   QV_METRIC_NOISE,    /* noise to signal at the output: AMP's SQNR as a ratio (arXiv 2302.05397)         */
+  QV_METRIC_SQNR,     /* one over AMP's score in phase 1, sample by sample (AIMET)                        */
   QV_METRIC_KL,       /* Kullback-Leibler divergence of the output distributions (OHQ, arXiv 2309.01945) */
   QV_METRIC_FISHER,   /* squared gradient times squared change, activations and weights (ModelOpt)       */
   QV_METRIC_HESSIAN,  /* mean Hessian trace of the weights times their squared change (HAWQ-V2)          */

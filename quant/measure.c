@@ -321,26 +321,31 @@ static double code_bits(const qv_quantized *q, uint32_t k, uint64_t *count) {
 
 static qv_status measure(double *loss, qv_measure *m, const qv_quantized *q, uint32_t group, qv_bits b, qv_err *err) {
   const qv_group *x = &m->groups->group[group];
-  double noise = 0, signal = 1e-30, kl = 0, right = 0, of[QV_METRICS] = {0};
+  double noise = 0, signal = 1e-30, sqnr = 0, kl = 0, right = 0, of[QV_METRICS] = {0};
   int top = m->o->cand[0].w;
   float *swap = NULL, *dout = calloc(qv_felems(&m->g->tensor[m->g->out]), sizeof *dout);
   if (dout == NULL) return QV_FAIL(err, QV_E_NOMEM, "sensitivities");
   qv_status st = QV_OK;
-  if (wants(m, QV_METRIC_NOISE) || wants(m, QV_METRIC_KL) || wants(m, QV_METRIC_ACCURACY)) {
+  if (wants(m, QV_METRIC_NOISE) || wants(m, QV_METRIC_SQNR) || wants(m, QV_METRIC_KL) || wants(m, QV_METRIC_ACCURACY)) {
     QV_TRY(only_group(m, q, x, &swap, err));
     for (size_t i = 0; i < m->n; i++) {
       const float *ref = m->ref + i * m->n_out, *y = m->x.v[m->logits];
+      double d2 = 0, s2 = 0;
       qv_fexec_run(&m->x, sample(m, i));
       for (size_t e = 0; e < m->n_out; e++) {
-        noise += ((double)y[e] - (double)ref[e]) * ((double)y[e] - (double)ref[e]);
-        signal += (double)ref[e] * (double)ref[e];
+        d2 += ((double)y[e] - (double)ref[e]) * ((double)y[e] - (double)ref[e]);
+        s2 += (double)ref[e] * (double)ref[e];
       }
+      noise += d2;
+      signal += s2;
+      sqnr += s2 / (d2 + 1e-4 * (double)m->n_out) / (double)m->n; /* AIMET: mean(s^2) / (mean((s-q)^2) + 1e-4) */
       kl += divergence(ref, y, m->n_out) / (double)m->n;
       if (m->o->label != NULL) right += (int64_t)qv_first_max(y, m->n_out) == m->o->label[i];
     }
     as_before(m, x);
   }
   of[QV_METRIC_NOISE] = noise / signal;
+  of[QV_METRIC_SQNR] = 1 / fmax(sqnr, 1e-30);
   of[QV_METRIC_KL] = kl;
   of[QV_METRIC_ACCURACY] = (m->right - right) / (double)m->n;
   if (wants(m, QV_METRIC_FISHER)) of[QV_METRIC_FISHER] = fisher(m, q, x, dout);
