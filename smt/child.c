@@ -31,6 +31,8 @@ void qv_job_write(int fd, const char *s, size_t n) {
   }
 }
 
+_Noreturn void qv_job_end(int code) { _exit(code); } /* child */
+
 /* ---- the child's side ------------------------------------------------------------------------------------------------- */
 
 /* Address space in use. */

@@ -35,6 +35,9 @@ QV_NODISCARD qv_status qv_child_program(qv_buf *out, qv_child_end *end, int *cod
 /* Seconds of a monotonic clock. */
 double qv_now(void);
 
+/* In a job: end it, where it cannot return. */
+_Noreturn void qv_job_end(int code);
+
 /* In a job: write all of s[0..n). */
 void qv_job_write(int fd, const char *s, size_t n);
 

@@ -293,9 +293,8 @@ static int listen(void *info, const char *s) {
 
 static void give_up(void *info) {
   const complaint *c = info;
-  if (c->memory) _exit(QV_JOB_MEMORY);
-  qv_job_say(c->fd, c->own ? "unknown\n" : "(error \"a wrong call of GLPK\")\n");
-  _exit(c->own ? 0 : 1);
+  if (!c->memory) qv_job_say(c->fd, c->own ? "unknown\n" : "(error \"a wrong call of GLPK\")\n");
+  qv_job_end(c->memory ? QV_JOB_MEMORY : c->own ? 0 : 1);
 }
 
 static int job(int fd, void *arg) {
