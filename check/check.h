@@ -279,9 +279,21 @@ Dual *dual_make(Net *net, const Force *f);
 void dual_begin(Dual *d);
 void dual_add(Dual *d, uint32_t tensor, uint32_t e, i128 coefficient);
 void dual_constant(Dual *d, i128 v);
-void dual_multipliers(Dual *d, Text *t); // reads SCALE N triples
+void dual_multipliers(Dual *d, Text *t); // reads SCALE N triples, and what is joint
 unsigned dual_scale(const Dual *d);      // of the multipliers read last
 i128 dual_bound(Dual *d);
+
+// joint.c: elements of a unit that read the same inputs of the affine node before it
+typedef struct {
+  uint32_t e;
+  int64_t m, s;
+} JointTerm;
+typedef struct Joint Joint;
+Joint *joint_make(Net *net, const Force *f);
+const Node *joint_affine(const Net *net, uint32_t tensor); // the exact affine node before the unit that writes it; NULL: none
+// The least sum of m*f(a) - s*a over all points of what `count` elements of a group read, 0 if there is no point; false: nothing, or more
+// than `limit` points.
+bool joint_min(Joint *j, Node *unit, const JointTerm *term, uint32_t count, uint32_t limit, i128 *r);
 
 // minimum.c: functions of units as pieces
 void unit_prepare(Net *net);                                               // the claims are the widest intervals in force

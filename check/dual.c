@@ -27,6 +27,10 @@ struct Dual {
   uint64_t room, *first, *last;
   Tap *tap; // of one element of a maximum
   uint64_t tap_room;
+  uint32_t *limit; // per tensor: of its joint minima; 0: none
+  Joint *joint;    // made when first needed
+  JointTerm *term;
+  uint32_t term_room;
 };
 
 Dual *dual_make(Net *net, const Force *f) {
@@ -35,6 +39,7 @@ Dual *dual_make(Net *net, const Force *f) {
   d->a = take(net->n_tensors, sizeof *d->a), d->used = take(net->n_tensors, sizeof *d->used);
   d->largest = take(net->n_tensors, sizeof *d->largest);
   d->first = take(net->n_tensors, sizeof *d->first), d->last = take(net->n_tensors, sizeof *d->last);
+  d->limit = take(net->n_tensors, sizeof *d->limit);
   for (uint32_t t = 0; t < net->n_tensors; t++) d->a[t] = take(net->tensors[t].size, sizeof **d->a);
   return d;
 }
@@ -46,7 +51,7 @@ void dual_begin(Dual *d) {
   d->K = 0;
   for (uint32_t t = 0; t < net->n_tensors; t++) {
     if (d->used[t]) memset(d->a[t], 0, net->tensors[t].size * sizeof **d->a);
-    d->used[t] = false, d->largest[t] = 0, d->first[t] = d->last[t] = 0;
+    d->used[t] = false, d->largest[t] = 0, d->first[t] = d->last[t] = 0, d->limit[t] = 0;
   }
 }
 
@@ -82,6 +87,22 @@ static uint64_t positions(const Net *net, uint32_t tensor) {
   return accumulates(n) || is_unit(n) ? t->size : 0;
 }
 
+static void joint_text(Dual *d, Text *t) {
+  word(t, "joint");
+  if (!d->joint) d->joint = joint_make(d->net, d->f);
+  uint32_t k = number32(t, 1, d->net->n_tensors), tensor = 0;
+  for (uint32_t i = 0; i < k; i++) {
+    uint32_t last = tensor;
+    tensor = number32(t, 0, d->net->n_tensors - 1);
+    if (i > 0 && tensor <= last) bad(t, "joint tensors out of order");
+    const Node *n = joint_affine(d->net, tensor);
+    if (!n) bad(t, "joint: not the output of a function of an exact affine node's output");
+    d->limit[tensor] = number32(t, 1, 1 << 20);
+    uint32_t group = n->w.oc / n->w.groups;
+    if (group > d->term_room) d->term_room = group, d->term = take(group, sizeof *d->term);
+  }
+}
+
 void dual_multipliers(Dual *d, Text *t) {
   const int64_t limit = ((int64_t)1 << 31) - 1;
   uint32_t tensor = 0;
@@ -99,6 +120,7 @@ void dual_multipliers(Dual *d, Text *t) {
     if (d->list[i].pos >= positions(d->net, tensor)) bad(t, "a multiplier where none can be");
     d->last[tensor] = i + 1;
   }
+  if (*t->p == ' ') joint_text(d, t);
 }
 
 // ---- the nodes -------------------------------------------------------------------------------------------------------------------------
@@ -251,6 +273,26 @@ static void dual_element(Dual *d, Node *n, uint32_t e, int64_t m, const Multipli
 // Positions of one element are next to each other.
 static uint64_t per_element(const Node *n) { return n->kind == MAX ? (uint64_t)n->w.kh * n->w.kw : n->kind == PRODUCT ? 2 : 1; }
 
+// A unit with joint minima. The elements of a group follow each other. `at`: the tensor's first multiplier.
+static void dual_joint(Dual *d, Node *n, uint64_t at) {
+  uint32_t t = n->out, size = d->net->tensors[t].size;
+  const Window *w = &joint_affine(d->net, t)->w;
+  for (uint32_t first = 0, group = w->oc / w->groups; first < size; first += group) {
+    uint32_t count = 0;
+    for (uint32_t e = first; e < first + group; e++) {
+      int64_t m = d->a[t][e], s = at < d->last[t] && d->list[at].pos == e ? d->list[at++].s : 0;
+      if (m != 0 || s != 0) d->term[count++] = (JointTerm){e, m, s};
+    }
+    i128 least;
+    bool joint = count > 0 && joint_min(d->joint, n, d->term, count, d->limit[t], &least);
+    if (joint) dual_constant(d, least);
+    for (uint32_t i = 0; i < count; i++) {
+      if (joint) dual_add(d, n->in[0], d->term[i].e, d->term[i].s);
+      else dual_unit(d, n, d->term[i].e, d->term[i].m, d->term[i].s);
+    }
+  }
+}
+
 i128 dual_bound(Dual *d) {
   Net *net = d->net;
   for (uint32_t k = net->n_nodes; k-- > 0;) {
@@ -258,6 +300,10 @@ i128 dual_bound(Dual *d) {
     uint32_t t = n->out, size = net->tensors[t].size;
     uint64_t at = d->first[t], last = d->last[t], each = per_element(n);
     if (!d->used[t] && at == last) continue;
+    if (d->limit[t]) {
+      dual_joint(d, n, at);
+      continue;
+    }
     for (uint32_t e = 0; e < size; e++) {
       if (!d->used[t]) { // only elements with multipliers
         if (at == last) break;

@@ -157,6 +157,7 @@ class Empty(Exception): pass
 class Model:
     def __init__(self, net, box):
         self.net, self.exact = net, {}
+        self.memo, self.joined, self.left_out, self.no_point = [None] * 3, 0, 0, 0
         iv = {t: [(q, q) for q in d] for t, (_, d) in enumerate(net.t) if d is not None}
         for (t, _, _), b in zip(net.inputs, box): iv[t] = list(b)
         for i, n in enumerate(net.nodes):
@@ -183,9 +184,10 @@ class Model:
         return iv
 
     # ---- section 7.3
-    def bound(self, iv, coeffs, const, mult):
+    def bound(self, iv, coeffs, const, mult, joint={}):
         net, K = self.net, const
         co = {}
+        self.memo = [None] * 3
         def add(t, e, a): co[t, e] = co.get((t, e), 0) + a
         def end(m, b): return min(m * b[0], m * b[1])
         for (t, e), c in coeffs.items(): add(t, e, c)
@@ -208,6 +210,9 @@ class Model:
                         K += S * (n['b'][o] - n['xz'] * tot)
                     else:
                         for q, c, z in zip(n['ins'], n['c'], n['z']): add(q, e, S * c); K -= S * c * z
+                elif k in UNITS and e in self.joint_elements(iv, n, joint, co, mult):
+                    K += self.joint_elements(iv, n, joint, co, mult)[e]
+                    add(n['ins'][0], e, mult.get((t, e), 0))
                 elif k in UNITS:
                     S = mult.get((t, e), 0)
                     f = f_of(n, e)
@@ -239,6 +244,40 @@ class Model:
                 co.pop((t, e), None)
         for (t, e), m in co.items(): K += end(m, iv[t][e])
         return K
+
+    def joint_elements(self, iv, n, joint, co, mult):
+        """Elements of unit n that do not contribute their own minima, with what they contribute: the first of a group all of it."""
+        t, a = n['out'], n['ins'][0]
+        if t not in joint: return {}
+        if self.memo[:2] == [t, id(co)]: return self.memo[2]
+        i = next(i for i, q in enumerate(self.net.nodes) if q['out'] == a)
+        A, groups, r = self.net.nodes[i], {}, {}
+        x = A['ins'][0]
+        for e in range(self.net.size(t)):
+            own = frozenset(q for q, _ in taps(A, e) if q is not None)
+            group = e % A['oc'] // (A['oc'] // A['groups']), e // A['oc']
+            if own: groups.setdefault(group, (sorted(own), []))[1].append(e)
+        for own, es in groups.values():
+            if prod([iv[x][q][1] - iv[x][q][0] + 1 for q in own]) > joint[t]: continue
+            ms = [(e, co.get((t, e), 0), mult.get((t, e), 0)) for e in es]
+            ms = [q for q in ms if q[1] or q[2]]
+            if not ms: continue
+            best = None
+            for p in itertools.product(*[range(iv[x][q][0], iv[x][q][1] + 1) for q in own]):
+                at, total, inside = {x: dict(zip(own, p))}, 0, True
+                for e, m, S in ms:
+                    s = sum(terms_at(self.net, A, e, at)[0]) + A['b'][e % A['oc']]
+                    inside = inside and iv[a][e][0] <= s <= iv[a][e][1]
+                    if not inside: break
+                    total += m * f_of(n, e)(s) - S * s
+                if inside: best = total if best is None else min(best, total)
+                else: self.left_out += 1
+            if best is None: self.no_point += 1
+            r.update({e: 0 for e in es if any(e == q[0] for q in ms)})
+            r[ms[0][0]] = best or 0
+        self.joined += len(r)
+        self.memo = [t, id(co), r]
+        return r
 
     def positions(self, i):
         n = self.net.nodes[i]
@@ -311,6 +350,117 @@ def logits(R, seed, rnd):
             y = execute(net, [x])[1]
             w = y.index(max(y)) if first else row - 1 - y[::-1].index(max(y))
             if w != C: R.unsound('%d-l' % seed)
+
+# ---- joint minima: section 7.3 -------------------------------------------------------------------------------------------------------------------
+def joint_text(joint): return ' joint %d' % len(joint) + ''.join(' %d %d' % q for q in sorted(joint.items())) if joint else ''
+
+def joint_net(rnd):
+    """An affine node, a unit, now and then an affine node on top; in front of it all sometimes a constant or the input twice."""
+    net = Net()
+    h, w, c = rnd.choice([(1, 2, 1), (2, 2, 1), (1, 1, 3), (1, 2, 2), (1, 3, 2), (2, 1, 2)])
+    dims = [rnd.choice([1, 1, 2]), h, w, c]
+    lo = rnd.randint(-9, 0)
+    net.inputs = [(net.tensor(dims), lo, lo + rnd.randint(2, 20))]
+    x = 0
+    if rnd.random() < 0.5:
+        k = rnd.choice(['constant', 'twice', 'clamp', 'pad'])
+        if k == 'constant':
+            other, ax = net.tensor(dims, [rnd.randint(-5, 5) for _ in range(prod(dims))]), rnd.choice([1, 2, 3])
+            ins = rnd.choice([[x, other], [other, x]])
+            dims = [q * (2 if i == ax else 1) for i, q in enumerate(dims)]
+            x = net.node('index', ins, dims, move='concat', axis=ax)
+        elif k == 'twice':
+            ax = rnd.choice([2, 3])
+            dims = [q * (2 if i == ax else 1) for i, q in enumerate(dims)]
+            x = net.node('index', [x, x], dims, move='concat', axis=ax)
+        elif k == 'clamp': x = net.node('clamp', [x], dims, lo=lo + 1, hi=lo + 9)
+        else:
+            dims = [dims[0], dims[1], dims[2] + 1, dims[3]]
+            x = net.node('index', [x], dims, move='pad', a=[0, 0, 0, 0], b=[0, 0, 1, 0], value=rnd.randint(-3, 3))
+    f = dict(n=dims[0], ih=dims[1], iw=dims[2], ic=dims[3], sh=rnd.randint(1, 2), sw=1, dh=1, dw=rnd.randint(1, 2), kh=rnd.randint(1, 2),
+             kw=rnd.randint(1, 2), pt=rnd.randint(0, 1), pl=rnd.randint(0, 2))
+    f['groups'] = rnd.choice([g for g in (1, 2, 3, 4, 6) if dims[3] % g == 0])
+    f['oc'] = f['groups'] * rnd.randint(1, 3)
+    f.update(oh=rnd.randint(1, 2), ow=rnd.randint(1, 2))
+    taps_n, mag = f['kh'] * f['kw'] * (f['ic'] // f['groups']), rnd.choice([1, 3, 20])
+    f.update(w=[[rnd.randint(-mag, mag) for _ in range(taps_n)] for _ in range(f['oc'])], b=[rnd.randint(-mag, mag) for _ in range(f['oc'])])
+    f.update(xz=rnd.choice([0, lo, 2]), wz=rnd.choice([[0], [1], [rnd.randint(-2, 2) for _ in range(f['oc'])]]))
+    f['acc'] = dict(mode=rnd.choice(['exact', 'wrap', 'sat']), bits=32, order='kernel', bias='last', form='corrected')
+    if f['acc']['mode'] == 'exact': del f['acc']['bits']
+    y = [f['n'], f['oh'], f['ow'], f['oc']]
+    a = net.node('affine', [x], y, **f)
+    k, span = rnd.choice(['step', 'step', 'table', 'threshold', 'clamp']), (mag + 2) * 40 * max(taps_n, 1)
+    sets = rnd.choice([1, f['oc']])
+    if k == 'step': t = net.node(k, [a], y, in_zp=0, lshift=0, out_zp=rnd.choice([0, 3]), lo=-30, hi=30, inner=1, idx=None, par=[par(rnd, rnd.choice(FNS), span // rnd.choice([4, 20])) for _ in range(sets)])
+    elif k == 'table': t = net.node(k, [a], y, lo=-span, t=[rnd.randint(-9, 9) if rnd.random() < 0.2 else q // 5 % 40 for q in range(2 * span + 1)])
+    elif k == 'threshold': t = net.node(k, [a], y, inner=1, pieces=[(q, [rnd.randint(-9, 9) for _ in range(len(q) + 1)]) for q in [sorted(rnd.sample(range(-40, 41), rnd.randint(0, 6))) for _ in range(sets)]])
+    else: t = net.node(k, [a], y, lo=rnd.randint(-9, 0), hi=rnd.randint(1, 30))
+    if rnd.random() < 0.4:
+        n = rnd.randint(1, 2)
+        g = dict(n=y[0], ih=y[1], iw=y[2], ic=y[3], oh=1, ow=1, oc=n, kh=y[1], kw=y[2], sh=1, sw=1, dh=1, dw=1, pt=0, pl=0, groups=1, xz=0, wz=[0], b=[rnd.randint(-9, 9) for _ in range(n)],
+                 w=[[rnd.randint(-3, 3) for _ in range(prod(y[1:]))] for _ in range(n)], acc=dict(mode='wrap', bits=32, order='kernel', bias='last', form='corrected'))
+        net.node('affine', [t], [y[0], 1, 1, n], **g)
+    return net, x, a, t
+
+def joints(R, seed, rnd):
+    net, x, a, t = joint_net(rnd)
+    text, out = qir(net), net.nodes[-1]['out']
+    box = box_of(net, rnd, rnd.random() < 0.5)
+    M = Model(net, box)
+    if not check_tables(net, M.root) or not all(M.exact.values()): return
+    pts = list(points_of(box))
+    vs = [execute(net, p) for p in (pts if len(pts) <= 200 else [[[rnd.randint(*q) for q in b] for b in box] for _ in range(100)])]
+    P = max(prod([M.root[x][q][1] - M.root[x][q][0] + 1 for q, _ in taps(next(n for n in net.nodes if n['out'] == a), e) if q is not None]) for e in range(net.size(a)))
+    joint = {t: sat(rnd.choice([P, P, P + 1, P - 1, 2**20, rnd.randint(1, P)]), 1, 2**20)}
+    scale = rnd.choice([0, 0, 3])
+    def mults():
+        m = M.random_multipliers(rnd, scale)
+        return {q: v for q, v in m.items() if q[0] == t or rnd.random() < 0.3}
+    size, iv, head = net.size(out), M.root, 'goals outputs\n'
+    trusted = lambda n: 'target 0\ntrusted x\n' * n + 'verdict trusted 1\n'
+    es = sorted(rnd.sample(range(size), rnd.randint(1, min(3, size))))
+    cs = [rnd.choice([1, -1, 2, -3]) for _ in es]
+    # a bound of an element behind the joint minima, exactly and one better than that
+    for _ in range(rnd.choice([1, 2])):
+        q, e, hi, m = rnd.choice([t, out]), 0, rnd.random() < 0.5, mults()
+        e = rnd.randrange(net.size(q))
+        K = M.bound(iv, {(q, e): -2**scale if hi else 2**scale}, 0, m, joint)
+        V = (K - 1 >> scale) + 1
+        if hi: V = -V
+        if any(v[q][e] > V if hi else v[q][e] < V for v in vs): R.unsound('%d-j' % seed)
+        L = lambda z: 'bound %d %d %s %d %s%s\n' % (q, e, 'hi' if hi else 'lo', z, mult_text(scale, m), joint_text(joint))
+        prop = prop_text(box, 'violations 1\nviolation 1\nge 0 1 1 0 0\n', rnd)
+        R.run('%d-jb' % seed, text, prop, head + L(V - 1 if hi else V + 1) + trusted(1), False)
+        R.run('%d-ja' % seed, text, prop, head + L(V) + trusted(1), True, False)
+        try: iv = M.restrict(iv, q, e, *((-2**62, V) if hi else (V, 2**62)))
+        except Empty: return
+        head += L(V)
+    # a tree whose splits cut the sums; the condition is as strong as its weakest leaf allows, and one stronger
+    least = []
+    def tree(iv, depth):
+        if depth == 0 or rnd.random() < 0.2:
+            m = mults()
+            K = M.bound(iv, {(out, e): -c * 2**scale for e, c in zip(es, cs)}, 0, m, joint)
+            least.append(K)
+            return 'dual sum 1 %d %s%s\n' % (2**scale, mult_text(scale, m), joint_text(joint))
+        q = rnd.choice([a, a, a, t, x if net.t[x][1] is None else a])
+        cand = [e for e in range(net.size(q)) if iv[q][e][0] < iv[q][e][1]]
+        if not cand: return tree(iv, 0)
+        e = rnd.choice(cand)
+        at = rnd.randint(iv[q][e][0], iv[q][e][1] - 1)
+        r = 'split %d %d %d\n' % (q, e, at)
+        for part in ((-2**62, at), (at + 1, 2**62)):
+            try: r += tree(M.restrict(iv, q, e, *part), depth - 1)
+            except Empty: r += 'empty\n'
+        return r
+    body = tree(iv, rnd.randint(0, 3))
+    if not least: return
+    d = -(min(least) >> scale) + (0 if min(least) % 2**scale else 1)  # least + d * 2^scale > 0
+    for off in (0, 1):
+        cond = 'violations 1\nviolation 1\nge %d %d' % (d - off, len(es)) + ''.join(' %d 0 %d' % q for q in zip(cs, es)) + '\n'
+        if off == 0 and any(sum(c * v[out][e] for c, e in zip(cs, es)) >= d for v in vs): R.unsound('%d-jt' % seed)
+        R.run('%d-jt%d' % (seed, off), text, prop_text(box, cond, rnd), head + 'target 0\n' + body + 'verdict verified\n', off == 0)
+    R.joined, R.left_out, R.no_point = R.joined + M.joined, R.left_out + M.left_out, R.no_point + M.no_point
 
 def max_taps(n, e):  # one per (ky,kx): (input element or None, -)
     c = e % n['oc']
@@ -394,6 +544,7 @@ def violated(ts, v): return any(all(sum(c * v[e] for c, e in q) >= d for q, d in
 class Runner:
     def __init__(self, checker, folder):
         self.checker, self.folder, self.bad, self.count, self.accepted, self.executed = checker, folder, 0, 0, 0, 0
+        self.joined, self.left_out, self.no_point = 0, 0, 0
         self.dir = tempfile.mkdtemp()
     def unsound(self, name):
         self.bad += 1
@@ -578,6 +729,8 @@ def main():
     while seed < first + count:
         seed += 1
         logits(R, seed, random.Random(seed))
+        try: joints(R, seed, random.Random(seed + 10**7))
+        except (IndexError, OverflowError): pass  # a table that does not cover
         net, rnd = small_net(seed + 10**6)
         if net is None: continue
         box = [[(lo, hi)] * net.size(t) for t, lo, hi in net.inputs]
@@ -587,6 +740,7 @@ def main():
             text = qir(net)
             for what in (executions, boxes, proofs): what(R, seed, net, rnd, text)
         except (IndexError, OverflowError): continue  # a table that does not cover
+    print('joint minima of %d elements, %d points left out, %d times all of them' % (R.joined, R.left_out, R.no_point))
     print('%d runs, %d accepted, %d different' % (R.count, R.accepted, R.bad))
     sys.exit(1 if R.bad else 0)
 

@@ -413,3 +413,51 @@ robust 'sums within 2^61' 0 "${goals}bound 1 0 lo 0 0 0\ntarget 1\nempty\n$end"
 box "$keep0" 0 1200000000 0 0
 robust 'sums beyond 2^61' 1 "${goals}bound 1 0 lo 0 0 0\ntarget 1\nempty\n$end"
 robust 'sums beyond 2^61, intervals alone' 0 "${goals}target 1\nempty\n$end"
+
+# Joint minima. Two relus of one input pair: y0 = max(x0 + x1 - 8, 0), y1 = max(8 - x0 - x1, 0); not both are positive, and each alone
+# is at most 8 for x in [0,8]^2: y0 + y1 <= 8 is what they have in common, 16 what they have one by one.
+relus() { # accumulator, groups, oh of the window
+  printf 'node 0 affine op "" layer 0 in 1 0 out 1\nwindow n 1 ih 1 iw 1 ic 2 oh 1 ow 1 oc 2 kh 1 kw 1 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups 1\n'
+  printf 'acc %s\nx_zp 0\nw_zp 1 0\nb -8 8\nw\n1 1\n-1 -1\n' "$1"
+  printf 'node 1 clamp op "" layer 0 in 1 1 out 2\nclamp lo 0 hi 100\n'
+}
+relus "$plain" | net '1 2' 0 10 3 2
+box 'violations 1\nviolation 1\nge 9 2 1 0 0 1 0 1\n' 0 8 0 8
+robust 'relus one by one' 1 "${goals}target 0\ndual sum 1 1 0 0\n$end"
+robust 'relus together' 0 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 81\n$end"
+robust 'relus together, a limit below the points' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 80\n$end"
+robust 'relus together, the largest limit' 0 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 1048576\n$end"
+robust 'relus together, a larger one' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 1048577\n$end"
+robust 'relus together, limit 0' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 0\n$end"
+robust 'relus together, slopes that add nothing' 0 "${goals}target 0\ndual sum 1 1 0 2 2 0 0 2 1 0 joint 1 2 81\n$end"
+robust 'relus together, equal slopes: the sums add up to 0' 0 "${goals}target 0\ndual sum 1 1 0 2 2 0 -1 2 1 -1 joint 1 2 81\n$end"
+robust 'relus together, one slope too many' 1 "${goals}target 0\ndual sum 1 1 0 1 2 0 -1 joint 1 2 81\n$end"
+robust 'joint, no tensor' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 0\n$end"
+robust 'joint, a tensor twice' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 2 2 81 2 81\n$end"
+robust 'joint, one tensor too few' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 2 2 81\n$end"
+robust 'joint, one tensor too many' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 81 2 81\n$end"
+robust 'joint, no limit' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2\n$end"
+robust 'joint, the affine tensor' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 1 81\n$end"
+robust 'joint, the input' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 0 81\n$end"
+robust 'joint, no such tensor' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 3 81\n$end"
+robust 'joint, another word' 1 "${goals}target 0\ndual sum 1 1 0 0 Joint 1 2 81\n$end"
+robust 'joint, and more' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 81 \n$end"
+robust 'joint, in an empty part as well' 1 "${goals}target 0\nsplit 0 0 -1\ndual sum 1 1 0 0 joint 1 1 81\ndual sum 1 1 0 0 joint 1 2 81\n$end"
+robust 'joint, before a second half' 0 "${goals}target 0\nsplit 0 0 4\ndual sum 1 1 0 0 joint 1 2 45\ndual sum 1 1 0 0 joint 1 2 81\n$end"
+robust 'joint, the limit of the first line does not last' 1 "${goals}target 0\nsplit 0 0 4\ndual sum 1 1 0 0 joint 1 2 45\ndual sum 1 1 0 0\n$end"
+box 'violations 1\nviolation 1\nge 8 2 1 0 0 1 0 1\n' 0 8 0 8
+robust 'relus together, one less' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 81\n$end"
+robust 'relus together, one less: the witness' 0 'witness\ninput 0 8 8\nverdict falsified\n'
+# The sums cut to [-7,7] leave the corner out.
+robust 'points outside the sums in force' 0 "${goals}target 0\nsplit 1 0 7\nsplit 1 0 -8\ntrusted x\ndual sum 1 1 0 0 joint 1 2 81\ntrusted x\nverdict trusted 2\n"
+robust 'points outside the sums in force, one less' 1 "${goals}target 0\nsplit 1 0 7\ndual sum 1 1 0 0 joint 1 2 81\ntrusted x\nverdict trusted 1\n"
+# No point left: x0 + x1 - 8 >= 1 and 8 - x0 - x1 >= 1. Nothing is added, and what the condition's constant says is all.
+box 'violations 1\nviolation 1\nge 1 2 1 0 0 1 0 1\n' 0 8 0 8
+robust 'no point left' 0 "${goals}target 0\nsplit 1 0 0\ntrusted x\nsplit 1 1 0\ntrusted x\ndual sum 1 1 0 0 joint 1 2 81\nverdict trusted 2\n"
+robust 'no point left, but not over the limit' 1 "${goals}target 0\nsplit 1 0 0\ntrusted x\nsplit 1 1 0\ntrusted x\ndual sum 1 1 0 0 joint 1 2 63\nverdict trusted 2\n"
+relus 'wrap bits 5 order kernel bias last form corrected' | net '1 2' 0 10 3 2
+box 'violations 1\nviolation 1\nge 9 2 1 0 0 1 0 1\n' 0 8 0 8
+robust 'joint, a sum that fits just so' 0 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 81\n$end"
+relus 'wrap bits 4 order kernel bias last form corrected' | net '1 2' 0 10 3 2
+robust 'joint, a sum that is not exact' 1 "${goals}target 0\ndual sum 1 1 0 0 joint 1 2 81\n$end"
+robust 'joint, a sum that is not exact, though nothing is asked' 1 "${goals}target 0\nsplit 0 0 -1\ndual sum 1 1 0 0 joint 1 2 81\ntrusted x\nverdict trusted 1\n"

@@ -8,6 +8,7 @@
 #include "check/eval.c"
 #include "check/force.c"
 #include "check/gap.c"
+#include "check/joint.c"
 #include "check/linear.c"
 #include "check/minimum.c"
 #include "check/net.c"
