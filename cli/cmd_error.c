@@ -264,7 +264,7 @@ static qv_status report(job *j, bool complete, const qv_err *why, int code, qv_e
   qv_buf out = {0};
   uint32_t matched = 0, all = 0;
   cJSON *o = cJSON_CreateObject();
-  if (j->json == NULL) {
+  if (j->json == NULL || (!complete && strcmp(j->json, "-") == 0)) {
     cJSON_Delete(o);
     return QV_OK;
   }

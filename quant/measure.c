@@ -372,7 +372,7 @@ qv_status qv_measure_loss(double *loss, qv_measure *m, const qv_quantized *q, ui
   for (uint32_t i = 0; i < m->o->n_metric; i++) {
     have[i] = m->o->sens != NULL && qv_sens_get(&known[i], m->o->sens, name, cand, qv_metric_name(m->o->metric[i]));
     if (!have[i] && m->o->metric[i] == QV_METRIC_USER)
-      return QV_FAIL(err, QV_E_ARG, "the metric 'user' needs a file of sensitivities with a value for %s of group \"%s\"", cand, name);
+      return QV_FAIL(err, QV_E_PARSE, "the metric 'user' needs a file of sensitivities with a value for %s of group \"%s\"", cand, name);
     n += have[i];
   }
   if (n < m->o->n_metric) {
