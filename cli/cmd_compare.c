@@ -271,6 +271,9 @@ static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
     cli_cell(&t, "%s", x->feasible ? "kept" : "BROKEN");
   }
   cli_table_print(out, &t);
+  bool bounded = false;
+  if (known && qv_lp_bound(v, &bounded, p, NULL) == QV_OK && bounded)
+    qv_buf_printf(out, "  LP bound of the loss: %s\n", cli_alloc_num(&j->arena, v));
   net_reasons(out, j, from, to);
   mpq_clears(best, v, (mpq_ptr)NULL);
 }
@@ -286,6 +289,25 @@ static void count(grid *g, mpq_srcptr best, mpq_srcptr v) {
   if (gap > g->most) g->most = gap;
 }
 
+/* How far the linear relaxation stays below the optimum, in percent of it. */
+static qv_status count_bound(job *j, grid *g, mpq_srcptr best, qv_err *err) {
+  mpq_t v;
+  bool known;
+  mpq_init(v);
+  qv_status st = qv_lp_bound(v, &known, j->a.p, err);
+  g->asked++;
+  if (st == QV_OK && known && mpq_sgn(best) > 0) {
+    bool same = mpq_equal(v, best);
+    double below = same ? 0 : 100 * (1 - mpq_get_d(v) / mpq_get_d(best));
+    g->found++;
+    g->optimal += same;
+    g->sum += below;
+    if (below > g->most) g->most = below;
+  }
+  mpq_clear(v);
+  return st;
+}
+
 static qv_status grid_point(job *j, grid *g, qv_err *err) {
   qv_alloc_result r = {0};
   mpq_t best, v;
@@ -299,6 +321,7 @@ static qv_status grid_point(job *j, grid *g, qv_err *err) {
   QV_TRY(optimum(j, &r, j->check, err));
   if (r.state != QV_ALLOC_OPTIMAL) goto done;
   qv_alloc_real(best, j->a.p, r.choice, 0);
+  QV_TRY(count_bound(j, &g[METHODS], best, err));
   for (unsigned m = 0; m < METHODS; m++) {
     bool has, tried;
     if (!offered(j, m)) continue;
@@ -316,7 +339,7 @@ done:
 }
 
 static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
-  grid g[METHODS] = {{0}};
+  grid g[METHODS + 1] = {{0}}; /* the last: the linear relaxation */
   cli_table t = {0};
   char budget[40];
   static const char *const head[] = {"method", "mean gap %", "largest gap %", "optimal", "limits broken or no answer"};
@@ -338,6 +361,9 @@ static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
     cli_cell(&t, "%" PRIu32, g[m].asked - g[m].found);
   }
   cli_table_print(out, &t);
+  const grid *lp = &g[METHODS];
+  if (lp->found > 0)
+    qv_buf_printf(out, "LP bound: below the optimum by %.2f %% on average, %.1f %% at most; equal at %" PRIu32 " of %" PRIu32 "\n", lp->sum / lp->found, lp->most, lp->optimal, lp->asked);
 done:
   return st;
 }

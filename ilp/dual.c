@@ -40,13 +40,30 @@ qv_status qv_adual_init(qv_adual *d, const qv_question *q, qv_err *err) {
   }
   d->warm = QV_NEW(&d->arena, warm, double);
   d->pool = QV_NEW(&d->arena, pool, double);
-  bool ok = d->gid != NULL && d->first != NULL && d->cid != NULL && d->k != NULL && d->a != NULL && d->b != NULL && d->block != NULL &&
+  size_t nonzero = 0;
+  for (size_t i = 0; i < (size_t)p->n_cands * q->n; i++) nonzero += q->da[i] != 0;
+  d->nz_at = QV_NEW(&d->arena, (size_t)p->n_cands + 1, uint32_t);
+  d->nz_row = QV_NEW(&d->arena, nonzero, uint32_t);
+  d->nz = QV_NEW(&d->arena, nonzero, double);
+  bool ok = d->nz_at != NULL && d->nz_row != NULL && d->nz != NULL && d->gid != NULL && d->first != NULL && d->cid != NULL && d->k != NULL && d->a != NULL && d->b != NULL && d->block != NULL &&
             d->lambda != NULL && d->theta != NULL && d->low != NULL && d->pick != NULL && d->share != NULL && d->where != NULL &&
             d->warm_at != NULL && d->grad != NULL && d->dir != NULL && d->try_lambda != NULL && d->best_lambda != NULL && d->try_theta != NULL &&
             d->try_low != NULL && d->try_pick != NULL && d->scratch != NULL && d->warm != NULL && d->pool != NULL;
-  if (ok) return QV_OK;
-  qv_adual_clear(d);
-  return NOMEM(err);
+  if (!ok) {
+    qv_adual_clear(d);
+    return NOMEM(err);
+  }
+  for (uint32_t c = 0; c < p->n_cands; c++) {
+    uint32_t at = d->nz_at[c];
+    for (uint32_t m = 0; m < q->n; m++) {
+      double v = q->da[(size_t)c * q->n + m];
+      if (v == 0) continue;
+      d->nz_row[at] = m;
+      d->nz[at++] = v;
+    }
+    d->nz_at[c + 1] = at;
+  }
+  return QV_OK;
 }
 
 void qv_adual_clear(qv_adual *d) {
@@ -166,6 +183,23 @@ static double weighted(const double *a, const double *lambda, uint32_t n) {
   return s;
 }
 
+/* The same for a candidate of the sub-problem. Rows of memory limits touch few groups each: most of a is 0. (What fixed partners of pairs add
+ * is in a alone.) */
+static double cost_at(const qv_adual *d, uint32_t c, const double *lambda) {
+  if (d->q->p->n_blocks > 0) return weighted(d->a + (size_t)c * d->q->n, lambda, d->q->n);
+  double s = 0;
+  for (uint32_t i = d->nz_at[d->cid[c]]; i < d->nz_at[d->cid[c] + 1]; i++) s += d->nz[i] * lambda[d->nz_row[i]];
+  return s;
+}
+
+static void add_gradient(qv_adual *d, uint32_t c) {
+  if (d->q->p->n_blocks > 0) {
+    for (uint32_t m = 0; m < d->q->n; m++) d->grad[m] += d->a[(size_t)c * d->q->n + m];
+    return;
+  }
+  for (uint32_t i = d->nz_at[d->cid[c]]; i < d->nz_at[d->cid[c] + 1]; i++) d->grad[d->nz_row[i]] += d->nz[i];
+}
+
 /* Bound at lambda; theta, low and pick go to the given arrays, the subgradient to d->grad. */
 static double evaluate(qv_adual *d, const double *lambda, double *theta, double *low, uint32_t *pick) {
   uint32_t rows = d->q->n;
@@ -175,7 +209,7 @@ static double evaluate(qv_adual *d, const double *lambda, double *theta, double 
     d->grad[m] = -d->b[m];
     bound -= lambda[m] * d->b[m];
   }
-  for (uint32_t c = 0; c < d->first[d->n_groups]; c++) theta[c] = d->k[c] + weighted(d->a + (size_t)c * rows, lambda, rows);
+  for (uint32_t c = 0; c < d->first[d->n_groups]; c++) theta[c] = d->k[c] + cost_at(d, c, lambda);
   for (uint32_t e = 0; e < d->n_blocks; e++) {
     qv_adual_block *x = &d->block[e];
     uint32_t fi = d->first[x->i], fj = d->first[x->j], ni = d->first[x->i + 1] - fi, nj = d->first[x->j + 1] - fj;
@@ -201,7 +235,7 @@ static double evaluate(qv_adual *d, const double *lambda, double *theta, double 
     low[i] = theta[best];
     pick[i] = best;
     bound += theta[best];
-    for (uint32_t m = 0; m < rows; m++) d->grad[m] += d->a[(size_t)best * rows + m];
+    add_gradient(d, best);
   }
   return bound;
 }

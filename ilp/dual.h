@@ -34,6 +34,8 @@ typedef struct {
   double *share;   /* about the fractional solution: weight of each candidate, sums to 1 per group */
   uint64_t evals;
   /* memory */
+  uint32_t *nz_at, *nz_row; /* of each candidate of the problem, the rows in which it costs anything: nz_at[c] .. nz_at[c + 1] */
+  double *nz;
   uint32_t *where; /* [groups]: position in the sub-problem, or QV_ATABLE_NONE */
   double *warm;    /* u, v of every block, by candidate of the problem: kept from call to call */
   size_t *warm_at; /* [blocks] */

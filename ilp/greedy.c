@@ -433,6 +433,55 @@ qv_status qv_greedy_run(uint32_t *x, bool *has, bool *tried, const qv_alloc *p, 
   return st;
 }
 
+/* ---- the linear relaxation ---------------------------------------------------------------------------------------------------------- */
+
+/* Steps along the hulls, the best ratio first, the last one in part: optimal for one row, as steps of a group come in order of ratio. */
+static void fill_up(mpq_t loss, mpq_t room, const bench *b, const move *m, size_t n, uint32_t *x) {
+  const qv_alloc *p = b->p;
+  mpq_t cost, part;
+  mpq_inits(cost, part, (mpq_ptr)NULL);
+  for (size_t i = 0; i < n && mpq_sgn(room) > 0; i++) {
+    uint32_t g = m[i].g, f = p->group[g].first;
+    mpq_sub(cost, b->cost[f + m[i].c], b->cost[f + x[g]]);
+    if (mpq_cmp(cost, room) > 0) mpq_set(cost, room);
+    mpq_mul(part, m[i].by, cost);
+    mpq_sub(loss, loss, part);
+    mpq_sub(room, room, cost);
+    x[g] = m[i].c;
+  }
+  mpq_clears(cost, part, (mpq_ptr)NULL);
+}
+
+qv_status qv_lp_bound(mpq_t out, bool *known, const qv_alloc *p, qv_err *err) {
+  bench b;
+  *known = false;
+  if (limited(p) != 1 || p->n_blocks > 0 || p->n_classes > 0) return QV_OK;
+  qv_status st = bench_init(&b, p, err);
+  if (st != QV_OK) return st;
+  move *m = moves_new(p->n_cands + 1);
+  uint32_t *x = malloc(p->n_groups * sizeof *x);
+  mpq_t room;
+  mpq_init(room);
+  if (m == NULL || x == NULL) st = NOMEM(err);
+  else {
+    size_t n = hull_moves(&b, m);
+    qsort(m, n, sizeof *m, descending);
+    memcpy(x, b.narrow, p->n_groups * sizeof *x);
+    mpq_set_z(room, p->row[b.row].limit);
+    for (uint32_t g = 0; g < p->n_groups; g++) mpq_sub(room, room, b.cost[p->group[g].first + x[g]]);
+    qv_alloc_sum(mpq_numref(out), p, x, 0);
+    mpz_set_ui(mpq_denref(out), 1);
+    *known = mpq_sgn(room) >= 0;
+    fill_up(out, room, &b, m, n, x);
+    mpq_mul(out, out, p->loss_unit);
+  }
+  mpq_clear(room);
+  moves_free(m, m != NULL ? p->n_cands + 1 : 0);
+  free(x);
+  bench_clear(&b);
+  return st;
+}
+
 bool qv_greedy_uniform(uint32_t *x, const qv_alloc *p, const char *label) {
   bool any = false;
   for (uint32_t g = 0; g < p->n_groups; g++) {

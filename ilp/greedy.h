@@ -25,6 +25,10 @@ const char *qv_greedy_summary(qv_greedy m); /* one line; static */
  * *tried). p needs at least one limited row, else QV_E_ARG. */
 QV_NODISCARD qv_status qv_greedy_run(uint32_t *choice, bool *has, bool *tried, const qv_alloc *p, qv_greedy m, qv_err *err);
 
+/* The optimum of the linear relaxation (choices may be shared out), exactly, in the table's loss: what the best multipliers prove before any
+ * branching. Only for one limited row without couplings: false otherwise, and where even the cheapest choices break the limit. */
+QV_NODISCARD qv_status qv_lp_bound(mpq_t out, bool *known, const qv_alloc *p, qv_err *err);
+
 /* Every group at the candidate with this precision label (the one of least loss, if there are several); groups without it at
  * their costliest. False: no group has the label. */
 bool qv_greedy_uniform(uint32_t *choice, const qv_alloc *p, const char *label);

@@ -62,7 +62,7 @@ static double score(const qv_arepair *r, double dk, bool repairing) {
   double less = 0;
   for (uint32_t m = 0; m < r->q->n; m++) {
     double after = r->over[m] + r->delta[m];
-    less += fmax(r->over[m], 0) - fmax(after, 0);
+    less += (r->over[m] > 0 ? r->over[m] : 0) - (after > 0 ? after : 0);
     if (!repairing && after > EPS) return INFINITY;
   }
   if (!repairing) return dk < -EPS ? dk : INFINITY;
@@ -86,6 +86,8 @@ static bool step(qv_arepair *r, const qv_adual *d, uint32_t *choice, bool repair
     for (uint32_t c = d->first[i]; c < d->first[i + 1]; c++) {
       uint32_t to = d->cid[c] - p->group[g].first;
       if (to == choice[g]) continue;
+      /* Without pairs the key alone says that this improves nothing. */
+      if (!repairing && p->n_blocks == 0 && !r->q->zero && r->q->dk[d->cid[c]] - r->q->dk[p->group[g].first + choice[g]] >= -EPS) continue;
       double dk = move_delta(r, choice, g, to), sc = score(r, r->q->zero ? 0 : dk, repairing);
       if (sc < best) best = sc, best_g = g, best_c = to;
     }

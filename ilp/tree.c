@@ -30,6 +30,7 @@ typedef struct {
   level *lv[MAX_DEPTH + 1];
   uint32_t made; /* levels allocated */
   uint32_t *pick; /* [groups] scratch assignment */
+  uint32_t *touch_at, *touch; /* of each row, the groups in which it costs anything: touch_at[m] .. touch_at[m + 1] */
   qv_vector *row; /* [rows] D = 0 and one row's multiplier 1, made when first used; their numbers in the certificate stay */
   mpz_t s, thr;
   qv_arena arena;
@@ -194,15 +195,17 @@ static bool row_may_reduce(const search *s, const unsigned char *alive, uint32_t
   const qv_question *q = s->q;
   const qv_alloc *p = q->p;
   double room = q->db[m], span = 0;
-  for (uint32_t g = 0; g < p->n_groups; g++) {
+  for (uint32_t i = s->touch_at[m]; i < s->touch_at[m + 1]; i++) {
+    uint32_t g = s->touch[i];
     double lo = INFINITY, hi = 0;
     for (uint32_t c = p->group[g].first; c < p->group[g].first + p->group[g].n; c++) {
       if (!alive[c]) continue;
-      lo = fmin(lo, q->da[(size_t)c * q->n + m]);
-      hi = fmax(hi, q->da[(size_t)c * q->n + m]);
+      double v = q->da[(size_t)c * q->n + m];
+      if (v < lo) lo = v;
+      if (v > hi) hi = v;
     }
     room -= lo;
-    span = fmax(span, hi - lo);
+    if (hi - lo > span) span = hi - lo;
   }
   return span > room - 1e-12;
 }
@@ -384,7 +387,9 @@ static qv_status tighten(search *s, level *l, level *parent, uint32_t depth, boo
       *closed = true;
       return put_vector_line(s, "bound", &parent->vec);
     }
-    qv_adual_climb(&s->dual, l->lambda, target, root ? 400 : 60);
+    /* Many rows (memory at every step) need more steps, which pay: fewer by far are the nodes that a good bound leaves open. */
+    bool many = s->q->n > 8;
+    qv_adual_climb(&s->dual, l->lambda, target, root ? (many ? 1500 : 400) : many ? 120 : 60);
     if (root) s->t->root_bound = s->dual.bound;
     memcpy(l->lambda, s->dual.lambda, s->q->n * sizeof *l->lambda);
     bool may_close = s->dual.bound >= target;
@@ -546,6 +551,24 @@ done:
   return st;
 }
 
+static qv_status find_touched(search *s) {
+  const qv_question *q = s->q;
+  const qv_alloc *p = q->p;
+  s->touch_at = QV_NEW(&s->arena, (size_t)q->n + 1, uint32_t);
+  s->touch = QV_NEW(&s->arena, (size_t)q->n * p->n_groups, uint32_t);
+  if (s->touch_at == NULL || s->touch == NULL) return NOMEM(s->err);
+  for (uint32_t m = 0; m < q->n; m++) {
+    uint32_t at = s->touch_at[m];
+    for (uint32_t g = 0; g < p->n_groups; g++) {
+      bool any = false;
+      for (uint32_t c = p->group[g].first; c < p->group[g].first + p->group[g].n && !any; c++) any = q->da[(size_t)c * q->n + m] != 0;
+      if (any) s->touch[at++] = g;
+    }
+    s->touch_at[m + 1] = at;
+  }
+  return QV_OK;
+}
+
 qv_status qv_tree_run(qv_tree *t, const qv_question *q, uint32_t *choice, qv_err *err) {
   const qv_alloc *p = q->p;
   search *s = calloc(1, sizeof *s);
@@ -563,6 +586,7 @@ qv_status qv_tree_run(qv_tree *t, const qv_question *q, uint32_t *choice, qv_err
     st = NOMEM(err);
     goto done;
   }
+  QV_TRY(find_touched(s));
   QV_TRY(level_at(&root, s, 0));
   memset(root->alive, 1, p->n_cands);
   for (uint32_t m = 0; m < q->n; m++) root->lambda[m] = q->zero ? 1.0 / q->n : 0;
