@@ -467,7 +467,7 @@ qv_status qv_lp_bound(mpq_t out, bool *known, const qv_alloc *p, qv_err *err) {
     size_t n = hull_moves(&b, m);
     qsort(m, n, sizeof *m, descending);
     memcpy(x, b.narrow, p->n_groups * sizeof *x);
-    mpq_set_z(room, p->row[b.row].limit);
+    mpq_div(room, p->row[b.row].asked, p->row[b.row].unit); /* not rounded down to whole units, as in the table itself */
     for (uint32_t g = 0; g < p->n_groups; g++) mpq_sub(room, room, b.cost[p->group[g].first + x[g]]);
     qv_alloc_sum(mpq_numref(out), p, x, 0);
     mpz_set_ui(mpq_denref(out), 1);
