@@ -13,6 +13,7 @@ check 'in-toto: passed' grep -q '"result": "PASSED"' "$T/pass.intoto"
 check 'in-toto: failed' grep -q '"result": "FAILED"' "$T/fail.intoto"
 check 'page: no resource from elsewhere' sh -c "! grep -oE '(src|href)=\"[^\"]*' '$T/pass.html' | grep -v '\"data:\|\"#'"
 for f in pass fail; do check "$f: the report follows its schema" "$TOOLS/schema_check" docs/ci.schema.json "$T/$f.json"; done
+for f in pass fail; do check "$f: the manifest follows its schema" "$TOOLS/schema_check" docs/ci-manifest.schema.json "examples/ci/$f/qverify.json"; done
 t 'nothing is done twice' 0 ci --manifest examples/ci/pass/qverify.json --results "$T/pass" --json "$T/again.json"
 check 'the same content' test "$(json "$T/pass.json" content_sha256)" = "$(json "$T/again.json" content_sha256)"
 

@@ -16,7 +16,12 @@ cat >"$T/m.json" <<EOM
  {"id":"sums","check":"overflow","model":"m"}]}
 EOM
 # the same jobs in every folder: their keys name the manifest's files only
+started=$(date +%s%3N)
 t 'undisturbed' 0 ci --manifest "$T/m.json" --batch 15 --results "$T/calm" --json "$T/calm.json"
+
+# on average the kills together leave the time of one run and a start each
+DELAY=$((150 + 2 * ($(date +%s%3N) - started) / KILLS))
+((DELAY > 999)) && DELAY=999
 
 # "JOB QUERY" for every finished query of unfinished jobs
 finished() { for f in "$1"/*.journal; do [ -e "$f" ] && awk -F'\t' -v j="$(basename "$f" .journal)" 'NR > 1 && NF > 3 { print j, $1 }' "$f"; done | sort; }
@@ -29,7 +34,7 @@ for k in $(seq "$KILLS"); do
   one=$!
   "$QVERIFY" ci --manifest "$T/m.json" --batch 15 --results "$T/killed" --jobs 1 >/dev/null 2>&1 &
   two=$!
-  sleep "0.$(printf '%03d' $((RANDOM % 400)))"
+  sleep "0.$(printf '%03d' $((RANDOM % DELAY)))"
   kill -9 $one $two 2>/dev/null
   wait $one $two 2>/dev/null
   sleep 0.02 # what they started dies with them
