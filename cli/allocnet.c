@@ -52,6 +52,7 @@ static int read_accumulators(cli_allocnet *x, const cli_cmd *cmd, const char *li
 
 int cli_allocnet_widths(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val) {
   const char *cands = cli_get(cmd, val, "candidates"), *accs = cli_get(cmd, val, "acc-bits");
+  x->fit = cli_get(cmd, val, "no-fit") == NULL;
   int rc = read_candidates(x, cmd, cands != NULL ? cands : "8/8,6/8,4/8,3/8,2/8,8/4,4/4");
   return rc != 0 ? rc : read_accumulators(x, cmd, accs != NULL ? accs : "32", cli_get(cmd, val, "pairs") != NULL);
 }
@@ -177,7 +178,7 @@ static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, c
   if (latency != NULL && (st = cli_latency_read(&x->latency, latency, err)) != QV_OK) return cli_fail(st, latency, err);
   if ((rc = cli_floatnet_load(&x->f, cmd, val, path, err)) != 0) return rc;
   if (alps != NULL && (st = cli_gains_read(&gain, &x->arena, alps, x->f.g, err)) != QV_OK) return cli_fail(st, alps, err);
-  qv_table_opts o = {.quant = x->f.quant, .n_cand = x->n_cand, .cand = x->cand, .n_acc = x->n_acc, .acc = x->acc, .unpacked = cli_get(cmd, val, "unpacked") != NULL,
+  qv_table_opts o = {.quant = x->f.quant, .n_cand = x->n_cand, .cand = x->cand, .n_acc = x->n_acc, .acc = x->acc, .fit = x->fit, .unpacked = cli_get(cmd, val, "unpacked") != NULL,
                            .times = latency != NULL ? &x->latency.times : NULL, .gain = gain, .label = x->f.label, .n_metric = n, .metric = list,
                            .fixed_first_last = ends != NULL ? fixed : NULL};
   if (!radius_of(&o.error_radius, cli_get(cmd, val, "error-radius"))) return cli_usage(cmd, "--error-radius '%.40s': a number > 0, or all", cli_get(cmd, val, "error-radius"));
@@ -220,9 +221,11 @@ qv_status cli_allocnet_apply(cli_quantized *out, qv_quantized *q, const cli_allo
                              qv_err *err) {
   const qv_fgraph *g = x->f.g;
   qv_status st = QV_OK;
-  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w);
-  if (a == NULL || w == NULL || p->n_members != x->made.groups.n) {
-    st = QV_FAIL(err, a == NULL || w == NULL ? QV_E_NOMEM : QV_E_INTERNAL, "allocation");
+  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w), *bits = calloc((size_t)g->n_nodes + 1, sizeof *bits);
+  qv_quant_opts o = x->f.quant;
+  bool memory = a != NULL && w != NULL && bits != NULL;
+  if (!memory || p->n_members != x->made.groups.n) {
+    st = QV_FAIL(err, !memory ? QV_E_NOMEM : QV_E_INTERNAL, "allocation");
     goto done;
   }
   for (uint32_t i = 0; i < p->n_members; i++) {
@@ -234,13 +237,15 @@ qv_status cli_allocnet_apply(cli_quantized *out, qv_quantized *q, const cli_allo
       goto done;
     }
     a[group->tensor] = b.a;
-    for (uint32_t j = 0; j < group->n; j++) w[group->node[j]] = b.w;
+    for (uint32_t j = 0; j < group->n; j++) w[group->node[j]] = b.w, bits[group->node[j]] = acc.bits;
   }
-  QV_TRY(qv_quantize(q, g, &x->f.calib, a, w, &x->f.quant, err));
+  if (x->fit) o.node_acc_bits = bits;
+  QV_TRY(qv_quantize(q, g, &x->f.calib, a, w, &o, err));
   QV_TRY(cli_quantized_make(out, q, &x->f, x->profile, x->widest, check, err));
 done:
   free(a);
   free(w);
+  free(bits);
   return st;
 }
 

@@ -18,6 +18,7 @@ typedef struct {
   qv_accum acc[CLI_MAX_ACCS]; /* the first is the reference */
   uint32_t n_acc;
   int widest;       /* of them */
+  bool fit;         /* weights of candidates are fitted into their accumulators */
   cli_latency latency;
   qv_arena arena;
   const char *profile;
@@ -27,6 +28,7 @@ typedef struct {
 #define CLI_CANDIDATE_OPTS                                                                                                                       \
   {"candidates", 0, "W/A,..", false, "float network: bits of weights and activations to choose from (default 8/8,6/8,4/8,3/8,2/8,8/4,4/4)"},      \
       {"acc-bits", 0, "N,..", false, "float network: accumulators to choose from; each candidate is proved safe for its own (2..32, default 32; pairs32: 32 bits behind saturating 16-bit pairs)"}, \
+      {"no-fit", 0, NULL, false, "float network: leave out what does not fit its accumulator, instead of fitting the weights"},                          \
       {"pairs", 0, NULL, false, "float network: all accumulators behind saturating 16-bit pairs of byte products"}
 /* For the option lists of allocate and compare. */
 #define CLI_ALLOCNET_OPTS                                                                                                                        \

@@ -165,26 +165,40 @@ done:
 static qv_status all(job *j) {
   const qv_fgraph *g = j->net.f.g;
   qv_quantized q = {0};
-  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w);
+  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w), *bits = calloc((size_t)g->n_nodes + 1, sizeof *bits);
   qv_status st = QV_OK;
   j->m = QV_NEW(&j->arena, (size_t)g->n_nodes * CLI_MAX_CANDS * CLI_MAX_ACCS, measured);
-  if (a == NULL || w == NULL || j->m == NULL) {
+  if (a == NULL || w == NULL || bits == NULL || j->m == NULL) {
     st = QV_FAIL(j->err, QV_E_NOMEM, "out of memory");
     goto done;
   }
   for (uint32_t i = 0; i < j->net.n_cand; i++) {
     for (uint32_t t = 0; t < g->n_tensors; t++) a[t] = j->net.cand[i].a;
     for (uint32_t k = 0; k < g->n_nodes; k++) w[k] = j->net.cand[i].w;
-    QV_TRY(qv_quantize(&q, g, &j->net.f.calib, a, w, &j->net.f.quant, j->err));
-    for (uint32_t k = 0; k < g->n_nodes; k++)
-      for (uint32_t c = 0; qv_quant_linear(&g->node[k]) && c < j->net.n_acc; c++) QV_TRY(one(j, &q, k, j->net.cand[i], j->net.acc[c]));
-    qv_quantized_clear(&q);
-    q = (qv_quantized){0};
+    for (uint32_t c = 0; c < j->net.n_acc; c++) {
+      qv_quant_opts o = j->net.f.quant;
+      qv_err none = {0};
+      for (uint32_t k = 0; k < g->n_nodes; k++) bits[k] = j->net.acc[c].bits;
+      if (j->net.fit) o.node_acc_bits = bits;
+      st = qv_quantize(&q, g, &j->net.f.calib, a, w, &o, &none);
+      if (st == QV_E_UNSUP && j->net.fit) { /* as in the allocation's table: then as it is */
+        qv_quantized_clear(&q);
+        o.node_acc_bits = NULL;
+        QV_TRY(qv_quantize(&q, g, &j->net.f.calib, a, w, &o, j->err));
+      } else if (st != QV_OK) {
+        *j->err = none;
+        goto done;
+      }
+      for (uint32_t k = 0; k < g->n_nodes; k++)
+        if (qv_quant_linear(&g->node[k])) QV_TRY(one(j, &q, k, j->net.cand[i], j->net.acc[c]));
+      qv_quantized_clear(&q);
+    }
   }
 done:
   qv_quantized_clear(&q);
   free(a);
   free(w);
+  free(bits);
   return st;
 }
 

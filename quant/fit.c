@@ -221,7 +221,9 @@ static qv_status fit_node(qv_quantized *q, uint32_t k, int bits, qv_err *err) {
 
 qv_status qv_fit_weights(qv_quantized *q, int bits, qv_err *err) {
   qv_status st = QV_OK;
-  for (uint32_t k = 0; st == QV_OK && k < q->g->n_nodes; k++)
-    if (q->w[k].bits > 0) st = fit_node(q, k, bits, err);
+  for (uint32_t k = 0; st == QV_OK && k < q->g->n_nodes; k++) {
+    int own = q->opts.node_acc_bits != NULL && q->opts.node_acc_bits[k] > 0 ? q->opts.node_acc_bits[k] : bits;
+    if (q->w[k].bits > 0 && own > 0) st = fit_node(q, k, own, err);
+  }
   return st;
 }

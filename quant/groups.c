@@ -94,42 +94,72 @@ typedef struct {
   const qv_calib *c;
   const qv_table_opts *o;
   qv_made_table *t;
-  qv_quantized *whole; /* [n_cand] the network with every group at that candidate */
+  qv_quantized *whole; /* [n_cand * n_acc] the network with every group at that candidate */
   qv_measure *m;
   qv_schedule schedule;
   bool *kept;     /* [moments] another one does not cover it */
-  double *loss;   /* [n_cand * QV_METRICS] of the present group */
-  bool *measured; /* [n_cand] */
-  int *need;      /* [groups * n_cand] accumulator bits that the candidate needs; 0: none */
+  /* of the present group and widths, by accumulator: */
+  double *loss;   /* [n_acc * QV_METRICS] */
+  bool *measured; /* [n_acc] */
+  int *need;      /* [n_acc] bits that the accumulators need; 0: none */
   qv_err *err;
 } maker;
 
 #define PUT(k, ...) qv_buf_printf(&(k)->t->json, __VA_ARGS__)
 
-static qv_status quantize_all(maker *k) {
-  int *a = calloc((size_t)k->g->n_tensors + 1, sizeof *a), *w = calloc((size_t)k->g->n_nodes + 1, sizeof *w);
-  qv_status st = a != NULL && w != NULL ? QV_OK : QV_FAIL(k->err, QV_E_NOMEM, "allocation table");
+static qv_quantized *whole_of(const maker *k, uint32_t i, uint32_t j) { return &k->whole[(size_t)i * k->o->n_acc + j]; }
+
+/* Every group at candidate i, weights fitted into accumulator j where that was asked and can be. */
+static qv_status quantize_one(maker *k, uint32_t i, uint32_t j, const int *a, const int *w, int *bits) {
   qv_quant_opts plain = k->o->quant;
+  qv_err none = {0};
   plain.correct_bias = false; /* depends on every other choice */
-  for (uint32_t i = 0; st == QV_OK && i < k->o->n_cand; i++) {
-    for (uint32_t t = 0; t < k->g->n_tensors; t++) a[t] = k->o->cand[i].a;
-    for (uint32_t n = 0; n < k->g->n_nodes; n++) w[n] = k->o->cand[i].w;
-    st = qv_quantize(&k->whole[i], k->g, k->c, a, w, &plain, k->err);
+  for (uint32_t n = 0; n < k->g->n_nodes; n++) bits[n] = k->o->acc[j].bits;
+  if (k->o->fit) {
+    plain.node_acc_bits = bits;
+    qv_status st = qv_quantize(whole_of(k, i, j), k->g, k->c, a, w, &plain, &none);
+    if (st != QV_E_UNSUP) return st == QV_OK ? st : QV_FAIL(k->err, st, "%s", none.msg);
+    qv_quantized_clear(whole_of(k, i, j)); /* some layer cannot be fitted: the filter decides about each as it is */
+    plain.node_acc_bits = NULL;
+  }
+  return qv_quantize(whole_of(k, i, j), k->g, k->c, a, w, &plain, k->err);
+}
+
+static qv_status quantize_all(maker *k) {
+  int *a = calloc((size_t)k->g->n_tensors + 1, sizeof *a), *w = calloc((size_t)k->g->n_nodes + 1, sizeof *w), *bits = calloc((size_t)k->g->n_nodes + 1, sizeof *bits);
+  qv_status st = a != NULL && w != NULL && bits != NULL ? QV_OK : QV_FAIL(k->err, QV_E_NOMEM, "allocation table");
+  for (uint32_t i = 0; i < k->o->n_cand; i++) {
+    for (uint32_t t = 0; st == QV_OK && t < k->g->n_tensors; t++) a[t] = k->o->cand[i].a;
+    for (uint32_t n = 0; st == QV_OK && n < k->g->n_nodes; n++) w[n] = k->o->cand[i].w;
+    for (uint32_t j = 0; st == QV_OK && j < k->o->n_acc; j++) st = quantize_one(k, i, j, a, w, bits);
   }
   free(a);
   free(w);
+  free(bits);
   return st;
+}
+
+/* Has the group the same integers with accumulators j and h? */
+static bool same_integers(const maker *k, const qv_group *x, uint32_t i, uint32_t j, uint32_t h) {
+  const qv_quantized *a = whole_of(k, i, j), *b = whole_of(k, i, h);
+  for (uint32_t n = 0; n < x->n; n++) {
+    const qv_qweights *p = &a->w[x->node[n]], *q = &b->w[x->node[n]];
+    const qv_ftensor *w = &k->g->tensor[k->g->node[x->node[n]].in[1]];
+    if (memcmp(p->w, q->w, qv_felems(w) * sizeof *p->w) != 0 || memcmp(p->s, q->s, p->n_s * sizeof *p->s) != 0 || memcmp(p->b, q->b, w->dim[0] * sizeof *p->b) != 0) return false;
+  }
+  return true;
 }
 
 /* *fits: every consumer's accumulator is proved safe at candidate i with accumulator j. */
 static qv_status filter(maker *k, uint32_t group, uint32_t i, uint32_t j, bool *fits) {
   const qv_group *x = &k->t->groups.group[group];
-  int *need = &k->need[group * k->o->n_cand + i];
+  int *need = &k->need[j];
   *fits = true;
+  *need = 0;
   for (uint32_t n = 0; *fits && n < x->n; n++) {
     qv_itv range = {0, 0};
     int bits = 0;
-    qv_status st = qv_layer_safe(fits, &range, &bits, &k->whole[i], x->node[n], k->o->acc[j], k->err);
+    qv_status st = qv_layer_safe(fits, &range, &bits, whole_of(k, i, j), x->node[n], k->o->acc[j], k->err);
     if (st != QV_OK) return st;
     if (bits > *need) *need = bits;
     if (!*fits) k->t->out[k->t->n_out++] = (qv_left_out){group, i, j, x->node[n], range.lo, range.hi, bits};
@@ -211,11 +241,15 @@ static qv_status put_candidate(maker *k, uint32_t group, uint32_t i, uint32_t j,
   const qv_group *x = &k->t->groups.group[group];
   qv_bits b = k->o->cand[i];
   qv_accum acc = k->o->acc[j];
-  double *loss = k->loss + i * QV_METRICS; /* the same whatever the accumulator: it is exact */
+  double *loss = k->loss + j * QV_METRICS;
   char name[QV_CAND_NAME], bits[QV_CAND_NAME];
-  qv_status st = k->measured[i] ? QV_OK : qv_measure_loss(loss, k->m, &k->whole[i], group, b, k->err);
+  qv_status st = QV_OK;
+  uint32_t h = 0;
+  while (h < j && !(k->measured[h] && same_integers(k, x, i, h, j))) h++; /* then the accumulator, which is exact, makes no difference */
+  if (h < j) memcpy(loss, k->loss + h * QV_METRICS, QV_METRICS * sizeof *loss);
+  else st = qv_measure_loss(loss, k->m, whole_of(k, i, j), group, b, k->err);
   if (st != QV_OK) return st;
-  k->measured[i] = true;
+  k->measured[j] = true;
   qv_cand_name(name, b, k->o->n_acc > 1 ? &acc : NULL, x->n > 0);
   qv_cand_name(bits, b, NULL, x->n > 0);
   PUT(k, "%s\n      {\"name\": \"%s\", \"precision\": \"%s\", \"loss\": {", first ? "" : ",", name, bits);
@@ -224,7 +258,7 @@ static qv_status put_candidate(maker *k, uint32_t group, uint32_t i, uint32_t j,
   PUT(k, "}, \"cost\": {\"size\": \"%" PRIu64 "\", \"bops\": \"%" PRIu64 "\", \"activations\": \"%" PRIu64 "\", \"acc\": \"%" PRIu64 "\"", size_bits(k, x, b),
       x->macs * (uint64_t)b.w * (uint64_t)b.a, x->elems * (uint64_t)b.a, x->macs * (uint64_t)acc.bits);
   if (k->o->times != NULL) st = put_time(k, x, b, acc);
-  put_peaks(k, group, b, acc, k->need[group * k->o->n_cand + i]);
+  put_peaks(k, group, b, acc, k->need[j]);
   PUT(k, "}}");
   return st;
 }
@@ -257,14 +291,15 @@ static qv_status put_group(maker *k, uint32_t group) {
   PUT(k, "%s\n    {\"name\": ", group > 0 ? "," : "");
   put_group_name(k, "", group);
   PUT(k, ", \"candidates\": [");
-  memset(k->measured, 0, k->o->n_cand * sizeof *k->measured);
-  for (uint32_t i = 0; i < k->o->n_cand; i++)
+  for (uint32_t i = 0; i < k->o->n_cand; i++) {
+    memset(k->measured, 0, k->o->n_acc * sizeof *k->measured);
     for (uint32_t j = 0; j < (x->n > 0 ? k->o->n_acc : 1) && offered(k, x, i, keep ? &fixed : NULL); j++) {
       bool fits;
       qv_status st = filter(k, group, i, j, &fits);
       if (st == QV_OK && fits) st = put_candidate(k, group, i, j, n++ == 0);
       if (st != QV_OK) return st;
     }
+  }
   PUT(k, "\n    ]}");
   return n > 0 ? QV_OK : no_candidate(k, group);
 }
@@ -322,10 +357,10 @@ qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *
   qv_status st = qv_groups_find(&out->groups, g, err);
   if (st != QV_OK) return st;
   out->out = QV_NEW(&out->arena, (size_t)out->groups.n * o->n_cand * (o->n_acc > 0 ? o->n_acc : 1), qv_left_out);
-  k.whole = calloc(o->n_cand > 0 ? o->n_cand : 1, sizeof *k.whole);
-  k.need = QV_NEW(&out->arena, (size_t)out->groups.n * o->n_cand + 1, int);
-  k.loss = QV_NEW(&out->arena, (size_t)o->n_cand * QV_METRICS + 1, double);
-  k.measured = QV_NEW(&out->arena, (size_t)o->n_cand + 1, bool);
+  k.whole = calloc((size_t)o->n_cand * o->n_acc + 1, sizeof *k.whole);
+  k.need = QV_NEW(&out->arena, (size_t)o->n_acc + 1, int);
+  k.loss = QV_NEW(&out->arena, (size_t)o->n_acc * QV_METRICS + 1, double);
+  k.measured = QV_NEW(&out->arena, (size_t)o->n_acc + 1, bool);
   if (out->out == NULL || k.whole == NULL || k.need == NULL || k.loss == NULL || k.measured == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "allocation table");
     goto done;
@@ -349,7 +384,7 @@ qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *
 done:
   qv_measure_free(k.m);
   qv_schedule_clear(&k.schedule);
-  for (uint32_t i = 0; k.whole != NULL && i < o->n_cand; i++) qv_quantized_clear(&k.whole[i]);
+  for (uint32_t i = 0; k.whole != NULL && i < o->n_cand * o->n_acc; i++) qv_quantized_clear(&k.whole[i]);
   free(k.whole);
   return st;
 }

@@ -53,6 +53,7 @@ typedef struct {
   const qv_bits *cand;    /* the first is the reference: 100 % of every cost */
   uint32_t n_acc;         /* accumulators and kernels: each candidate of each is one of the table, if it is proved safe for it */
   const qv_accum *acc;
+  bool fit;               /* weights of a candidate are fitted into its accumulator (quant/fit.h) instead of left out */
   bool unpacked;          /* memory: codes below 8 bits take a byte, as in our executor; else bits are counted */
   const qv_times *times;  /* measured times, or NULL: no cost `latency` */
   const double *gain;     /* [n_nodes] ALPS's gains, or NULL: becomes the loss `alps` */

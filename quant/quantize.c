@@ -383,10 +383,12 @@ qv_status qv_quantize(qv_quantized *out, const qv_fgraph *g, const qv_calib *c, 
   for (uint32_t k = 0; k < g->n_nodes; k++)
     if (qv_quant_linear(&g->node[k]) && (st = quantize_weights(out, k, w_bits[k], err)) != QV_OK) return st;
   if (opts->round_to_output) QV_TRY(qv_round_to_output(out, c, err));
-  if (opts->acc_bits > 0) QV_TRY(qv_fit_weights(out, opts->acc_bits, err));
+  bool fit = opts->acc_bits > 0 || opts->node_acc_bits != NULL;
+  if (fit) QV_TRY(qv_fit_weights(out, opts->acc_bits, err));
   if (opts->correct_bias) QV_TRY(correct_biases(out, c, err));
-  if (opts->correct_bias && opts->acc_bits > 0) st = qv_fit_weights(out, opts->acc_bits, err);
+  if (opts->correct_bias && fit) st = qv_fit_weights(out, opts->acc_bits, err);
 done:
+  out->opts.node_acc_bits = NULL; /* the caller's */
   return st;
 }
 

@@ -20,6 +20,7 @@ typedef struct {
   bool for_qonnx;        /* scales rounded up to 12 significant bits, products of two are binary32 numbers; even zero points, because
                             QONNX rounds behind them */
   int acc_bits;          /* weights within this accumulator for every input (quant/fit.h); 0: no limit */
+  const int *node_acc_bits; /* [n_nodes] the same for single nodes where it is not 0; NULL: for none. Read by qv_quantize only */
   bool correct_bias;     /* make each channel's mean over the calibration set what it was      */
   bool round_to_output;  /* choose roundings of weights that keep each layer's output (quant/rounding.h) */
 } qv_quant_opts;

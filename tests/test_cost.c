@@ -272,14 +272,15 @@ static void test_table(void **state) {
     double *gain = calloc(g->n_nodes, sizeof *gain);
     for (uint32_t k = 0; k < g->n_nodes; k++) gain[k] = k + 1;
     assert_int_equal(qv_calibrate(&c, g, in, 2, &err), QV_OK);
-    const qv_table_opts o = {.n_cand = 5, .cand = cand, .n_acc = 2, .acc = acc, .samples = 2, .n_metric = 1, .metric = &metric, .gain = gain};
+    const qv_table_opts o = {.n_cand = 5, .cand = cand, .n_acc = 2, .acc = acc, .samples = 2, .n_metric = 1, .metric = &metric, .gain = gain, .fit = i % 2 == 1};
     if (qv_make_table(&t, g, &c, &o, &err) != QV_OK) fail_msg("%s", err.msg);
     if (qv_atable_read(&table, (const char *)t.json.p, t.json.n, "alps", &err) != QV_OK) fail_msg("%s", err.msg);
     if (qv_alloc_build(&p, &table, &err) != QV_OK) fail_msg("%s", err.msg);
     left_out += t.n_out;
+    if (o.fit) assert_int_equal(t.n_out, 0); /* these weights can all be fitted into 14 bits */
     for (int trial = 0; trial < 20; trial++) {
       uint32_t x[64];
-      int *a = calloc(g->n_tensors, sizeof *a), *w = calloc(g->n_nodes + 1, sizeof *w), *wide = calloc(g->n_tensors, sizeof *wide);
+      int *a = calloc(g->n_tensors, sizeof *a), *w = calloc(g->n_nodes + 1, sizeof *w), *wide = calloc(g->n_tensors, sizeof *wide), *bits = calloc(g->n_nodes + 1, sizeof *bits);
       uint64_t macs_acc = 0, size = 0;
       double alps = 0;
       for (uint32_t k = 0; k < p->n_groups; k++) {
@@ -295,6 +296,7 @@ static void test_table(void **state) {
           const qv_fnode *f = &g->node[grp->node[n]];
           const qv_ftensor *ft = &g->tensor[f->in[1]];
           w[grp->node[n]] = b.w;
+          bits[grp->node[n]] = is.bits;
           size += qv_felems(ft) * (uint64_t)b.w + 64 * (uint64_t)ft->dim[0];
           macs_acc += qv_felems(&g->tensor[f->out]) * ft->dim[1] * (uint64_t)is.bits;
           alps += gain[grp->node[n]] * (8 - b.w) / 6; /* from 8 to 2 bits */
@@ -311,7 +313,8 @@ static void test_table(void **state) {
       mpq_clear(v);
       qv_quantized q = {0};
       uint64_t widest = 0;
-      assert_int_equal(qv_quantize(&q, g, &c, a, w, &o.quant, &err), QV_OK);
+      qv_quant_opts fitted = {.node_acc_bits = o.fit ? bits : NULL};
+      assert_int_equal(qv_quantize(&q, g, &c, a, w, &fitted, &err), QV_OK);
       for (uint32_t k = 0; k < g->n_nodes; k++) {
         if (!qv_quant_linear(&g->node[k])) continue;
         uint64_t n = (uint64_t)needed(g, &q, k);
@@ -323,6 +326,7 @@ static void test_table(void **state) {
       free(a);
       free(w);
       free(wide);
+      free(bits);
     }
     qv_alloc_free(p);
     qv_atable_free(&table);

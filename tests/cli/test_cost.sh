@@ -2,7 +2,7 @@
 . "$(dirname "$0")/lib.sh"
 F=tests/corpus/float
 awk 'BEGIN { s = 12345; for (i = 0; i < 40; i++) { for (k = 0; k < 4; k++) { s = (s * 1103515245 + 12345) % 2147483648; printf "%s%.4f", k ? "," : "", s / 1073741824 - 1 } print "" } }' >"$T/dense.csv"
-dense="$F/dense.onnx --calib $T/dense.csv --candidates 8/8,4/8 --acc-bits 32,16"
+dense="$F/dense.onnx --calib $T/dense.csv --candidates 8/8,4/8 --no-fit --acc-bits 32,16"
 
 t 'calibrate-cost' 0 calibrate-cost $dense --runs 3 --isa portable -o "$T/l.json"
 has out 'calibrate-cost: says where' '; portable, one thread, processor time, median of 3 runs'
@@ -43,6 +43,10 @@ t 'accumulators too narrow' 10 allocate $dense --limit max-acc=8 --explain
 has out 'accumulators too narrow: to what' '^  max-acc: enough if its limit moves from 8 to 1[0-5], the others unchanged \(checked\)$'
 t 'what was left out, and why' 0 allocate $dense --limit size=95% --explain
 has out 'left out: the accumulator and what it needs' '^  left out: W8A8P16 of group .x.: the accumulator of .h. ranges over \[-?[0-9]+,[0-9]+\], which needs 1[7-9] bits; 16 are offered$'
+t 'fitted instead of left out' 0 allocate $F/dense.onnx --calib "$T/dense.csv" --candidates 8/8 --acc-bits 32,14 --limit max-acc=14 --explain -o "$T/narrow.onnx"
+has out 'fitted: nothing is left out' "^On these integers every layer's accumulator needs no more than was chosen for it: 2 of 14 bits$"
+check 'fitted: no line about candidates left out' sh -c "! grep -q 'left out' '$T/out'"
+t 'fitted: the file, at 14 bits' 0 overflow "$T/narrow.onnx" --profile ort-vnni --acc-bits 14
 t 'an accumulator twice' 1 allocate $dense,16 --limit size=95%
 t 'pairs' 0 allocate $F/dense.onnx --calib "$T/dense.csv" --candidates 8/8,4/8 --acc-bits 32,pairs32 --limit size=95% --explain
 has out 'pairs: 8-bit products may saturate' '^  left out: W8A8Q32 of group .*and a pair of products may saturate; 32 are offered behind 16-bit pairs$'

@@ -73,9 +73,9 @@ t 'allocate: the file' 0 overflow "$T/best.onnx" --profile ort-vnni
 cp "$T/out" "$T/o1"
 t 'the table that was measured gives the same choice' 0 allocate "$T/table.json" --limit size=85% --certificate "$T/second.qva"
 check 'the same certificate' cmp "$T/best.qva" "$T/second.qva"
-t 'narrow accumulators leave candidates out' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=90% --acc-bits 14 --explain
+t 'narrow accumulators leave candidates out' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=90% --acc-bits 14 --no-fit --explain
 has out 'and says which' '^  left out: W8A8 of group .*: the accumulator of .* ranges over \[-?[0-9]+,[0-9]+\]'
-t 'no candidate is safe' 3 allocate $F/image.onnx --calib "$T/image.csv" --limit size=90% --acc-bits 4
+t 'no candidate is safe' 3 allocate $F/image.onnx --calib "$T/image.csv" --limit size=90% --acc-bits 4 --no-fit
 has err 'no candidate is safe: says what' 'no candidate is proved safe; the nearest, W4A4P4, needs 13 bits'
 t 'nothing is small enough' 10 allocate $F/image.onnx --calib "$T/image.csv" --limit size=1% --explain
 has out 'nothing is small enough: where to' 'size: enough if its limit moves from'
