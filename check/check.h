@@ -212,6 +212,7 @@ typedef struct {
   uint32_t kept, kept_tensor;
   uint32_t n_targets;
   const Target *target;
+  Str condition; // claim robust: the lines from `keep` or `violations` to the end
 } Property;
 
 Iv interval(Text *t, int64_t lo, int64_t hi);
@@ -328,6 +329,13 @@ typedef struct {
 } Outcome;
 void own_hash(Text *t); // the line sha256 at the end of a certificate
 Outcome robust_check(Net *net, const Property *p, Text *t, const char *net_hash, const char *property_hash);
+
+// cover.c: section 7.7
+typedef struct Cover Cover;
+Cover *cover_begin(Net *net, const Property *whole, Text *t, const char *net_hash, const char *property_hash); // whole: read last
+bool cover_part(Cover *c); // reads the tree up to its next part, whose box is at hand from then on; false: there is none
+void cover_contained(const Cover *c, const Property *part); // the property read last is about that box at least, and asks the same
+void cover_end(Cover *c);
 
 // ---- allocation (alloc.c): docs/allocation.md, docs/allocation-certificate.md ----------------------------------------------------------
 void alloc_check(Text *problem, Text *certificate); // prints what is proved

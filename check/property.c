@@ -137,6 +137,7 @@ void property_read(Property *p, Net *net, Text *t) {
     if (t) newline(t);
   }
   if (p->robust) {
+    p->condition = (Str){t->p, (size_t)(t->end - t->p)}; // the text ends behind it, see below
     if (t->p[0] == 'k') keep(p, net, t);
     else violations(p, net, t);
   }

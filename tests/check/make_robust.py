@@ -4,9 +4,10 @@
   make_robust.py CHECKER [FIRST COUNT]     runs the checker on each and compares; prints what differs, exit 1 if anything does
   make_robust.py CHECKER FIRST COUNT DIR   writes the accepted ones to DIR as well (the stored cases robNNN)
 
-Three kinds, each with its own model of docs/semantics.md and docs/certificate.md section 7:
+Kinds, each with its own model of docs/semantics.md and docs/certificate.md section 7:
  - executions: the witness of a property that pins every output to the model's value is accepted, one that is off by one is not;
  - enumerated boxes and listed points, against brute force;
+ - joint minima behind random affine nodes, and covers by random trees;
  - proofs: random trees of splits with exact bounds, and leaves whose bound is just positive or just not.
 """
 import itertools, os, random, struct, subprocess, sys, tempfile
@@ -462,6 +463,59 @@ def joints(R, seed, rnd):
         R.run('%d-jt%d' % (seed, off), text, prop_text(box, cond, rnd), head + 'target 0\n' + body + 'verdict verified\n', off == 0)
     R.joined, R.left_out, R.no_point = R.joined + M.joined, R.left_out + M.left_out, R.no_point + M.no_point
 
+# ---- covers: section 7.7 -------------------------------------------------------------------------------------------------------------------------
+def covers(R, seed, rnd):
+    """A random tree over a random box, parts that are as large as they should be or one smaller or larger somewhere, all enumerated."""
+    net = Net()
+    net.inputs = [(net.tensor([1, 2]), 0, 9), (net.tensor([1, 2]), 0, 9)]
+    net.node('sum', [0, 1], [1, 2], acc=dict(mode='exact', order='kernel', bias='last', form='corrected'), z=[0, 0], c=[1, -1])
+    text, whole, parts, lines = qir(net), {}, [], ''
+    for q in itertools.product(range(2), range(2)):
+        a = rnd.randint(2, 5)
+        whole[q] = (a, a + rnd.choice([0, 1, 2]))
+    most = max(whole[0, e][1] - whole[1, e][0] for e in range(2))
+    d = most + rnd.choice([1, 1, 1, 0])  # violated: y_e >= d for some e
+    cond = lambda d: 'violations 2\n' + ''.join('violation 1\nge %d 1 1 0 %d\n' % (d, e) for e in range(2))
+    prop = lambda b, d: prop_text([[b[i, e] for e in range(2)] for i in range(2)], cond(d), rnd)
+    ok, odd = True, rnd.random() < 0.5
+    def tree(b, depth):
+        nonlocal lines, ok
+        cand = [q for q in b if b[q][0] < b[q][1]]
+        if cand and depth < 4 and rnd.random() < 0.7:
+            q = rnd.choice(cand)
+            at = rnd.randint(b[q][0], b[q][1] - 1)
+            lines += 'split %d %d %d\n' % (*q, at)
+            tree(b | {q: (b[q][0], at)}, depth + 1), tree(b | {q: (at + 1, b[q][1])}, depth + 1)
+            return
+        lines += 'part\n'
+        p, dd = dict(b), d
+        if odd and rnd.random() < 0.3:
+            q, (x, y) = rnd.choice(list(p.items()))
+            p[q] = rnd.choice([(x - 1, y), (x, y + 1), (x + 1, y + 1) if x == y else (x + 1, y), (x - 1, y - 1) if x == y else (x, y - 1)])
+        if odd and rnd.random() < 0.05: dd += 1
+        ok = ok and dd == d and all(p[q][0] <= b[q][0] and b[q][1] <= p[q][1] for q in b) and max(p[0, e][1] - p[1, e][0] for e in range(2)) < dd
+        parts.append(prop(p, dd))
+    tree(whole, 0)
+    if odd and rnd.random() < 0.15 and len(parts) > 1:
+        ok = False
+        if rnd.random() < 0.5: parts.append(parts[0])
+        else: parts.pop()
+    write = lambda name, s: (open(os.path.join(R.dir, name), 'w', newline='').write(s), os.path.join(R.dir, name))[1]
+    def cert(p, body, claim):
+        s = 'qvc 1\nclaim %s\nnet %s\nproperty %s\n' % (claim, sha(text), sha(p)) + body
+        return s + 'sha256 %s\n' % sha(s)
+    w = prop(whole, d)
+    args = [write('t.qir', text), write('w.qvp', w), write('c.qvc', cert(w, lines + 'verdict verified\n', 'cover'))]
+    for i, p in enumerate(parts): args += [write('p%d.qvp' % i, p), write('p%d.qvc' % i, cert(p, 'points\nverdict verified\n', 'robust'))]
+    r = subprocess.run([R.checker, 'cover'] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    R.count += 1
+    got = r.returncode == 0 and r.stdout == 'c verdict verified\ns CHECKED\n'
+    R.accepted += got
+    if ok and d <= most: R.unsound('%d-v' % seed)
+    if got != ok or (not got and (r.returncode != 1 or '\nc verdict' in r.stdout)):
+        R.bad += 1
+        print('DIFFERENT %d-v: wanted %s, got %d: %s %s' % (seed, ok, r.returncode, r.stdout, r.stderr[:300]))
+
 def max_taps(n, e):  # one per (ky,kx): (input element or None, -)
     c = e % n['oc']
     r = list(taps(dict(n, groups=n['ic']), e))
@@ -729,6 +783,7 @@ def main():
     while seed < first + count:
         seed += 1
         logits(R, seed, random.Random(seed))
+        covers(R, seed, random.Random(seed + 2 * 10**7))
         try: joints(R, seed, random.Random(seed + 10**7))
         except (IndexError, OverflowError): pass  # a table that does not cover
         net, rnd = small_net(seed + 10**6)

@@ -164,6 +164,7 @@ if grep -q 'node 0: verified, but not harmless at its own width' "$dir/out" "$di
 
 # ---- robustness, allocation -----------------------------------------------------------------------------------------------------------
 . tests/check/robust.sh
+. tests/check/cover.sh
 . tests/check/alloc.sh
 
 # ---- the contract ---------------------------------------------------------------------------------------------------------------------

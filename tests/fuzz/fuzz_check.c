@@ -4,6 +4,7 @@
 #include "check/cert.c"
 #include "check/check.h"
 #include "check/cone.c"
+#include "check/cover.c"
 #include "check/dual.c"
 #include "check/eval.c"
 #include "check/force.c"
