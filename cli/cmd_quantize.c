@@ -7,6 +7,7 @@
 
 #include "cli/errclaim.h"
 #include "cli/quantized.h"
+#include "kernels/profile/onnx.h"
 
 /* "W/A": bits of weights and activations. */
 static bool read_bits(const char *s, qv_bits *b) {
@@ -50,6 +51,12 @@ static void set_output(const qv_fgraph *g, int *a, int bits) {
   const qv_fnode *last = qv_fgraph_writer(g, g->out);
   uint32_t t = qv_quant_root(g, last != NULL && last->op == QF_SOFTMAX ? last->in[0] : g->out);
   if (t != QV_NONE) a[t] = bits;
+}
+
+/* Does this runtime add products of bytes in pairs of 16 bits? */
+static bool adds_pairs(const char *profile) {
+  const qv_onnx_profile *p = profile != NULL ? qv_onnx_profile_find(profile) : NULL;
+  return p != NULL && p->acc[0][1].mode == QV_ACC_PAIR16 && p->acc[0][1].pairing == QV_PAIR_ADJACENT;
 }
 
 /* QONNX is asked for by --format, or by the name of the file. */
@@ -128,6 +135,7 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   int rc = cli_floatnet_load(&f, cmd, val, operand[0], &err);
   if (rc != 0) goto done;
   if (acc_bits > 0) f.quant.acc_bits = (int)acc_bits;
+  f.quant.pairs = adds_pairs(cli_get(cmd, val, "profile"));
   f.quant.for_qonnx = wants_qonnx(cmd, val);
   qv_status st = qv_groups_find(&groups, f.g, &err);
   a = calloc((size_t)f.g->n_tensors + 1, sizeof *a);

@@ -8,6 +8,7 @@
 #include "cli/storage.h"
 #include "frontend/array.h"
 #include "kernels/exec.h"
+#include "kernels/profile/onnx.h"
 #include "quant/export.h"
 #include "quant/measure.h"
 
@@ -103,7 +104,8 @@ static qv_status find_promise(cli_quantized *x, const qv_quantized *q, const cli
   qv_net *ort = NULL;
   qv_status st = QV_OK;
   x->outputs = f->n_test * qv_elems(&x->net->tensor[x->net->out[0].tensor]);
-  if (strcmp(x->profile, ORT) == 0) {
+  const qv_onnx_profile *p = qv_onnx_profile_find(x->profile);
+  if (p != NULL && p->qdq == QV_QDQ_ORT) {
     x->promise = CLI_RUNS_SAME;
     return QV_OK;
   }
@@ -214,7 +216,8 @@ static void put_promise(qv_buf *out, const cli_quantized *x, qv_arena *a) {
   const char *what = x->promise == CLI_RUNS_INT ? "as profile ort-vnni rounds them" : "computed in binary32, simulated in one order of summation";
   if (x->promise == CLI_RUNS_UNKNOWN) return;
   if (x->promise == CLI_RUNS_SAME) {
-    qv_buf_printf(out, "ONNX Runtime computes these very integers (profile %s; on CPUs without VNNI see ort-avx2).\n", x->profile);
+    qv_buf_printf(out, "ONNX Runtime computes these very integers (profile %s%s).\n", x->profile,
+                  strcmp(x->profile, ORT) == 0 ? "; on CPUs without VNNI see ort-avx2" : "");
     return;
   }
   qv_buf_printf(out, "The runtime may differ from profile %s: %zu of %zu output values of the test samples do, %s.\n", x->profile, x->differ, x->outputs, what);

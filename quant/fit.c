@@ -27,7 +27,19 @@ typedef struct {
   int64_t b, lo, hi;
   bool powers;
   int32_t *code;
+  bool pairs;
+  int64_t top;         /* pairs: largest stored code of the input      */
+  uint32_t ic, kernel; /* pairs: code[c * kernel + k], paired in the order of (k, c) */
 } channel;
+
+/* Place of term i of a kernel's order. */
+static size_t place(const channel *c, size_t i) { return i % c->ic * c->kernel + i / c->ic; }
+
+/* Weights of different sign cannot both pull one way while stored codes are not negative. */
+static bool pair_fits(const channel *c, int32_t a, int32_t b) {
+  int64_t up = (a > 0 ? a : 0) + (b > 0 ? b : 0), down = (a < 0 ? -a : 0) + (b < 0 ? -b : 0);
+  return up * c->top <= INT16_MAX && -down * c->top >= INT16_MIN;
+}
 
 /* Least and largest sum without the bias. */
 static void range_of(const channel *c, int64_t *least, int64_t *most) {
@@ -40,6 +52,8 @@ static void range_of(const channel *c, int64_t *least, int64_t *most) {
 static bool fits(const channel *c) {
   int64_t least, most;
   range_of(c, &least, &most);
+  for (size_t i = 0; c->pairs && i + 1 < c->n; i += 2)
+    if (!pair_fits(c, c->code[place(c, i)], c->code[place(c, i + 1)])) return false;
   return qv_min64(least, c->b + least) >= c->lo && qv_max64(most, c->b + most) <= c->hi;
 }
 
@@ -91,9 +105,27 @@ static void lower_side(channel *c, int side, const int32_t *from) {
   }
 }
 
+/* What lowering code i by one step costs for what it takes. */
+static double price_of(const channel *c, size_t i) {
+  int32_t m = abs(c->code[i]);
+  return 2 * fabs((double)c->w[i]) / c->s - m - (c->powers ? m / 2 : m - 1);
+}
+
+static void lower_pairs(channel *c) {
+  for (size_t i = 0; i + 1 < c->n; i += 2) {
+    size_t a = place(c, i), b = place(c, i + 1);
+    while (!pair_fits(c, c->code[a], c->code[b])) {
+      size_t j = c->code[a] == 0 || (c->code[b] != 0 && price_of(c, b) < price_of(c, a)) ? b : a;
+      int32_t m = abs(c->code[j]), down = c->powers ? m / 2 : m - 1;
+      c->code[j] = c->code[j] < 0 ? -down : down;
+    }
+  }
+}
+
 /* Codes that fit at c->s; false: the bias alone does not. from: room for the codes. */
 static bool lower(channel *c, int32_t *from) {
   if (c->b < c->lo || c->b > c->hi) return false;
+  if (c->pairs) lower_pairs(c);
   for (int side = 1; side >= -1 && !fits(c); side -= 2) {
     memcpy(from, c->code, c->n * sizeof *from);
     lower_side(c, side, from);
@@ -194,6 +226,10 @@ static qv_status fit_node(qv_quantized *q, uint32_t k, int bits, qv_err *err) {
   block x = {.q = q, .r = r, .w = w->data, .per = per, .n = n, .top = qv_weight_top(r->bits, q->opts.pow2_weights)};
   x.c = (channel){.n = per, .xl = (int64_t)p->lo - p->zp, .xh = (int64_t)p->hi - p->zp, .lo = -((int64_t)1 << (bits - 1)), .powers = q->opts.pow2_weights};
   x.c.hi = -x.c.lo - 1;
+  x.c.kernel = (uint32_t)(per / w->dim[1]);
+  x.c.ic = w->dim[1];
+  x.c.top = p->hi;
+  x.c.pairs = q->opts.pairs && p->lo >= 0 && p->hi <= UINT8_MAX && !(g->node[k].op == QF_CONV && w->dim[1] == 1 && g->node[k].groups == oc);
   x.code = malloc((size_t)n * per * sizeof *x.code);
   x.from = malloc(per * sizeof *x.from);
   x.b = malloc(n * sizeof *x.b);

@@ -4,7 +4,10 @@
 
 #include "quant/quantize.h"
 
-/* Scales and codes of every CONV and GEMM such that its sum, bias included, stays within `bits` bits for all codes of its input, with or
+/* With opts.pairs, products of stored codes are added in pairs of 16 bits first (vpmaddubsw), but for depthwise convolutions: two weights of one sign
+ * whose pair does not fit are lowered, the cheaper one step by step.
+ *
+ * Scales and codes of every CONV and GEMM such that its sum, bias included, stays within `bits` bits for all codes of its input, with or
  * without the bias, in any order. A channel (a layer, where all share a scale) that is within already is left alone. For any other one
  * the scales s, s*2^(1/8), s*2^(2/8), .. (powers of two: s, 2s, ..) are tried; at each, codes are lowered towards zero by least squared
  * error until the sum fits, exactly so where the input is never negative; kept is the scale of least squared error (docs/quantize.md).

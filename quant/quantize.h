@@ -19,6 +19,7 @@ typedef struct {
   bool pow2_weights;     /* weight codes 0 and +-2^k, k = 0 .. min(2^(bits-1)-2, 6)            */
   bool for_qonnx;        /* scales rounded up to 12 significant bits, products of two are binary32 numbers; even zero points, because
                             QONNX rounds behind them */
+  bool pairs;            /* with acc_bits: and no two neighbouring products (row, column, channel) of stored codes leave 16 bits */
   int acc_bits;          /* weights within this accumulator for every input (quant/fit.h); 0: no limit */
   const int *node_acc_bits; /* [n_nodes] the same for single nodes where it is not 0; NULL: for none. Read by qv_quantize only */
   bool correct_bias;     /* make each channel's mean over the calibration set what it was      */

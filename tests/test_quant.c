@@ -531,6 +531,45 @@ static void test_fit(void **state) {
   assert_true(fitted > 60 && signs > 20 && over * 5 < fitted);
 }
 
+/* Two weights whose products with bytes share 16 bits: least error of all pairs of codes that fit, at the scales up to the first at which nothing
+ * has to be lowered. */
+static void test_pairs(void **state) {
+  (void)state;
+  qv_rng r = {20270};
+  size_t fitted = 0;
+  for (int i = 0; i < 60 * effort(); i++) {
+    qv_fgraph *g = dot_graph(&r, 2, false);
+    const float in[4] = {0, 1, 1, 0}, *f = g->tensor[g->node[0].in[1]].data;
+    qv_calib c = {0};
+    qv_quantized q[2] = {{0}, {0}};
+    assert_int_equal(qv_calibrate(&c, g, in, 2, NULL), QV_OK);
+    whole(&q[0], g, &c, 8, 8, (qv_quant_opts){0});
+    whole(&q[1], g, &c, 8, 8, (qv_quant_opts){.acc_bits = 32, .pairs = true});
+    double want = INFINITY, have = 0;
+    bool done = false;
+    for (int k = 0; k < 16 && !done; k++) {
+      double s = (double)(float)((double)q[0].w[0].s[0] * exp2(k / 8.0)), nearest = INFINITY, least = INFINITY;
+      for (int a = -127; a <= 127; a++)
+        for (int b = -127; b <= 127; b++) {
+          int up = 255 * ((a > 0 ? a : 0) + (b > 0 ? b : 0)), down = 255 * ((a < 0 ? a : 0) + (b < 0 ? b : 0));
+          double e = sq((double)f[0] - s * a) + sq((double)f[1] - s * b);
+          if (e < nearest) nearest = e;
+          if (e < least && up <= 32767 && down >= -32768) least = e;
+        }
+      want = fmin(want, least);
+      done = !(least > nearest);
+    }
+    for (int k = 0; k < 2; k++) have += sq((double)f[k] - (double)q[1].w[0].s[0] * q[1].w[0].w[k]);
+    if (have > want * 1.0000001 + 1e-12) fail_msg("net %d: squared error %.9g, possible is %.9g", i, have, want);
+    fitted += q[1].fit[0].channels;
+    qv_quantized_clear(&q[0]);
+    qv_quantized_clear(&q[1]);
+    qv_calib_clear(&c);
+    qv_fgraph_free(g);
+  }
+  assert_true(fitted > 5);
+}
+
 /* Codes are 0 or powers of two, and no allowed code is nearer. */
 static void test_powers(void **state) {
   (void)state;
@@ -842,7 +881,7 @@ static void test_accuracy(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_runtime), cmocka_unit_test(test_gradients), cmocka_unit_test(test_export),
-                                     cmocka_unit_test(test_safe), cmocka_unit_test(test_fit), cmocka_unit_test(test_powers), cmocka_unit_test(test_qonnx),
+                                     cmocka_unit_test(test_safe), cmocka_unit_test(test_fit), cmocka_unit_test(test_pairs), cmocka_unit_test(test_powers), cmocka_unit_test(test_qonnx),
                                      cmocka_unit_test(test_sums), cmocka_unit_test(test_reader), cmocka_unit_test(test_tanh), cmocka_unit_test(test_simplify), cmocka_unit_test(test_accuracy)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,10 @@ has out '12-bit accumulators: proved' '^VERIFIED: no accumulator of the exported
 t '12-bit accumulators: the file' 0 overflow "$T/acc12.onnx" --profile ort-vnni --acc-bits 12
 t '12-bit accumulators: not without' 10 overflow "$T/dense8.onnx" --profile ort-vnni --acc-bits 12
 t 'accumulators too wide' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --acc-bits 63
+t 'pairs of products' 0 quantize $F/image.onnx --calib "$T/image.csv" --profile ort-avx2 -o "$T/pairs.onnx"
+has out 'pairs of products: proved' '^VERIFIED: .*, profile ort-avx2; '
+t 'pairs of products: the file' 0 overflow "$T/pairs.onnx" --profile ort-avx2
+t 'pairs of products: not without' 10 overflow "$T/image8.onnx" --profile ort-avx2
 t 'powers of two as weights' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 4/8 --pow2-weights --pow2
 t 'powers of two, rounded by the output' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --pow2-weights --round-to-output
 t 'sums as results' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --sums -o "$T/sums.onnx"
