@@ -303,7 +303,7 @@ done
 valid_report 'a required radius' "$T/radius.json"
 check 'a required radius: in the report' grep -q '"required": "200"' "$T/radius.json"
 t 'radius: required beyond what is asked: 1' 1 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --at-least 10 --max-eps 9
-t 'radius: required, open: 5' 5 radius "$T/fc.qir" -i "$T/all.bin" --index 0 --engine attack --at-least 1
+t 'radius: required, open: 5' 5 radius "$T/fc.qir" -i "$T/all.bin" --index 65535 --engine attack --at-least 1
 t 'radius: report on standard output' 0 radius "$T/fc.qir" -i "$T/all.bin" --index 0:3 --json -
 cp "$T/out" "$T/radius.json"
 valid_report 'radii' "$T/radius.json"
