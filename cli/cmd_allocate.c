@@ -180,7 +180,7 @@ static void conclusion(qv_buf *out, job *j) {
   if (j->report.state == QV_ALLOC_UNKNOWN) {
     qv_buf_str(out, "the search was ended by its limits");
     if (r->has_choice) qv_buf_str(out, "; this is the best that was found");
-    qv_buf_str(out, "\n");
+    qv_buf_str(out, "\n  next: a longer --timeout or a larger --max-nodes\n");
     return;
   }
   if (j->report.state == QV_ALLOC_INFEASIBLE) {

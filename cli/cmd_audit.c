@@ -136,7 +136,7 @@ static void f32_line(qv_buf *out, const qv_proof *p) {
   if (n > 0) qv_buf_printf(out, "Sums that enter binary32: %" PRIu32 " of %" PRIu32 " steps proved within 2^24, so converted exactly\n", exact, n);
 }
 
-static void conclusion(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_arena *a) {
+static void conclusion(qv_buf *out, const qv_net *net, const qv_ovcheck *o, bool repaired, qv_arena *a) {
   qv_verdict v = qv_ovcheck_verdict(o);
   qv_buf_printf(out, "\n%s: ", qv_verdict_name(v));
   switch (v) {
@@ -150,14 +150,16 @@ static void conclusion(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_a
       if (o->item[i].verdict != QV_FALSIFIED) continue;
       const qv_node *n = &net->node[o->item[i].node];
       qv_buf_printf(out, " layer %" PRIu32 " %s\n", n->layer, cli_safe(a, n->op));
+      if (!repaired) qv_buf_str(out, "  next: --repair OUT.qir changes weights so that no stage can change a result, and proves it\n");
       return;
     }
     return;
   case QV_UNKNOWN:
     if (o->selected == 0) qv_buf_str(out, "nothing to audit: the model has no accumulator\n");
     else
-      qv_buf_printf(out, "not excluded%s; %" PRIu32 " of %" PRIu32 " obligations proved %s\n", o->no_search ? ", no input searched (--no-search)" : "",
-                    o->verified, o->selected, cli_text_checked(o));
+      qv_buf_printf(out, "not excluded%s; %" PRIu32 " of %" PRIu32 " obligations proved %s\n  next: %s\n", o->no_search ? ", no input searched (--no-search)" : "",
+                    o->verified, o->selected, cli_text_checked(o),
+                    o->no_search ? "without --no-search: closer bounds, and inputs looked for" : "--domain FILE that says which inputs occur, or --repair OUT.qir");
     return;
   }
 }
@@ -178,7 +180,7 @@ static void text(qv_buf *out, const cli_report *r, const qv_ovcheck *o, const cl
   cli_text_obligations(out, net, o, verbose, &a);
   cli_text_assumptions(out, r, net, o, &a);
   if (fix != NULL) cli_repair_text(out, fix, &a);
-  conclusion(out, net, o, &a);
+  conclusion(out, net, o, fix != NULL, &a);
   qv_arena_clear(&a);
 }
 

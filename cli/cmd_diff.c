@@ -149,7 +149,7 @@ static void conclusion(qv_buf *out, const job *j, qv_arena *a) {
   }
   qv_buf_printf(out, "%s", d->reason);
   if (d->tried > 0) qv_buf_printf(out, " (%" PRIu64 " inputs executed)", d->tried);
-  qv_buf_str(out, "\n");
+  qv_buf_str(out, "\n  next: --inputs N executes more inputs, --input FILE runs both on samples\n");
 }
 
 static void text(qv_buf *out, const job *j, bool verbose) {

@@ -223,6 +223,7 @@ static qv_status text(qv_buf *out, const job *j, const char *file) {
   qv_buf_printf(out, "\n%s: by %s, %" PRIu32 " layers changed%s%s; %" PRIu32 " of %" PRIu32 " obligations proved %s\n", qv_verdict_name(qv_ovcheck_verdict(&v->o)),
                 qv_repair_name(j->way), v->fix.n_layers, file != NULL ? ", written to " : "", file != NULL ? cli_safe(&a, file) : "", v->o.verified,
                 v->o.selected, cli_text_checked(&v->o));
+  if (qv_ovcheck_verdict(&v->o) != QV_VERIFIED) qv_buf_str(out, "  next: another --by (scale, clip, permute, auto), or more bits; 'qverify overflow' on the written net says which layer\n");
   qv_arena_clear(&a);
   return st;
 }

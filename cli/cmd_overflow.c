@@ -59,6 +59,21 @@ static void item_table(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_a
   cli_table_print(out, &t);
 }
 
+/* What to try: the width that is proved enough, where some width refuted is the only trouble. */
+static void next_width(qv_buf *out, const qv_net *net, const qv_ovcheck *o) {
+  int most = 0;
+  for (uint32_t i = 0; i < o->n; i++) {
+    const qv_acc acc = qv_acc_judged(qv_node_acc(&net->node[o->item[i].node]), o->acc_bits);
+    if (o->item[i].verdict == QV_VERIFIED) continue;
+    if (acc.mode != QV_ACC_WRAP && acc.mode != QV_ACC_SAT) {
+      qv_buf_str(out, "  next: qverify audit shows the pairs or lanes, --repair mends them\n");
+      return;
+    }
+    most = o->proof.range.acc[i].bits_final > most ? o->proof.range.acc[i].bits_final : most;
+  }
+  qv_buf_printf(out, "  next: %d-bit accumulators hold the sums refuted here; 'qverify oaq' and 'qverify quantize --acc-bits' fit weights to narrower ones\n", most);
+}
+
 static void conclusion(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_arena *a) {
   const char *unchecked = cli_text_checked(o);
   qv_verdict v = qv_ovcheck_verdict(o);
@@ -72,13 +87,17 @@ static void conclusion(qv_buf *out, const qv_net *net, const qv_ovcheck *o, qv_a
       if (o->item[i].verdict != QV_FALSIFIED) continue;
       const qv_node *nd = &net->node[o->item[i].node];
       qv_buf_printf(out, "layer %" PRIu32 " %s: %s\n", nd->layer, cli_safe(a, nd->op), cli_item_reason(a, net, o, i));
+      next_width(out, net, o);
       return;
     }
     return;
   case QV_UNKNOWN:
     if (o->selected == 0) qv_buf_str(out, "nothing to prove: the model has no accumulator\n");
     else
-      qv_buf_printf(out, "overflow not excluded; %" PRIu32 " of %" PRIu32 " obligations proved %s\n", o->verified, o->selected, unchecked);
+      qv_buf_printf(out, "overflow not excluded; %" PRIu32 " of %" PRIu32 " obligations proved %s\n  next: %s\n", o->verified, o->selected, unchecked,
+                    o->n_opaque > 0 ? "a profile that models the opaque operators ('qverify profiles')"
+                    : o->proof.tight ? "--domain FILE that says which inputs occur, or wider accumulators"
+                                     : "--tight for closer bounds, or --domain FILE that says which inputs occur");
     return;
   }
 }

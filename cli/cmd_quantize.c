@@ -103,6 +103,7 @@ static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f,
                   v == QV_VERIFIED ? "no accumulator of the exported network can overflow" : "overflow of the exported network not excluded");
     if (x.proved_bits > 0) qv_buf_printf(&text, ", %d bits", acc_bits);
     qv_buf_printf(&text, ", profile %s; %" PRIu32 " of %" PRIu32 " obligations proved\n", x.profile, x.ov.verified, x.ov.selected);
+    if (v != QV_VERIFIED) qv_buf_str(&text, "  next: --acc-bits N fits weights into N bits; 'qverify overflow' on the written file says which layer\n");
     bool wide = acc_bits > 0 && x.proved_bits == 0 && x.product_bits > acc_bits;
     if (acc_bits > 0 && x.proved_bits == 0)
       qv_buf_printf(&text, "Additions of tensors have no accumulator there; every other sum needs at most %d bits (proved)%s\n", x.product_bits,

@@ -27,6 +27,13 @@ static const char NET[] =
 /* x0 in [200,255], x1 in [LO,255]: is element 0 of the output the first maximum? 30 x0 + 127 x1 is at least 6,000 with x1 >= 0. */
 static const char PROPERTY[] = "qvp 1\nclaim robust\ninput 0 elements 2\n200 255\n0 255\nkeep first %d output 0\nend\n";
 
+/* Two groups; within a size of 3 only b with c is left, within 2.5 nothing. */
+static const char TABLE[] =
+    "{\"format\":\"qverify-table/1\",\"name\":\"\",\"costs\":[\"size\"],\"groups\":["
+    "{\"name\":\"g\",\"candidates\":[{\"name\":\"a\",\"precision\":\"8\",\"loss\":\"0\",\"cost\":{\"size\":\"4\"}},{\"name\":\"b\",\"precision\":\"4\",\"loss\":\"1/3\",\"cost\":{\"size\":\"2\"}}]},"
+    "{\"name\":\"h\",\"candidates\":[{\"name\":\"c\",\"precision\":\"4\",\"loss\":\"1\",\"cost\":{\"size\":\"1\"}},{\"name\":\"d\",\"precision\":\"8\",\"loss\":\"0\",\"cost\":{\"size\":\"2\"}}]}],"
+    "\"limits\":{\"size\":\"3\"}}";
+
 typedef struct {
   qv_buf out;
   char dir[64], self[4096];
@@ -133,8 +140,32 @@ static void verdicts(test *t) {
   say(t, self(t, (const char *const[]){"robust", wide, "--property", keep1, NULL}) == 10, "robustness: a planted counterexample is found and executed");
 }
 
+/* Samples (228,128) and (0,1): sums 30 x0 + 127 x1 + 20 and x0 - 2 x1, rounded after / 256: 90 against 0, and 1 against 0. The first keeps class 0 up to
+ * 28 steps at least (x0 >= 200), the second does not keep it: at (0,0) both are 0, and the kept element must be the largest with a margin of 1. */
+static void radii(test *t) {
+  char wide[200], samples[200];
+  static const char data[] = {(char)228, (char)128, 0, 1};
+  (void)snprintf(wide, sizeof wide, "%s/wide.qir", t->dir);
+  if (!put(t, "samples.bin", data, sizeof data, samples)) {
+    say(t, false, "temporary files");
+    return;
+  }
+  say(t, self(t, (const char *const[]){"radius", wide, "--input", samples, "--index", "0", "--at-least", "28", "--max-eps", "40", NULL}) == 0, "radius: a known radius is certified");
+  say(t, self(t, (const char *const[]){"robust", wide, "--input", samples, "--index", "1", "--eps", "1", "--margin", "1", NULL}) == 10, "radius: a step that changes the answer is found and executed");
+}
+
+static void allocations(test *t) {
+  char table[200];
+  if (!put(t, "table.json", TABLE, sizeof TABLE - 1, table)) {
+    say(t, false, "temporary files");
+    return;
+  }
+  say(t, self(t, (const char *const[]){"allocate", table, NULL}) == 0, "allocation: an optimum is proved, and the independent checker accepts");
+  say(t, self(t, (const char *const[]){"allocate", table, "--limit", "size=2.5", NULL}) == 10, "allocation: limits that nothing keeps are proved to be such");
+}
+
 static void clean(test *t) {
-  static const char *const name[] = {"wide.qir", "narrow.qir", "keep0.qvp", "keep1.qvp", "proof.qvc", "proof.qir", "proof.qvp"};
+  static const char *const name[] = {"samples.bin", "table.json", "wide.qir", "narrow.qir", "keep0.qvp", "keep1.qvp", "proof.qvc", "proof.qir", "proof.qvp"};
   char path[200];
   for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
     (void)snprintf(path, sizeof path, "%s/%s", t->dir, name[i]);
@@ -152,6 +183,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   rounding(&t);
   kernels(&t);
   verdicts(&t);
+  radii(&t);
+  allocations(&t);
   clean(&t);
   qv_buf_printf(&t.out, "%u of %u as expected\n", t.n - t.bad, t.n);
   qv_status st = cli_emit("-", &t.out, &err);
