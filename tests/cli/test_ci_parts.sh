@@ -31,32 +31,28 @@ manifest '' >"$T/whole.json"
 manifest ',"split":4' >"$T/split.json"
 t 'whole' 10 ci --manifest "$T/whole.json" --results "$T/w" --json "$T/w.json"
 has out 'whole: far' 'far: FALSIFIED'
-if ! "$CHECK" 2>&1 | grep -q 'qverify-check cover'; then
-  skip 'SKIPPED: this qverify-check does not know covers yet'
-else
-  t 'in parts' 10 ci --manifest "$T/split.json" --results "$T/s" --json "$T/s.json"
-  counts() { grep -A 4 '"counts"' "$1" | grep -E 'verified|falsified|unknown'; }
-  check 'in parts: the same counts' test "$(counts "$T/w.json")" = "$(counts "$T/s.json")"
-  check 'in parts: the report follows its schema' "$TOOLS/schema_check" docs/ci.schema.json "$T/s.json"
-  t 'in parts: by an option' 10 ci --manifest "$T/whole.json" --split 4 --results "$T/s" --json "$T/s2.json"
-  check 'in parts: an option says the same' test "$(counts "$T/s2.json")" = "$(counts "$T/s.json")"
-  # a part's certificate is missing, or of another part
-  c=$(ls "$T"/s/*.evidence/65500-part-2-4.qvc)
-  mv "$c" "$T/kept.qvc"
-  t 'a missing part' 10 ci --manifest "$T/split.json" --results "$T/s" --json "$T/s3.json"
-  check 'a missing part: not proved' sh -c "grep -B 2 -A 9 'robust/65500' '$T/s3.json' | grep -q 'not all of the evidence is here'"
-  o=$(ls "$T"/s/*.evidence/65500-part-1-4.qvc)
-  cp "$o" "$c"
-  cp "${o%c}p" "${c%c}p"
-  t 'a part twice in place of another' 10 ci --manifest "$T/split.json" --results "$T/s" --json "$T/s3.json"
-  check 'a part twice: not proved' sh -c "grep -B 2 -A 9 'robust/65500' '$T/s3.json' | grep -q 'does not accept the cover'"
-  rm -rf "$T/s"
-  t 'in parts: plan' 0 plan "$T/split.json" -o "$T/s.jsonl"
-  t 'in parts: work' 0 work "$T/s.jsonl" --results "$T/s"
-  t 'in parts: bundle' 10 bundle "$T/s.jsonl" --results "$T/s" -o "$T/sb"
-  check 'in parts: the bundle checks its covers' sh -c "test -s '$T/sb/COVERS' && CHECKER='$CHECK' sh '$T/sb/CHECK' >'$T/out'"
-  has out 'in parts: none rejected' ', 0 rejected$'
-fi
+t 'in parts' 10 ci --manifest "$T/split.json" --results "$T/s" --json "$T/s.json"
+counts() { grep -A 4 '"counts"' "$1" | grep -E 'verified|falsified|unknown'; }
+check 'in parts: the same counts' test "$(counts "$T/w.json")" = "$(counts "$T/s.json")"
+check 'in parts: the report follows its schema' "$TOOLS/schema_check" docs/ci.schema.json "$T/s.json"
+t 'in parts: by an option' 10 ci --manifest "$T/whole.json" --split 4 --results "$T/s" --json "$T/s2.json"
+check 'in parts: an option says the same' test "$(counts "$T/s2.json")" = "$(counts "$T/s.json")"
+# a part's certificate is missing, or of another part
+c=$(ls "$T"/s/*.evidence/65500-part-2-4.qvc)
+mv "$c" "$T/kept.qvc"
+t 'a missing part' 10 ci --manifest "$T/split.json" --results "$T/s" --json "$T/s3.json"
+check 'a missing part: not proved' sh -c "grep -B 2 -A 9 'robust/65500' '$T/s3.json' | grep -q 'not all of the evidence is here'"
+o=$(ls "$T"/s/*.evidence/65500-part-1-4.qvc)
+cp "$o" "$c"
+cp "${o%c}p" "${c%c}p"
+t 'a part twice in place of another' 10 ci --manifest "$T/split.json" --results "$T/s" --json "$T/s3.json"
+check 'a part twice: not proved' sh -c "grep -B 2 -A 9 'robust/65500' '$T/s3.json' | grep -q 'does not accept the cover'"
+rm -rf "$T/s"
+t 'in parts: plan' 0 plan "$T/split.json" -o "$T/s.jsonl"
+t 'in parts: work' 0 work "$T/s.jsonl" --results "$T/s"
+t 'in parts: bundle' 10 bundle "$T/s.jsonl" --results "$T/s" -o "$T/sb"
+check 'in parts: the bundle checks its covers' sh -c "test -s '$T/sb/COVERS' && CHECKER='$CHECK' sh '$T/sb/CHECK' >'$T/out'"
+has out 'in parts: none rejected' ', 0 rejected$'
 for n in 1 2 7; do
   rm -rf "$T/n$n"
   t "plan $n" 0 plan "$T/split.json" -o "$T/n.jsonl"
