@@ -7,12 +7,8 @@
 
 #include "cli/cli.h"
 #include "cli/qverify.h"
-#include "frontend/array.h"
 #include "ir/base/json.h"
-#include "ir/base/rng.h"
-#include "kernels/ref.h"
 #include "quant/errbound.h"
-#include "quant/fexec.h"
 #include "quant/samples.h"
 
 #define TRIES 48 /* inputs executed in search of a large error, all boxes together at least one each */
@@ -33,11 +29,9 @@ typedef struct {
   int64_t effort;
   size_t n_out;
   double *out_lo, *out_hi, bound; /* hull over the boxes */
-  size_t worst;           /* box of the largest bound */
   double observed;        /* the error is certainly at least that on an executed input */
   qv_verdict verdict;
   const char *reason;
-  float *at;              /* [inputs] that input */
   double seconds;
   qv_arena arena;
 } job;
@@ -112,40 +106,10 @@ static bool box(const job *j, size_t b, float *lo, float *hi, size_t per) {
   return true;
 }
 
-/* A certain lower bound of the largest error at one input. */
-static qv_status error_at(double *least, const job *j, const float *x, qv_err *err) {
-  qv_err_bound b = {0};
-  const qv_err_domain d = {.lo = x, .hi = x, .grid = j->grid, .effort = 1};
-  qv_status st = qv_err_bound_run(&b, j->pair, &d, err);
-  *least = 0;
-  for (size_t e = 0; st == QV_OK && e < b.n; e++) *least = fmax(*least, fmax(b.lo[e], -b.hi[e]));
-  qv_err_bound_clear(&b);
-  return st;
-}
-
-/* Inputs of the box: its middle, its corners at random, points at random. */
-static void pick(float *x, const float *lo, const float *hi, size_t per, size_t i, qv_rng *rng) {
-  for (size_t e = 0; e < per; e++) {
-    uint64_t r = qv_rng_next(rng);
-    float f = i == 0 ? 0.5f : i % 2 == 1 ? (float)(r >> 63) : (float)(r >> 40) * 0x1p-24f;
-    x[e] = fminf(hi[e], fmaxf(lo[e], lo[e] + (hi[e] - lo[e]) * f));
-  }
-}
-
-static qv_status search(job *j, const float *lo, const float *hi, size_t per, size_t tries, qv_err *err) {
-  qv_rng rng = {7};
-  qv_status st = QV_OK;
-  float *x = calloc(per, sizeof *x);
-  if (x == NULL) return QV_FAIL(err, QV_E_NOMEM, "error bound");
-  for (size_t i = 0; i < tries && st == QV_OK; i++) {
-    double least;
-    pick(x, lo, hi, per, i, &rng);
-    st = error_at(&least, j, x, err);
-    if (st != QV_OK || !(least > j->observed)) continue;
-    j->observed = least;
-    memcpy(j->at, x, per * sizeof *x);
-  }
-  free(x);
+static qv_status search(job *j, const float *lo, const float *hi, size_t tries, qv_err *err) {
+  double least;
+  qv_status st = qv_err_search(&least, NULL, j->pair, lo, hi, j->grid, tries, err);
+  if (st == QV_OK) j->observed = fmax(j->observed, least);
   return st;
 }
 
@@ -155,8 +119,7 @@ static qv_status bound_all(job *j, qv_err *err) {
   qv_status st = QV_OK;
   j->out_lo = QV_NEW(&j->arena, n, double);
   j->out_hi = QV_NEW(&j->arena, n, double);
-  j->at = QV_NEW(&j->arena, per, float);
-  if (lo == NULL || hi == NULL || j->out_lo == NULL || j->out_hi == NULL || j->at == NULL) return QV_FAIL(err, QV_E_NOMEM, "error bound");
+  if (lo == NULL || hi == NULL || j->out_lo == NULL || j->out_hi == NULL) return QV_FAIL(err, QV_E_NOMEM, "error bound");
   for (size_t b = 0; b < j->boxes; b++) {
     qv_err_bound r = {0};
     if (!box(j, b, lo, hi, per)) return QV_FAIL(err, QV_E_ARG, "sample %zu lies outside --range", j->first + b);
@@ -166,9 +129,9 @@ static qv_status bound_all(job *j, qv_err *err) {
       j->out_lo[e] = b == 0 ? r.lo[e] : fmin(j->out_lo[e], r.lo[e]);
       j->out_hi[e] = b == 0 ? r.hi[e] : fmax(j->out_hi[e], r.hi[e]);
     }
-    if (r.max > j->bound) j->bound = r.max, j->worst = b;
+    j->bound = fmax(j->bound, r.max);
     qv_err_bound_clear(&r);
-    if (st == QV_OK && cli_get(j->cmd, j->val, "no-search") == NULL) st = search(j, lo, hi, per, tries, err);
+    if (st == QV_OK && cli_get(j->cmd, j->val, "no-search") == NULL) st = search(j, lo, hi, tries, err);
     if (st != QV_OK) return st;
   }
   return st;

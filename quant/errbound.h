@@ -46,4 +46,8 @@ typedef struct {
 QV_NODISCARD qv_status qv_err_bound_run(qv_err_bound *out, const qv_errpair *p, const qv_err_domain *dom, qv_err *err);
 void qv_err_bound_clear(qv_err_bound *b);
 
+/* Look for an input of the box with a large error: *least is certainly reached by it (0: none was found). at: [inputs] that input, or NULL.
+ * tries: inputs at random; as many outputs' gradients are followed to corners. Errors: QV_E_NOMEM, and what executing says. */
+QV_NODISCARD qv_status qv_err_search(double *least, float *at, const qv_errpair *p, const float *lo, const float *hi, bool grid, size_t tries, qv_err *err);
+
 #endif
