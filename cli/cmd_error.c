@@ -26,7 +26,7 @@ typedef struct {
   bool has_range, grid, has_within;
   float lo, hi;           /* --range */
   double radius, within;
-  int64_t effort;
+  int64_t effort, split;
   size_t n_out;
   double *out_lo, *out_hi, bound; /* hull over the boxes */
   double observed;        /* the error is certainly at least that on an executed input */
@@ -58,7 +58,7 @@ static int read_options(job *j) {
   if (radius != NULL && (!number(radius, &j->radius) || j->radius < 0)) return cli_usage(j->cmd, "--radius '%.40s' is not a number >= 0", radius);
   if ((radius != NULL) != (input != NULL)) return cli_usage(j->cmd, "--input and --radius belong together: all inputs within R of each sample");
   if (index != NULL && input == NULL) return cli_usage(j->cmd, "--index needs --input");
-  return cli_get_int(&j->effort, j->cmd, j->val, "effort", 0, INT64_MAX, 0) ? 0 : QV_EXIT_USAGE;
+  return cli_get_int(&j->effort, j->cmd, j->val, "effort", 0, INT64_MAX, 0) && cli_get_int(&j->split, j->cmd, j->val, "split", 1, 10000000, 1) ? 0 : QV_EXIT_USAGE;
 }
 
 static int read_samples(job *j, qv_err *err) {
@@ -124,7 +124,7 @@ static qv_status bound_all(job *j, qv_err *err) {
     qv_err_bound r = {0};
     if (!box(j, b, lo, hi, per)) return QV_FAIL(err, QV_E_ARG, "sample %zu lies outside --range", j->first + b);
     const qv_err_domain d = {.lo = lo, .hi = hi, .grid = j->grid, .effort = (uint64_t)j->effort};
-    st = qv_err_bound_run(&r, j->pair, &d, err);
+    st = qv_err_bound_split(&r, j->pair, &d, (size_t)j->split, j->has_within ? j->within : 0, err);
     for (size_t e = 0; st == QV_OK && e < n; e++) {
       j->out_lo[e] = b == 0 ? r.lo[e] : fmin(j->out_lo[e], r.lo[e]);
       j->out_hi[e] = b == 0 ? r.hi[e] : fmax(j->out_hi[e], r.hi[e]);
@@ -321,6 +321,7 @@ static const cli_opt opts[] = {
     {"pixel-scale", 0, "X", false, "a pixel or integer v of --input means v * X + offset (default: pixels 1/255, other integers 1)"},
     {"pixel-offset", 0, "X", false, "see --pixel-scale (default 0)"},
     {"effort", 0, "N", false, "multiply-adds for linear bounds of inner values (default 2^31; 1: intervals only)"},
+    {"split", 0, "N", false, "cut the domain into at most N boxes, those with the largest bounds first: for networks of few inputs"},
     {"no-search", 0, NULL, false, "execute no inputs in search of a large error"},
     {"json", 'j', "FILE", false, "write a report (docs/error-bound.md); '-' writes it to standard output in place of the text"},
     {.name = NULL},

@@ -46,6 +46,10 @@ typedef struct {
 QV_NODISCARD qv_status qv_err_bound_run(qv_err_bound *out, const qv_errpair *p, const qv_err_domain *dom, qv_err *err);
 void qv_err_bound_clear(qv_err_bound *b);
 
+/* The same over a cover of the box by at most `boxes` smaller ones: the one with the largest bound is halved across its widest side, until all
+ * are at most `enough`. For networks of few inputs. Same errors. */
+QV_NODISCARD qv_status qv_err_bound_split(qv_err_bound *out, const qv_errpair *p, const qv_err_domain *dom, size_t boxes, double enough, qv_err *err);
+
 /* Look for an input of the box with a large error: *least is certainly reached by it (0: none was found). at: [inputs] that input, or NULL.
  * tries: inputs at random; as many outputs' gradients are followed to corners. Errors: QV_E_NOMEM, and what executing says. */
 QV_NODISCARD qv_status qv_err_search(double *least, float *at, const qv_errpair *p, const float *lo, const float *hi, bool grid, size_t tries, qv_err *err);

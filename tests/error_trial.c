@@ -386,7 +386,7 @@ void et_trial(et_count *c, uint64_t seed, double scale) {
     return;
   }
   domain(&t, &r, &dom);
-  qv_status st = qv_err_bound_run(&b, t.pair, &dom, &err);
+  qv_status st = seed % 5 == 0 ? qv_err_bound_split(&b, t.pair, &dom, 4, 0, &err) : qv_err_bound_run(&b, t.pair, &dom, &err);
   if (dom.grid && st == QV_E_ARG) { /* no code in the box */
     qv_err_bound_clear(&b);
     clear(&t);

@@ -39,6 +39,9 @@ check 'around samples: not worse' awk -v a="$(json "$T/r.json" bound)" -v b="$bo
 valid 'around samples' "$T/r.json"
 t 'points' 0 error $F/dense.onnx "$T/dense8.onnx" -p ort-vnni --input "$T/dense.csv" --radius 0 --json "$T/r.json"
 check 'points: the error itself' awk -v a="$(json "$T/r.json" bound)" -v b="$(json "$T/r.json" observed)" 'BEGIN { exit !(a - b < 1e-9) }'
+t 'in parts' 0 error $F/dense.onnx "$T/dense8.onnx" -p ort-vnni --split 60 --json "$T/r.json"
+less 'in parts: better' "$(json "$T/r.json" bound)" "$bound"
+less 'in parts: not below what was seen' "$(json "$T/r.json" observed)" "$(json "$T/r.json" bound)"
 t 'codes only' 0 error $F/dense.onnx "$T/dense8.onnx" -p ort-vnni --grid --json "$T/r.json"
 check 'codes only: not worse' awk -v a="$(json "$T/r.json" bound)" -v b="$bound" 'BEGIN { exit !(a <= b) }'
 t 'lowered' 0 lower "$T/dense8.onnx" --profile ort-vnni -o "$T/dense8.qir"
