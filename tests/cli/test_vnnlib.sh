@@ -36,6 +36,12 @@ compare 'sum' '(>= (+ Y[0,0] Y[0,1]) 129)' 'y + z >= 129'
 compare 'sum out of reach' '(>= (+ Y[0,0] Y[0,1]) 250)' 'y + z >= 250'
 compare 'or' '(or (and (< X[0,0] 2) (< Y[0,1] -1)) (and (== X[0,1] 77) (!= Y[0,1] 127) (> Y[0,1] 50)))' '(a < 2 && z < -1) || (b == 77 && z != 127 && z > 50)'
 compare 'fractions' '(and (> X[0,0] 12.5) (< X[0,0] 13.5) (<= (* 2.5 Y[0,1]) 24.9))' 'a == 13 && 2.5 * z <= 24.9'
+# relations that fold to a bound on one variable
+compare 'shifted' '(and (>= (+ X[0,0] 1) 3) (<= (* 2 (+ X[0,0] 3)) 13) (>= Y[0,0] 2))' 'a + 1 >= 3 && 2 * (a + 3) <= 13 && y >= 2'
+compare 'the same input on both sides' '(and (<= (- X[0,0] X[0,1]) (- 3 X[0,1])) (>= Y[0,0] 20))' 'a <= 3 && y >= 20'
+compare 'the same output on both sides' '(and (<= (+ X[0,0] Y[0,0]) (+ Y[0,0] 4)) (> Y[0,0] Y[0,1]))' 'a <= 4 && y > z'
+compare 'a negative factor' '(and (>= (- 10 (* 3 X[0,1])) (- 5)) (<= X[0,0] 200) (>= Y[0,1] 90))' '10 - 3 * b >= -5 && a <= 200 && z >= 90'
+compare 'nothing left: true' '(and (>= X[0,0] X[0,0]) (<= X[0,0] 30) (>= Y[0,0] 40))' 'a <= 30 && y >= 40'
 compare 'inputs only' '(and (>= X[0,0] 255) (>= X[0,1] 255))' 'a >= 255 && b >= 255'
 
 # ---- words, exit codes, streams ----------------------------------------------------------------------------------------------------------
@@ -73,6 +79,9 @@ t 'type without exact meaning' 3 verify "$T/bad.vnnlib" --network "f=$T/fc.qir"
 sed 's/uint8/int8/' "$T/q.vnnlib" >"$T/bad.vnnlib"
 t 'another type than the model' 2 verify "$T/bad.vnnlib" --network "f=$T/fc.qir"
 v2 '(assert (>= X[0,0] X[0,1]))' >"$T/bad.vnnlib"
+v2 '(assert (<= (+ X[0,0] Y[0,0]) 3))' >"$T/bad2.vnnlib"
+t 'constraint between inputs and outputs' 3 verify "$T/bad2.vnnlib" --network "f=$T/fc.qir"
+has err 'constraint between inputs and outputs: by name' 'inputs'
 t 'constraint between inputs' 3 verify "$T/bad.vnnlib" --network "f=$T/fc.qir"
 
 # a float end: binary32 inputs, quantized as the net does it
