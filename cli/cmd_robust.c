@@ -105,7 +105,7 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
   }
-  QV_TRY(rb_solve(a, w, &p, x, rb_name(&arena, j, c), err));
+  QV_TRY(rb_search(a, w, &p, x, rb_name(&arena, j, c), err));
   if (a->verdict != QV_FALSIFIED) goto done;
   QV_TRY(rb_realize(&real, a, j, c, err));
   if (!real && j->family == RB_REAL) {

@@ -215,7 +215,7 @@ static qv_status ask(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *er
   char name[32];
   (void)snprintf(name, sizeof name, "case%zu", i);
   a->cls = QV_NONE;
-  return rb_solve(a, w, &j->q.item[i].property, NULL, name, err);
+  return rb_search(a, w, &j->q.item[i].property, NULL, name, err);
 }
 
 static qv_status done(void *ctx, size_t i, rb_answer *a, qv_err *err) {

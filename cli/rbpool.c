@@ -21,6 +21,10 @@ typedef struct {
   pthread_cond_t change;
   size_t workers; /* that still run */
   bool stopped;
+  size_t batch;   /* proofs that are checked at a time */
+  size_t *wait;   /* [n_wait < batch] questions whose proofs are still to be checked */
+  size_t n_wait;
+  double waiting; /* since when, on the clock of cli_now */
 } pool;
 
 static void fail(pool *p, qv_status st, const qv_err *err) {
@@ -29,6 +33,33 @@ static void fail(pool *p, qv_status st, const qv_err *err) {
     p->err = *err;
   }
 }
+
+static void answered(pool *p, size_t i) {
+  p->ready[i] = true;
+  p->solved++;
+  p->open += p->answer[i].verdict == QV_UNKNOWN;
+  (void)pthread_cond_signal(&p->change);
+}
+
+#define BATCH 16     /* proofs a run of the checker: most of the time of a short one goes into reading the net */
+#define PATIENCE 0.5 /* seconds that a proof may wait for others */
+
+/* Check the proofs that wait. Holds the lock but while the checker runs. */
+static void confirm(pool *p) {
+  rb_answer *a[BATCH];
+  size_t who[BATCH], n = p->n_wait;
+  qv_err err = {0};
+  if (n == 0) return;
+  for (size_t i = 0; i < n; i++) a[i] = &p->answer[who[i] = p->wait[i]];
+  p->n_wait = 0;
+  (void)pthread_mutex_unlock(&p->lock);
+  qv_status st = rb_confirm(p->s, a, n, &err);
+  (void)pthread_mutex_lock(&p->lock);
+  if (st != QV_OK) fail(p, st, &err);
+  for (size_t i = 0; i < n; i++) answered(p, who[i]);
+}
+
+static bool impatient(const pool *p) { return p->n_wait > 0 && cli_now() > p->waiting + PATIENCE; }
 
 static void *work(void *arg) {
   pool *p = arg;
@@ -44,11 +75,13 @@ static void *work(void *arg) {
     st = p->jobs->ask(p->jobs->ctx, i, w, &p->answer[i], &err);
     (void)pthread_mutex_lock(&p->lock);
     if (st != QV_OK) fail(p, st, &err);
-    p->ready[i] = true;
-    p->solved++;
-    p->open += p->answer[i].verdict == QV_UNKNOWN;
-    (void)pthread_cond_signal(&p->change);
+    if (st == QV_OK && p->answer[i].pending != NULL) {
+      if (p->n_wait == 0) p->waiting = cli_now();
+      p->wait[p->n_wait++] = i;
+    } else answered(p, i);
+    if (p->n_wait == p->batch || impatient(p)) confirm(p);
   }
+  confirm(p);
   p->workers--;
   (void)pthread_cond_signal(&p->change);
   (void)pthread_mutex_unlock(&p->lock);
@@ -62,6 +95,10 @@ static void collect(pool *p, cli_progress *bar) {
   double margin = 0;
   while (p->st == QV_OK && !p->stopped && i < p->n) {
     if (!p->ready[i]) {
+      if (impatient(p)) { /* the workers are busy with something long */
+        confirm(p);
+        continue;
+      }
       char what[96];
       struct timespec t;
       (void)snprintf(what, sizeof what, "questions answered, %zu of them open, last bound %.3g", p->open, margin);
@@ -94,9 +131,11 @@ qv_status rb_pool_run(rb_session *s, size_t n, unsigned threads, const rb_jobs *
   pthread_t *t = calloc(k + 1, sizeof *t);
   p.answer = calloc(n + 1, sizeof *p.answer);
   p.ready = calloc(n + 1, sizeof *p.ready);
+  p.batch = k > 8 ? 1 + 120 / k : BATCH; /* every proof under way holds two open files */
+  p.wait = calloc(BATCH, sizeof *p.wait);
   (void)pthread_mutex_init(&p.lock, NULL);
   (void)pthread_cond_init(&p.change, NULL);
-  if (t == NULL || p.answer == NULL || p.ready == NULL) {
+  if (t == NULL || p.answer == NULL || p.ready == NULL || p.wait == NULL) {
     fail(&p, QV_E_NOMEM, &(qv_err){0});
     goto done;
   }
@@ -117,6 +156,7 @@ done:
   free(t);
   free(p.answer);
   free(p.ready);
+  free(p.wait);
   if (p.st != QV_OK) *err = p.err;
   return p.st;
 }

@@ -32,8 +32,6 @@ struct rb_session {
 struct rb_worker {
   rb_session *s;
   qv_robust *rob; /* NULL: not made yet, the first question pays for it */
-  int fd[2];         /* property and certificate in memory, for the checker */
-  char path[2][64];
 };
 
 static const qv_tensor *input(const qv_net *net, uint32_t i) { return &net->tensor[net->in[i].tensor]; }
@@ -102,23 +100,32 @@ qv_status rb_worker_open(rb_worker **out, rb_session *s, qv_err *err) {
   rb_worker *w = calloc(1, sizeof *w);
   if (w == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   w->s = s;
-  w->fd[0] = w->fd[1] = -1;
-  qv_status st = memory_file(&w->fd[0], w->path[0], err);
-  if (st == QV_OK) st = memory_file(&w->fd[1], w->path[1], err);
-  if (st == QV_OK) *out = w;
-  else rb_worker_close(w);
-  return st;
+  *out = w;
+  return QV_OK;
 }
 
 void rb_worker_close(rb_worker *w) {
   if (w == NULL) return;
-  for (int k = 0; k < 2; k++)
-    if (w->fd[k] >= 0) (void)close(w->fd[k]);
   qv_robust_free(w->rob);
   free(w);
 }
 
+/* A question whose answer is under way: what the checker and the files need. */
+struct rb_pending {
+  qv_buf property, cert;
+  char key[QV_SHA256_HEX];
+  char *name;
+  double start, limit; /* of the search; limit 0 = none */
+  double left;         /* seconds for the checker, 0 = any: what is left of the limit and a quarter of it, so that no late proof is lost */
+};
+
+static void pending_clear(struct rb_pending *p) {
+  qv_buf_free(&p->property);
+  qv_buf_free(&p->cert);
+}
+
 void rb_answer_clear(rb_answer *a) {
+  if (a->pending != NULL) pending_clear(a->pending); /* it lives in the arena */
   qv_arena_clear(&a->arena);
   *a = (rb_answer){0};
 }
@@ -213,31 +220,67 @@ static qv_robust_opts engine_opts(const rb_opts *o, double seconds) {
 
 /* ---- evidence --------------------------------------------------------------------------------------------------------------------- */
 
-/* Let the independent checker read the certificate. Accepted: a->checked. Out of time: not accepted, UNKNOWN. Anything else is an error. */
-static qv_status check(rb_answer *a, rb_worker *w, const qv_buf *property, const qv_buf *cert, double seconds, qv_err *err) {
+/* Run the independent checker on n proofs at once. */
+static qv_status run_checker(int *code, qv_buf *text, const rb_session *s, struct rb_pending *const *p, size_t n, double seconds, qv_err *err) {
+  qv_arena mem = {0};
+  int *fd = QV_NEW(&mem, 2 * n, int);
+  char(*path)[64] = qv_arena_alloc(&mem, 2 * n, sizeof *path);
+  const char **argument = QV_NEW(&mem, 2 * n + 2, const char *);
+  size_t made = 0;
+  qv_status st = fd != NULL && path != NULL && argument != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  if (st == QV_OK) argument[0] = s->net_path;
+  for (size_t i = 0; st == QV_OK && i < 2 * n; i++) {
+    st = memory_file(&fd[i], path[i], err);
+    made += st == QV_OK;
+    if (st == QV_OK) st = refill(fd[i], i % 2 == 0 ? &p[i / 2]->property : &p[i / 2]->cert, err);
+    argument[i + 1] = path[i];
+  }
+  if (st == QV_OK) st = cli_run_checker_on(code, text, argument, seconds, err);
+  while (made > 0) (void)close(fd[--made]);
+  qv_arena_clear(&mem);
+  return st;
+}
+
+static const char accepted[] = "c verdict verified\ns CHECKED\n";
+
+/* One proof. Accepted: a->checked, VERIFIED. Out of time: UNKNOWN. Anything else is an error. */
+static qv_status check(rb_answer *a, const rb_session *s, struct rb_pending *p, qv_err *err) {
   qv_buf text = {0};
   int code = -1;
-  qv_status st = refill(w->fd[0], property, err);
-  if (st == QV_OK) st = refill(w->fd[1], cert, err);
-  if (st == QV_OK) st = cli_run_checker_for(&code, &text, w->s->net_path, w->path[0], w->path[1], seconds, err);
+  double begin = cli_now();
+  qv_status st = run_checker(&code, &text, s, &p, 1, p->left, err);
   if (st == QV_E_LIMIT) {
     *err = (qv_err){0};
     st = QV_OK;
-    a->verdict = QV_UNKNOWN;
     a->reason = "proved, but the independent checker ran out of time";
-  } else if (st == QV_OK && cli_checker_said(&text, code, "c verdict verified\ns CHECKED\n")) a->checked = true;
-  else if (st == QV_OK) {
+  } else if (st == QV_OK && cli_checker_said(&text, code, accepted)) {
+    a->checked = true;
+    a->verdict = QV_VERIFIED;
+  } else if (st == QV_OK) {
     size_t n = text.n < 200 ? text.n : 200;
     while (n > 0 && text.p[n - 1] == '\n') n--;
     st = QV_FAIL(err, QV_E_INTERNAL, "the independent checker does not accept the certificate (exit %d): %.*s", code, (int)n,
                  n > 0 ? (const char *)text.p : "");
   }
+  a->check_seconds += cli_now() - begin;
   qv_buf_free(&text);
   return st;
 }
 
-static qv_status keep_files(rb_answer *a, rb_worker *w, const qv_buf *property, const qv_buf *cert, const char *name, qv_err *err) {
-  const char *dir = w->s->opts.cert_dir;
+/* Did the checker accept n proofs, and say nothing else that counts? */
+static bool all_accepted(const qv_buf *text, int code, size_t n) {
+  size_t good = 0, said = 0;
+  if (code != 0 || text->n == 0 || text->p[text->n - 1] != '\n') return false;
+  for (const char *line = (const char *)text->p, *end = line + text->n; line < end;) {
+    said += *line == 's';
+    good += (size_t)(end - line) >= sizeof accepted - 1 && memcmp(line, accepted, sizeof accepted - 1) == 0;
+    line = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
+  }
+  return good == n && said == n;
+}
+
+static qv_status keep_files(rb_answer *a, const rb_session *s, const qv_buf *property, const qv_buf *cert, const char *name, qv_err *err) {
+  const char *dir = s->opts.cert_dir;
   if (dir == NULL || cert->n == 0) return QV_OK;
   char *qvp = qv_arena_printf(&a->arena, "%s/%s.qvp", dir, name), *qvc = qv_arena_printf(&a->arena, "%s/%s.qvc", dir, name);
   if (qvp == NULL || qvc == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
@@ -402,50 +445,114 @@ static void make_key(char key[QV_SHA256_HEX], const rb_session *s, const char *p
   qv_sha256_hex(key, b, n > 0 ? (size_t)n : 0);
 }
 
-qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err) {
+/* Everything but the checker. out->verdict VERIFIED: with a certificate in p that is still to be checked, if anything is. */
+static qv_status search(rb_answer *out, struct rb_pending *p, rb_worker *w, const qv_property *prop, const int64_t *const *centre, const char *name,
+                        qv_err *err) {
   qv_status st;
-  double start = cli_now(), limit = time_left(&w->s->opts, start);
-  qv_buf property = {0}, cert = {0};
-  char key[QV_SHA256_HEX];
+  const rb_session *s = w->s;
   uint32_t cls = out->cls;
-  QV_TRY(qv_property_write(&property, p, err));
-  qv_sha256_hex(out->property_sha256, property.p, property.n);
-  make_key(key, w->s, out->property_sha256);
-  if (w->s->journal != NULL) QV_TRY(rb_journal_find(&out->resumed, out, &cert, w->s->journal, key, w->s->net, err));
-  if (!out->resumed) QV_TRY(w->s->opts.engine >= RB_SMT ? solver_only(out, w, p, limit, err) : fresh(out, &cert, w, p, centre, start, limit, err));
+  p->start = cli_now();
+  p->limit = time_left(&s->opts, p->start);
+  QV_TRY(qv_property_write(&p->property, prop, err));
+  qv_sha256_hex(out->property_sha256, p->property.p, p->property.n);
+  make_key(p->key, s, out->property_sha256);
+  if (s->journal != NULL) QV_TRY(rb_journal_find(&out->resumed, out, &p->cert, s->journal, p->key, s->net, err));
+  if (!out->resumed)
+    QV_TRY(s->opts.engine >= RB_SMT ? solver_only(out, w, prop, p->limit, err) : fresh(out, &p->cert, w, prop, centre, p->start, p->limit, err));
   out->cls = cls;
   if (out->verdict == QV_FALSIFIED) {
     bool good;
-    QV_TRY(replay(&good, out, p, w->s->net, err));
+    QV_TRY(replay(&good, out, prop, s->net, err));
     if (!good) {
-      out->verdict = QV_UNKNOWN;
-      st = out->resumed ? QV_FAIL(err, QV_E_PARSE, "%s: the counterexample of question %s is none: the file was changed", w->s->opts.journal, name)
+      st = out->resumed ? QV_FAIL(err, QV_E_PARSE, "%s: the counterexample of question %s is none: the file was changed", s->opts.journal, name)
                         : QV_FAIL(err, QV_E_INTERNAL, "the counterexample of question %s does not replay", name);
       goto done;
     }
   }
-  /* the checker gets what is left of the limit and a little more, so that a proof found late is not lost */
-  if (out->verdict == QV_VERIFIED && cert.n == 0 && !w->s->opts.no_check) {
+  if (out->verdict == QV_VERIFIED && p->cert.n == 0 && !s->opts.no_check) {
     out->verdict = QV_UNKNOWN;
     out->reason = "proved, but not independently checked";
   }
-  if (out->verdict == QV_VERIFIED && !w->s->opts.no_check) {
-    out->verdict = QV_UNKNOWN; /* until accepted */
-    double begin = cli_now(), left = 1.25 * limit - (begin - start);
-    if (!out->resumed) out->seconds = begin - start;
-    QV_TRY(check(out, w, &property, &cert, limit <= 0 ? 0 : left > 0.05 ? left : 0.05, err));
-    out->check_seconds = cli_now() - begin;
-    if (out->checked) out->verdict = QV_VERIFIED;
-  }
-  if (w->s->opts.cross_check && !out->resumed) QV_TRY(second_opinion(out, w, p, &property, name, err));
-  if (cert.n > 0) qv_sha256_hex(out->cert_sha256, cert.p, cert.n);
-  if (out->verdict != QV_UNKNOWN) QV_TRY(keep_files(out, w, &property, &cert, name, err));
-  if (!out->resumed && out->seconds == 0) out->seconds = cli_now() - start;
-  if (w->s->journal != NULL && !out->resumed) QV_TRY(rb_journal_add(w->s->journal, key, out, &cert, w->s->net, err));
+  if (p->cert.n > 0) qv_sha256_hex(out->cert_sha256, p->cert.p, p->cert.n);
+  double used = cli_now() - p->start;
+  if (!out->resumed) out->seconds = used;
+  p->left = p->limit <= 0 ? 0 : fmax(0.05, 1.25 * p->limit - used);
 done:
   if (st != QV_OK) out->verdict = QV_UNKNOWN;
-  qv_buf_free(&property);
-  qv_buf_free(&cert);
+  return st;
+}
+
+static bool to_be_checked(const rb_answer *a, const rb_session *s) { return a->verdict == QV_VERIFIED && !s->opts.no_check; }
+
+static qv_status record(rb_answer *a, const rb_session *s, const struct rb_pending *p, qv_err *err) {
+  return s->journal != NULL && !a->resumed ? rb_journal_add(s->journal, p->key, a, &p->cert, s->net, err) : QV_OK;
+}
+
+qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err) {
+  struct rb_pending t = {.start = 0};
+  qv_status st;
+  QV_TRY(search(out, &t, w, p, centre, name, err));
+  if (to_be_checked(out, w->s)) {
+    out->verdict = QV_UNKNOWN; /* until accepted */
+    QV_TRY(check(out, w->s, &t, err));
+  }
+  if (w->s->opts.cross_check && !out->resumed) QV_TRY(second_opinion(out, w, p, &t.property, name, err));
+  if (out->verdict != QV_UNKNOWN) QV_TRY(keep_files(out, w->s, &t.property, &t.cert, name, err));
+  QV_TRY(record(out, w->s, &t, err));
+done:
+  if (st != QV_OK) out->verdict = QV_UNKNOWN;
+  pending_clear(&t);
+  return st;
+}
+
+qv_status rb_search(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err) {
+  if (w->s->opts.cross_check) return rb_solve(out, w, p, centre, name, err); /* the second engine needs the first one's answer */
+  qv_status st;
+  struct rb_pending *t = QV_NEW(&out->arena, 1, struct rb_pending);
+  if (t == NULL || (t->name = qv_arena_str(&out->arena, name, strlen(name))) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  out->pending = t; /* rb_answer_clear frees its buffers */
+  QV_TRY(search(out, t, w, p, centre, name, err));
+  QV_TRY(record(out, w->s, t, err));
+  if (to_be_checked(out, w->s)) {
+    out->verdict = QV_UNKNOWN; /* until accepted */
+    return QV_OK;
+  }
+  if (out->verdict != QV_UNKNOWN) QV_TRY(keep_files(out, w->s, &t->property, &t->cert, name, err));
+done:
+  if (st != QV_OK) out->verdict = QV_UNKNOWN;
+  pending_clear(t);
+  out->pending = NULL;
+  return st;
+}
+
+qv_status rb_confirm(const rb_session *s, rb_answer *const *a, size_t n, qv_err *err) {
+  double left = INFINITY, begin = cli_now();
+  qv_buf text = {0};
+  int code = -1;
+  qv_err quiet = {0};
+  bool all = false;
+  struct rb_pending **p = calloc(n + 1, sizeof(struct rb_pending *));
+  if (p == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  for (size_t i = 0; i < n; i++) {
+    p[i] = a[i]->pending;
+    if (p[i]->left > 0) left = fmin(left, p[i]->left);
+  }
+  if (n > 1) all = run_checker(&code, &text, s, p, n, isfinite(left) ? left : 0, &quiet) == QV_OK && all_accepted(&text, code, n);
+  double each = n > 1 ? (cli_now() - begin) / (double)n : 0;
+  qv_status st = QV_OK;
+  for (size_t i = 0; st == QV_OK && i < n; i++) {
+    a[i]->check_seconds += each;
+    if (all) {
+      a[i]->checked = true;
+      a[i]->verdict = QV_VERIFIED;
+    } else st = check(a[i], s, p[i], err);
+    if (st == QV_OK && a[i]->verdict != QV_UNKNOWN) st = keep_files(a[i], s, &p[i]->property, &p[i]->cert, p[i]->name, err);
+    if (st != QV_OK) a[i]->verdict = QV_UNKNOWN;
+    pending_clear(p[i]);
+    a[i]->pending = NULL;
+  }
+  qv_buf_free(&text);
+  free(p);
   return st;
 }
 

@@ -74,6 +74,7 @@ typedef struct {
   float **real;            /* FALSIFIED with real distances: binary32 inputs at float ends, else NULL */
   char cert_sha256[QV_SHA256_HEX], property_sha256[QV_SHA256_HEX];
   const char *cert_path;   /* file that was kept, or NULL */
+  struct rb_pending *pending; /* a proof that rb_confirm has to have accepted first, or NULL */
   qv_arena arena;
 } rb_answer;
 
@@ -141,6 +142,12 @@ void rb_worker_close(rb_worker *w);
  * VERIFIED only with a certificate that the independent checker accepted (no_check: said aloud); FALSIFIED only with an input that was
  * replayed here. Errors: QV_E_INTERNAL (evidence not accepted), QV_E_PARSE (journal), ... *out: rb_answer_clear in every case. */
 QV_NODISCARD qv_status rb_solve(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err);
+/* The same, but a proof may be left to rb_confirm: until then out->pending is set and the verdict UNKNOWN. It is in the journal already,
+ * as a claim that a later run would have checked. */
+QV_NODISCARD qv_status rb_search(rb_answer *out, rb_worker *w, const qv_property *p, const int64_t *const *centre, const char *name, qv_err *err);
+/* Have the independent checker read n pending proofs in one run; if it does not accept them all, each in a run of its own. Any thread.
+ * Errors: those of rb_solve; answers behind the failing one may stay pending. */
+QV_NODISCARD qv_status rb_confirm(const rb_session *s, rb_answer *const *a, size_t n, qv_err *err);
 void rb_answer_clear(rb_answer *a);
 
 /* Outputs of the net on one input by the reference kernels: o[net->n_out][elements] in the arena. False: it cannot be executed (a trap). */
@@ -177,7 +184,7 @@ QV_NODISCARD qv_status rb_journal_add(rb_journal *j, const char *key, const rb_a
 
 /* ---- many questions (cli/rbpool.c) ------------------------------------------------------------------------------------------------ */
 
-/* Ask all n questions on `threads` threads (0 = cores). make(ctx, i, ..) runs on the worker; done(ctx, i, answer) in order of i, on the
+/* Ask all n questions on `threads` threads (0 = cores); proofs that `ask` leaves pending are checked several at a time. make(ctx, i, ..) runs on the worker; done(ctx, i, answer) in order of i, on the
  * calling thread, as soon as the answer and all before it are there; the answer is cleared afterwards. Stops at the first error. */
 typedef struct {
   qv_status (*ask)(void *ctx, size_t i, rb_worker *w, rb_answer *a, qv_err *err);
