@@ -79,15 +79,31 @@ static qv_status add(job *j, const char *budget, const char *method, const uint3
 
 static void find_labels(job *j) {
   const qv_alloc *p = j->a.p;
+  bool weights = false;
+  qv_bits b;
+  for (uint32_t c = 0; c < p->n_cands; c++) weights = weights || (qv_cand_read(&b, NULL, p->cand[c].label) && b.w > 0);
   for (uint32_t c = 0; c < p->n_cands && j->n_labels < MAX_LABELS; c++) {
     uint32_t k = 0;
     while (k < j->n_labels && strcmp(j->label[k], p->cand[c].label) != 0) k++;
+    if (weights && qv_cand_read(&b, NULL, p->cand[c].label) && b.w == 0) continue; /* tensors that no weights read follow the others */
     if (k == j->n_labels && p->cand[c].label[0] != 0) j->label[j->n_labels++] = qv_arena_str(&j->arena, p->cand[c].label, strlen(p->cand[c].label));
   }
   uint32_t n = 0;
   for (uint32_t k = 0; k < j->n_labels; k++)
     if (j->label[k] != NULL) j->label[n++] = j->label[k];
   j->n_labels = n;
+}
+
+/* Every group at one precision. "W4A4" is "A4" where a network has no weights. */
+static bool all_at(const job *j, uint32_t *x, const char *label) {
+  const qv_alloc *p = j->a.p;
+  qv_bits b;
+  const char *brief = qv_cand_read(&b, NULL, label) && b.w > 0 ? strchr(label, 'A') : NULL;
+  if (!qv_greedy_uniform(x, p, label)) return false;
+  for (uint32_t g = 0; brief != NULL && g < p->n_groups; g++)
+    for (uint32_t c = 0; c < p->group[g].n; c++)
+      if (strcmp(p->cand[p->group[g].first + c].label, brief) == 0) x[g] = c;
+  return true;
 }
 
 static qv_status set_budget(job *j, const char *budget, qv_err *err) {
@@ -184,7 +200,7 @@ static qv_status one_budget(job *j, const char *budget, qv_err *err) {
     QV_TRY(add(j, budget, method_name(m), tried ? x : NULL, false, err));
   }
   for (uint32_t k = 0; k < j->n_labels; k++)
-    if (qv_greedy_uniform(x, j->a.p, j->label[k])) QV_TRY(add(j, budget, qv_arena_printf(&j->arena, "uniform %s", j->label[k]), x, false, err));
+    if (all_at(j, x, j->label[k])) QV_TRY(add(j, budget, qv_arena_printf(&j->arena, "uniform %s", j->label[k]), x, false, err));
 done:
   qv_alloc_result_clear(&r);
   free(x);
@@ -449,7 +465,7 @@ static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *er
   QV_TRY(set_budget(j, "none", err));
   s[n_series] = (cli_fig_series){.name = "uniform", .point = uniform};
   for (uint32_t k = 0; k < j->n_labels; k++) {
-    if (!qv_greedy_uniform(x, j->a.p, j->label[k]) || !qv_alloc_feasible(j->a.p, x)) continue;
+    if (!all_at(j, x, j->label[k]) || !qv_alloc_feasible(j->a.p, x)) continue;
     uniform[s[n_series].n++] = (cli_fig_point){.x = share_of(j->a.p, j->cost, x, v), .y = loss_of(j->a.p, x, v), .mark = true,
                                                       .note = qv_arena_printf(&j->arena, "uniform %s", j->label[k])};
   }

@@ -23,6 +23,7 @@ static qv_atable table_of(const qv_buf *text) {
   return t;
 }
 
+static void set(qv_atable *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void set(qv_atable *t, const char *fmt, ...) {
   char s[80];
   va_list args;

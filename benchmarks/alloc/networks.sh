@@ -28,7 +28,7 @@ fi
 if [ -f "$data/data/mlperf_tiny/kws01_features_int8.bin" ]; then
   { npy "($n, 49, 10)"; head -c $((490 * n)) "$data/data/mlperf_tiny/kws01_features_int8.bin"; } >$t/kws.npy
   { npy "($calib, 49, 10)"; tail -c $((490 * calib)) "$data/data/mlperf_tiny/kws01_features_int8.bin"; } >$t/kws_calib.npy
-  awk -F, -v n="$n" 'NR > 1 && NR <= n + 1 { print $3 }' "$data/data/mlperf_tiny/kws01_labels.csv" >$t/kws.txt
+  awk -F, -v n="$n" 'NR > 1 && NR <= n + 1 { print $3 }' "$data/data/mlperf_tiny/kws01_labels.csv" >$t/kws_labels.txt
 fi
 if [ -f "$data/data/eran/cifar10_test.csv" ]; then # 100 images only: the calibration images are among them, their labels are not used
   cut -d, -f2- "$data/data/eran/cifar10_test.csv" >$t/cifar.csv
@@ -58,6 +58,6 @@ net acasxu_1_1 vnncomp/acasxu/ACASXU_run2a_1_1_batch_2000.onnx --calib $t/acas_c
 net mnist_valid tflite/tinymaix/mnist_valid_f.tflite $mnist --test-labels $t/mnist.txt
 net mnist_resnet tflite/tinymaix/mnist_resnet_f.tflite $mnist --test-labels $t/mnist.txt
 net mnist_256x2 vnncomp/mnistfc/mnist-net_256x2.onnx $mnist --test-labels $t/mnist.txt
-net kws tflite/mlperf_tiny/kws_ref_model_float32.tflite --calib $t/kws_calib.npy --test $t/kws.npy --test-labels $t/kws.txt \
+net kws tflite/mlperf_tiny/kws_ref_model_float32.tflite --calib $t/kws_calib.npy --test $t/kws.npy --test-labels $t/kws_labels.txt \
   --pixel-scale 0.584702909 --pixel-offset -48.530341447
 net resnet8 tflite/mlperf_tiny/pretrainedResnet.tflite --calib $t/cifar_calib.csv --test $t/cifar.csv --test-labels $t/cifar.txt
