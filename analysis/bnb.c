@@ -449,7 +449,8 @@ static bool process(worker *w, task *t) {
     memcpy(d->root_s, b->start[parent].s + units, roots * sizeof *d->s);
   }
   uint32_t steps = parent == QV_NONE ? b->o->root_steps : b->o->node_steps;
-  if (parent == QV_NONE && steps > EARLY) {
+  if (parent == QV_NONE && b->o->slope_steps > 0) t->bound = qv_dual_slopes(d, &goal, b->o->slope_steps, ENOUGH);
+  if (parent == QV_NONE && steps > EARLY && !(t->bound > ENOUGH)) {
     t->bound = qv_dual_climb(d, &goal, EARLY, ENOUGH);
     if (!add_candidates(t, d)) return false;
     steps -= EARLY;

@@ -62,6 +62,7 @@ typedef struct {
 typedef struct {
   uint32_t max_nodes;  /* 0 = 1: the root only, that is linear bounds alone */
   uint32_t root_steps; /* of the slope search at the root; 0 = lines at the middle only */
+  uint32_t slope_steps; /* of the search for lines at the root before it */
   uint32_t node_steps;
   uint32_t threads;      /* at most so many of `d`; 0 = 1. The result does not depend on it */
   bool evidence;         /* keep the multipliers of the leaves */

@@ -15,9 +15,13 @@
 #define LAST_WORK 1e11 /* multiply-adds of a last enumeration where no time limit is given */
 #define MAX_NODES 100000
 #define ROOT_STEPS 300 /* fewer for large nets, see root_steps */
+#define SLOPE_STEPS 100
 #define NODE_STEPS 24
 #define UNIT_STEPS 8
 #define UNIT_WORK 2e9              /* multiply-adds that bounds of deeper units may cost a query */
+#define JOINT_POINTS ((uint64_t)1 << 18) /* of a group whose units count together */
+#define JOINT_BYTES ((size_t)32 << 20)   /* values of all groups */
+#define JOINT_SHARE 8                    /* units times points of groups in a node's search, per term of the net */
 #define MEMORY ((size_t)600 << 20) /* bytes of multipliers: open nodes, and all leaves that are kept */
 
 struct qv_robust {
@@ -26,6 +30,7 @@ struct qv_robust {
   bool borrowed; /* graph is another one's */
   qv_dual **dual; /* [n_dual] one per thread, made when first needed */
   uint32_t n_dual;
+  qv_joint *joint; /* of the query under way */
   qv_batch batch; /* plan NULL: cannot be executed */
   bool can_run;
   bool may_trap;  /* some accumulator may reach undefined behaviour: only enumeration can say it does not */
@@ -143,6 +148,7 @@ void qv_robust_free(qv_robust *r) {
   qv_batch_clear(&r->batch);
   for (uint32_t i = 0; i < r->n_dual; i++) qv_dual_free(r->dual[i]);
   free(r->dual);
+  qv_joint_free(r->joint);
   if (!r->borrowed) qv_graph_free(r->graph);
   free(r);
 }
@@ -335,6 +341,21 @@ static bool worth_bounding(const qv_graph *g, uint32_t v) {
   return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID && g->unit[v].src != QV_NONE && reads_units(g, v);
 }
 
+/* Which minima are taken together. */
+static qv_status join(query *k) {
+  qv_robust *r = k->r;
+  qv_dual *d = r->dual[0];
+  if (k->o.no_joint || k->o.evidence) return QV_OK; /* evidence: until checkers know joint minima */
+  qv_status st = qv_joint_new(&r->joint, r->graph, d->lo, d->hi, d->acc, JOINT_POINTS, JOINT_BYTES, k->err);
+  for (uint32_t i = 0; st == QV_OK && i < r->n_dual; i++) st = qv_dual_join(r->dual[i], r->joint, k->err);
+  if (st != QV_OK || r->joint == NULL) return st;
+  k->res->n_joint = r->joint->n_tensor;
+  k->res->joint = QV_NEW(&k->res->arena, r->joint->n_tensor, uint32_t);
+  if (k->res->joint == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  memcpy(k->res->joint, r->joint->tensor, r->joint->n_tensor * sizeof *k->res->joint);
+  return QV_OK;
+}
+
 /* Bounds of the units behind the first layer: intervals forget what their inputs have in common. */
 static qv_status deeper_bounds(query *k) {
   const qv_graph *g = k->r->graph;
@@ -385,8 +406,11 @@ static qv_status deeper_bounds(query *k) {
   if (moved) {
     bool empty;
     qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
-    st = empty ? QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross") : qv_dual_refresh(d, 0, k->err);
+    if (empty) st = QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross");
   }
+  /* joint minima only now: for these bounds they were tried, and made intervals little shorter at many times the cost */
+  if (st == QV_OK) st = join(k);
+  if (st == QV_OK) st = qv_dual_refresh(d, 0, k->err);
 done:
   free(read);
   free(is);
@@ -613,11 +637,22 @@ static qv_status leaf_begin(leaf_net *l, query *k, uint32_t target) {
 /* A long search pays where nodes are cheap: it costs 3e7 multiply-adds, or 60 steps. */
 static uint32_t root_steps(const query *k) { return (uint32_t)fmin(ROOT_STEPS, fmax(60, 3e7 / ((double)k->r->graph->n_w + 1))); }
 
+/* Rows behind rows behind rows: there lines have to move together. */
+static uint32_t slope_steps(const query *k) { return k->r->graph->depth > 2 ? SLOPE_STEPS : 0; }
+
+/* Joint minima are worth much at the root; below it they must not make nodes slow. */
+static void set_joint(query *k, qv_robust_target *t, bool root) {
+  const qv_joint *j = k->r->joint;
+  t->joint = j == NULL ? 0 : root ? j->limit : qv_joint_limit(j, JOINT_SHARE * (double)k->r->graph->n_w);
+  for (uint32_t i = 0; i < k->r->n_dual; i++) k->r->dual[i]->joint_most = t->joint;
+}
+
 /* Bound one target: the root alone (linear), or the tree. */
 static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes, uint32_t *used) {
   qv_bnb b;
   qv_bnb_opts o = {.max_nodes = max_nodes,
                    .root_steps = root_steps(k),
+                   .slope_steps = slope_steps(k),
                    .node_steps = NODE_STEPS,
                    .threads = max_nodes > 1 ? k->o.threads : 1,
                    .evidence = k->o.evidence,
@@ -637,6 +672,7 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
     o.leaf = &leaf;
     o.leaf_points = k->o.leaf_points > 0 ? k->o.leaf_points : (uint64_t)fmin(LEAF_POINTS, fmax(1, LEAF_WORK / ((double)qv_box_net_work(leaf.net) + 1)));
   }
+  set_joint(k, t, max_nodes == 1);
   qv_status st = qv_bnb_run(&b, k->r->dual, &t->goal, &o, k->err);
   qv_box_net_free(leaf.net);
   if (st == QV_OK) st = k->inner;
@@ -727,6 +763,15 @@ static void input_bounds(query *k) {
       }
       k->x[v] = q->n_points > 0 ? q->points[i][e] : q->point != NULL ? q->point[i][e] : k->lo[v] + (k->hi[v] - k->lo[v]) / 2;
     }
+}
+
+/* Nothing of the last query's. */
+static qv_status part(qv_robust *r, qv_err *err) {
+  qv_status st = QV_OK;
+  for (uint32_t i = 0; st == QV_OK && i < r->n_dual; i++) st = qv_dual_join(r->dual[i], NULL, err);
+  qv_joint_free(r->joint);
+  r->joint = NULL;
+  return st;
 }
 
 static qv_status setup(query *k) {
@@ -846,6 +891,7 @@ qv_status qv_robust_run(qv_robust_result *out, qv_robust *r, const qv_robust_que
   k.rng.s = k.o.seed;
   qv_status st = check_query(r->net, q, err);
   if (st == QV_OK) st = more_duals(r, k.o.threads, err);
+  if (st == QV_OK) st = part(r, err);
   if (st == QV_OK) st = setup(&k);
   if (st == QV_OK) st = engines(&k);
   if (st == QV_E_LIMIT && late(&k)) { /* inside some engine: targets that are done stay done */

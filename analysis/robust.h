@@ -30,6 +30,7 @@ typedef enum {
 
 typedef struct {
   bool no_interval, no_attack, no_enumeration, no_linear, no_branching;
+  bool no_joint;          /* minima of each unit alone (docs/certificate.md section 7.3, joint minima) */
   uint64_t seed;          /* of the attack */
   uint32_t attack_rounds; /* gradient rounds towards each target; 0 = 12..240, the more the smaller the net */
   uint64_t enumerate_max; /* boxes up to so many points at once; 0 = 300000. Larger ones, up to 2^24 points, if all else fails */
@@ -50,7 +51,8 @@ typedef struct {
   double margin;           /* NOTHING: bound that was reached, in units of the goal; positive would be a proof */
   qv_losses loss;          /* NOTHING: where the bound at the root loses, in the same units; all 0 if it was not computed */
   uint32_t nodes, leaves;
-  qv_bnb tree; /* LINEAR, BRANCHING with opts.evidence */
+  uint64_t joint; /* groups of at most so many points count together in its tree; 0: none */
+  qv_bnb tree;    /* LINEAR, BRANCHING with opts.evidence */
 } qv_robust_target;
 
 /* Bound on the accumulator of one unit (never of one without a row of its own), proved at the root of all trees of the query by multipliers (QV_GOAL_UNIT). */
@@ -74,6 +76,8 @@ typedef struct {
   uint32_t n_target;
   qv_robust_target *target; /* [n_target] in the order of the classes or violations */
   uint32_t n_bound;
+  uint32_t n_joint;
+  uint32_t *joint;        /* [n_joint] tensors whose elements' minima are taken together, ascending */
   qv_robust_bound *bound; /* in the order in which they were proved: later ones rest on earlier ones */
   int64_t **input;        /* FALSIFIED: [net->n_in][elements] */
   uint32_t violated;      /* FALSIFIED: target */

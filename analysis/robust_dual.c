@@ -36,6 +36,8 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->grad = QV_NEW(&d->arena, n, double);
   d->move = QV_NEW(&d->arena, n, double);
   d->best = QV_NEW(&d->arena, n, double);
+  d->slope[0] = QV_NEW(&d->arena, n, double);
+  d->slope[1] = QV_NEW(&d->arena, n, double);
   d->at = QV_NEW(&d->arena, n, float);
   d->coef = QV_NEW(&d->arena, n, float);
   d->flo = QV_NEW(&d->arena, n, float);
@@ -44,7 +46,7 @@ qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err) {
   d->icoef = QV_NEW(&d->arena, n, int64_t);
   if (d->lo == NULL || d->hi == NULL || d->acc == NULL || d->s == NULL || d->mean == NULL || d->m == NULL || d->x == NULL ||
       d->grad == NULL || d->move == NULL || d->best == NULL || d->at == NULL || d->coef == NULL || d->flo == NULL || d->fhi == NULL ||
-      d->hull == NULL || d->icoef == NULL || d->flat == NULL || d->mark == NULL || d->list == NULL) {
+      d->hull == NULL || d->icoef == NULL || d->flat == NULL || d->mark == NULL || d->slope[0] == NULL || d->slope[1] == NULL || d->list == NULL) {
     qv_dual_free(d);
     return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
   }
@@ -61,6 +63,7 @@ void qv_dual_free(qv_dual *d) {
   free(d->root_s);
   free(d->pt);
   free(d->half);
+  qv_arena_clear(&d->joint_arena);
   qv_arena_clear(&d->arena);
   free(d);
 }
@@ -253,7 +256,37 @@ static bool unit_points(qv_dual *d, uint32_t v, qv_itv a, size_t *n) {
   return ok;
 }
 
+qv_status qv_dual_join(qv_dual *d, const qv_joint *j, qv_err *err) {
+  qv_arena_clear(&d->joint_arena);
+  d->joint_arena = (qv_arena){0};
+  d->joint = NULL;
+  if (j == NULL) return QV_OK;
+  d->live = QV_NEW(&d->joint_arena, j->n, bool);
+  if (d->live == NULL || !qv_joint_room_for(&d->room, j, &d->joint_arena)) return QV_FAIL(err, QV_E_NOMEM, "dual bounds");
+  d->joint = j;
+  d->joint_most = j->limit;
+  return QV_OK;
+}
+
+/* A split below the root may have cut an accumulator: the points that it excludes would count on. */
+static void find_live(qv_dual *d) {
+  for (uint32_t i = 0; d->joint != NULL && i < d->joint->n; i++) {
+    const qv_joint_group *k = &d->joint->group[i];
+    d->live[i] = true;
+    for (uint32_t c = 0; d->live[i] && c < k->n; c++)
+      d->live[i] = d->acc[k->unit + c].lo == k->acc[c].lo && d->acc[k->unit + c].hi == k->acc[c].hi;
+  }
+}
+
+/* The group that unit v counts with. */
+static const qv_joint_group *group_of(const qv_dual *d, uint32_t v) {
+  if (d->joint == NULL || d->joint->of[v] == 0) return NULL;
+  const qv_joint_group *k = &d->joint->group[d->joint->of[v] - 1];
+  return k->points <= d->joint_most && d->live[d->joint->of[v] - 1] ? k : NULL;
+}
+
 qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err) {
+  find_live(d);
   for (uint32_t v = from; v < d->g->n; v++) {
     if (v % 64 == 0 && d->deadline > 0 && qv_clock() > d->deadline) return QV_FAIL(err, QV_E_LIMIT, "time limit");
     d->flo[v] = (float)d->lo[v];
@@ -362,8 +395,35 @@ static double sum_at(const qv_dual *d, uint32_t v) {
 static bool is_unit(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE; }
 static bool is_function(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID; }
 
-/* D(s); fills at, x, m. `init`: choose s on the way. */
-static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *root) {
+/* Where multipliers come from: as they stand; lines at the middle; lines of the slopes in d->slope. */
+typedef enum { AS_IS, MIDDLE, SLOPES } source;
+
+static double multiplier(const qv_dual *d, uint32_t v, source from) {
+  if (from == AS_IS) return d->s[v];
+  if (d->flat[v]) return 0;
+  return from == MIDDLE ? support(&d->hull[v], d->m[v]) : d->m[v] * d->slope[d->m[v] >= 0 ? 0 : 1][v];
+}
+
+/* The part of a group. Units that the goal does not reach have m = s = 0. */
+static void evaluate_group(qv_dual *d, const qv_joint_group *k, source from, double *base) {
+  bool any = false;
+  for (uint32_t v = k->unit; v < k->unit + k->n; v++) {
+    d->m[v] = (double)d->coef[v];
+    d->s[v] = multiplier(d, v, from);
+    any |= d->m[v] != 0 || d->s[v] != 0;
+  }
+  if (any) *base += qv_joint_least(k, d->m, d->s, d->x, d->at, &d->room);
+  if (any) d->work += (double)k->points * k->n / 4; /* eight at a time, but no weights */
+  for (uint32_t v = k->unit; v < k->unit + k->n; v++) {
+    if (d->s[v] != 0) push(d, v, d->s[v], base);
+    if (d->m[v] != 0 || d->s[v] != 0) continue;
+    d->at[v] = d->flo[v];
+    d->x[v] = NAN;
+  }
+}
+
+/* D(s); fills at, x, m, and s from where it is to come. */
+static double evaluate(qv_dual *d, const qv_goal *goal, source from, qv_point *root) {
   const qv_graph *g = d->g;
   double base = 0;
   memset(d->coef, 0, g->n * sizeof *d->coef);
@@ -385,8 +445,15 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
     push(d, goal->j, -d->root_s[1], &base);
     break;
   }
+  const qv_joint_group *last = NULL; /* a group's units stand side by side in the list */
   for (uint32_t i = 0; i < d->n_list; i++) {
     uint32_t v = d->list[i];
+    const qv_joint_group *group = group_of(d, v);
+    if (group != NULL) {
+      if (group != last) evaluate_group(d, group, from, &base);
+      last = group;
+      continue;
+    }
     double m = d->m[v] = (double)d->coef[v];
     if (!is_unit(g, v)) {
       base += qv_rob_boxf(d->at + v, d->coef + v, d->flo + v, d->fhi + v, 1);
@@ -399,14 +466,14 @@ static double evaluate(qv_dual *d, const qv_goal *goal, bool init, qv_point *roo
       d->at[v] = (float)y;
       d->x[v] = (double)d->acc[v].lo;
       base += m * y;
-      if (init) d->s[v] = 0;
+      d->s[v] = multiplier(d, v, from);
       if (d->s[v] != 0) { /* a split may pin the value and still restrict the accumulator */
         d->x[v] = (double)(d->s[v] > 0 ? d->acc[v].hi : d->acc[v].lo);
         base -= d->s[v] * d->x[v];
         push(d, v, d->s[v], &base);
       }
     } else {
-      if (init) d->s[v] = support(&d->hull[v], m);
+      d->s[v] = multiplier(d, v, from);
       if (m == 0 && d->s[v] == 0) {
         d->at[v] = d->flo[v];
         d->x[v] = NAN; /* not part of this goal */
@@ -434,7 +501,7 @@ void qv_dual_default(qv_dual *d, const qv_goal *goal) {
     for (uint32_t c = n <= CORNERS ? 0 : n; c <= n + 1; c++) { /* one alone, all together, and the best of these in the end */
       uint32_t pick = c == n + 1 ? best : c;
       for (uint32_t k = 0; k < n; k++) d->root_s[k] = pick == n ? least_span / d->root_span[k] : pick == k ? 1.0 : 0.0;
-      double now = evaluate(d, goal, true, &root);
+      double now = evaluate(d, goal, MIDDLE, &root);
       if (c <= n && now > most) most = now, best = c;
     }
     return;
@@ -445,12 +512,12 @@ void qv_dual_default(qv_dual *d, const qv_goal *goal) {
       tau = c < 3 ? c - 1 : now[1] >= now[0] && now[1] >= now[2] ? 0 : now[0] > now[2] ? -1 : 1;
       d->root_s[0] = 1 + tau;
       d->root_s[1] = 1 - tau;
-      double value = evaluate(d, goal, true, &root);
+      double value = evaluate(d, goal, MIDDLE, &root);
       if (c < 3) now[c] = value;
     }
     return;
   }
-  (void)evaluate(d, goal, true, &root);
+  (void)evaluate(d, goal, MIDDLE, &root);
 }
 
 /* Values of the goal's parts at the relaxed solution: the gradient in L. */
@@ -495,7 +562,7 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
   double span = pair ? (double)(d->acc[goal->y].hi - d->acc[goal->y].lo + d->acc[goal->j].hi - d->acc[goal->j].lo + 2) : 1;
   for (uint32_t it = 0; it <= steps; it++) {
     qv_point root = {0, 0};
-    double now = evaluate(d, goal, false, &root);
+    double now = evaluate(d, goal, AS_IS, &root);
     if (now > best) {
       if (now > best + 1e-3 * fabs(best)) stale = 0;
       best = now;
@@ -551,6 +618,49 @@ double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double eno
   return best;
 }
 
+/* Steps of this size at the beginning and the end, in values of the function over the whole interval. */
+#define FIRST_STEP 0.5
+#define LAST_STEP 0.02
+
+/* One value of the function at both ends: lines that differ by more are worse at one of them by more than rounding. */
+static double slope_unit(const qv_dual *d, uint32_t v) { return 1 / ((double)(d->acc[v].hi - d->acc[v].lo) + 1); }
+
+double qv_dual_slopes(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough) {
+  const qv_graph *g = d->g;
+  qv_point root;
+  double best = -INFINITY;
+  for (uint32_t i = 0; i < d->n_list; i++) {
+    uint32_t v = d->list[i];
+    d->move[v] = d->grad[v] = 0;
+    if (!is_function(g, v)) continue;
+    d->slope[0][v] = d->hull[v].mid_lo;
+    d->slope[1][v] = d->hull[v].mid_up;
+  }
+  for (uint32_t it = 0; it <= steps; it++) {
+    double now = evaluate(d, goal, SLOPES, &root);
+    if (now > best) {
+      best = now;
+      for (uint32_t i = 0; i < d->n_list; i++) d->best[d->list[i]] = d->s[d->list[i]];
+    }
+    if (best > enough || it == steps || (d->deadline > 0 && qv_clock() > d->deadline)) break;
+    double size = FIRST_STEP * pow(LAST_STEP / FIRST_STEP, (double)it / steps);
+    double first = 1 - pow(0.9, it + 1), second = 1 - pow(0.98, it + 1); /* weights of the means below */
+    for (uint32_t i = d->n_list; i-- > 0;) {                             /* ascending: at becomes the derivative by m */
+      uint32_t v = d->list[i];
+      if (g->unit[v].fn == QV_UNIT_ID && d->m[v] != 0) d->at[v] = (float)sum_at(d, v);
+      if (!is_function(g, v) || d->flat[v] || isnan(d->x[v])) continue;
+      double *slope = &d->slope[d->m[v] >= 0 ? 0 : 1][v], unit = slope_unit(d, v);
+      double off = sum_at(d, v) - d->x[v], grad = d->m[v] * off * unit;
+      d->at[v] = (float)((double)d->at[v] + *slope * off);
+      d->move[v] = 0.9 * d->move[v] + 0.1 * grad; /* Adam */
+      d->grad[v] = 0.98 * d->grad[v] + 0.02 * grad * grad;
+      if (d->grad[v] > 0) *slope += size * unit * (d->move[v] / first) / (sqrt(d->grad[v] / second) + 1e-30);
+    }
+  }
+  for (uint32_t i = 0; i < d->n_list; i++) d->s[d->list[i]] = d->best[d->list[i]];
+  return best;
+}
+
 /* Can the unit be at a clamp's end, and elsewhere? */
 static bool kinked(const qv_dual *d, uint32_t v) {
   const qv_unit *u = &d->g->unit[v];
@@ -564,7 +674,7 @@ static bool kinked(const qv_dual *d, uint32_t v) {
 qv_losses qv_dual_losses(qv_dual *d, const qv_goal *goal, const int64_t *x) {
   qv_losses l = {0};
   qv_point root;
-  (void)evaluate(d, goal, false, &root);
+  (void)evaluate(d, goal, AS_IS, &root);
   for (uint32_t v = d->in_lo; v < d->in_hi; v++) l.input += (double)d->coef[v] * ((double)x[v] - (double)d->at[v]);
   for (uint32_t i = 0; i < d->n_list; i++) {
     uint32_t v = d->list[i];
@@ -648,6 +758,21 @@ static bool goal_exact(qv_dual *d, const qv_goal *goal, const int32_t *is_root, 
   return false;
 }
 
+/* The minima of a group, in integers; alone where numbers are too large to take them together: a smaller bound. */
+static bool group_exact(qv_dual *d, const qv_joint_group *k, const int32_t *is, qv_i128 *sum) {
+  bool any = false;
+  for (uint32_t v = k->unit; v < k->unit + k->n; v++) any |= d->icoef[v] != 0 || is[v] != 0;
+  if (!any) return true;
+  qv_i128 least;
+  bool ok = true;
+  if (qv_joint_exact(&least, k, d->icoef + k->unit, is + k->unit, &d->room)) ok = add(sum, least);
+  else
+    for (uint32_t v = k->unit; ok && v < k->unit + k->n; v++) ok = add(sum, least_exact(&d->hull[v], d->icoef[v], is[v]));
+  for (uint32_t v = k->unit + k->n; ok && v-- > k->unit;)
+    if (is[v] != 0) ok = push_exact(d, v, is[v], sum);
+  return ok;
+}
+
 bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale) {
   const qv_graph *g = d->g;
   qv_i128 sum = 0;
@@ -657,6 +782,12 @@ bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_
   bool ok = goal_exact(d, goal, is_root, scale, &sum);
   for (uint32_t v = g->n; ok && v-- > g->n_in;) {
     int64_t m = d->icoef[v];
+    const qv_joint_group *group = group_of(d, v);
+    if (group != NULL) { /* the last one of its units: all others are met with it */
+      ok = group_exact(d, group, is, &sum);
+      v = group->unit;
+      continue;
+    }
     if (!is_unit(g, v)) {
       ok = add(&sum, (qv_i128)m * (m > 0 ? d->lo[v] : d->hi[v]));
       continue;

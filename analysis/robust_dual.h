@@ -12,7 +12,7 @@
 #ifndef QV_ANALYSIS_ROBUST_DUAL_H
 #define QV_ANALYSIS_ROBUST_DUAL_H
 
-#include "analysis/robust_graph.h"
+#include "analysis/robust_joint.h"
 
 typedef struct {
   int64_t x, y;
@@ -72,6 +72,7 @@ typedef struct {
   /* private */
   float *coef, *flo, *fhi;
   double *x, *grad, *move, *best;
+  double *slope[2]; /* [n] of lines below and above a function: s = m * slope */
   double *root_best, *root_move, *root_span, *root_at; /* [cap_root]; of SUM goals: width of each part, value at the last solution */
   uint32_t cap_root;
   uint32_t *list;                /* [n_list] units on which the goal depends, descending */
@@ -80,6 +81,11 @@ typedef struct {
   double work;                   /* multiply-adds of all searches so far */
   double weight;                 /* exact: bound on all coefficients so far */
   double deadline;               /* climbing and refreshing stop there; 0 = none */
+  const qv_joint *joint; /* made for bounds that contain those in force, or NULL */
+  uint64_t joint_most;   /* groups with at most so many points count together */
+  bool *live;            /* [joint->n] accumulators in force are those that the points were made for: else the units count alone */
+  qv_joint_room room;
+  qv_arena joint_arena;
   qv_hull *hull, root;
   int64_t root_t0, root_t1; /* that `root` was made for */
   int64_t *icoef;
@@ -91,6 +97,10 @@ typedef struct {
 /* Errors: QV_E_NOMEM. */
 QV_NODISCARD qv_status qv_dual_new(qv_dual **out, const qv_graph *g, qv_err *err);
 void qv_dual_free(qv_dual *d);
+
+/* Take minima of these groups together from now on (NULL: of none); *j has to outlive that. joint_most becomes j->limit. Errors:
+ * QV_E_NOMEM. Before the next refresh. */
+QV_NODISCARD qv_status qv_dual_join(qv_dual *d, const qv_joint *j, qv_err *err);
 
 /* Bounds in force have been changed for variables from..n-1: refresh what is derived from them. Errors: QV_E_NOMEM; QV_E_LIMIT at
  * d->deadline: what is derived is then of no use. */
@@ -106,6 +116,10 @@ void qv_dual_default(qv_dual *d, const qv_goal *goal);
 /* Improve s (the best one found stays in d->s and d->root_s); stops when D exceeds `enough`. Returns D of the best, in doubles.
  * d->mean gets the averaged relaxed solution. Pre: qv_dual_goal. */
 double qv_dual_climb(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough);
+
+/* The same search over the slopes of lines, s_v = m_v * slope_v, from the default on, L kept: where a unit's line moves those of the
+ * units before it move along, which suits deep nets. */
+double qv_dual_slopes(qv_dual *d, const qv_goal *goal, uint32_t steps, double enough);
 
 /* Prepare a PAIR goal's points from t0,t1 and the bounds in force; nothing to do for the others. False: no memory. */
 bool qv_dual_goal(qv_dual *d, const qv_goal *goal);

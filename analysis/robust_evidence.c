@@ -31,7 +31,7 @@ static qv_rcert_mults mults(writer *w, int scale, uint32_t n, const uint32_t *va
   }
   for (uint32_t i = 0; i < n; i++) w->m[i] = (qv_rcert_mult){w->g->unit[var[i]].tensor, w->g->unit[var[i]].el, s[i]};
   if (n > 0) qsort(w->m, n, sizeof *w->m, by_place);
-  return (qv_rcert_mults){scale, n, w->m};
+  return (qv_rcert_mults){.scale = scale, .n = n, .m = w->m};
 }
 
 static void put_split(writer *w, const qv_bnb_node *le) {
@@ -40,7 +40,7 @@ static void put_split(writer *w, const qv_bnb_node *le) {
 }
 
 /* The tree in preorder. Children stand two in a row behind their parent: `child` is found once for all nodes. */
-static void put_tree(writer *w, const qv_robust_target *t) {
+static void put_tree(writer *w, const qv_robust_result *res, const qv_robust_target *t) {
   const qv_bnb *b = &t->tree;
   uint32_t *child = calloc(b->n, sizeof *child), *stack = malloc(((size_t)b->n + 1) * sizeof *stack), depth = 0;
   if (child == NULL || stack == NULL) {
@@ -61,6 +61,11 @@ static void put_tree(writer *w, const qv_robust_target *t) {
     case QV_LEAF_EMPTY: qv_rcert_empty(w->o); break;
     case QV_LEAF_DUAL: {
       qv_rcert_mults m = mults(w, n->scale, n->n, n->var_s, n->s);
+      if (t->joint > 0) {
+        m.n_joint = res->n_joint;
+        m.joint = res->joint;
+        m.limit = t->joint;
+      }
       if (t->goal.kind == QV_GOAL_PAIR) qv_rcert_pair(w->o, n->root[0], n->root[1], &m);
       else qv_rcert_sum(w->o, t->goal.n_part, n->root, &m);
       break;
@@ -109,7 +114,7 @@ qv_status qv_robust_certificate(qv_buf *out, const qv_robust *r, const qv_robust
     for (uint32_t i = 0; i < res->n_target && !w.failed; i++) {
       qv_rcert_target(out, res->target[i].target);
       if (res->target[i].engine == QV_BY_INTERVAL) qv_rcert_empty(out);
-      else put_tree(&w, &res->target[i]);
+      else put_tree(&w, res, &res->target[i]);
     }
   }
   free(w.m);

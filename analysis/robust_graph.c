@@ -9,6 +9,7 @@
 #include "kernels/threshold.h"
 
 #define GAP 8       /* so many zero weights are stored rather than ending a segment: long loops are fast */
+#define GROUP_VARS ((size_t)1 << 22) /* beyond, groups are not noted */
 #define LEVELS 4096 /* output values of a step whose thresholds are stored */
 
 /* Terms of the row being built; constants are folded into b, a variable that occurs twice is merged. */
@@ -226,6 +227,40 @@ static qv_unit_fn function_of(qv_kind k) {
   return k == QV_STEP ? QV_UNIT_STEP : k == QV_TABLE ? QV_UNIT_TABLE : k == QV_THRESHOLD ? QV_UNIT_THRESHOLD : QV_UNIT_CLAMP;
 }
 
+/* The units first..first+n-1 of position e (an element of src's output) of one channel group. */
+static qv_status add_group(builder *b, const qv_node *src, size_t e, uint32_t first, uint32_t n) {
+  qv_graph *g = b->g;
+  const qv_window *win = &src->u.affine.win;
+  uint32_t o = (uint32_t)(e % win->oc), ox = (uint32_t)(e / win->oc % win->ow), oy = (uint32_t)(e / win->oc / win->ow % win->oh);
+  uint32_t gic = win->ic / win->groups, c0 = o / (win->oc / win->groups) * gic, taps = 0;
+  qv_status st = row_start(b, (size_t)win->kh * win->kw * gic);
+  if (st != QV_OK) return st;
+  for (uint32_t ky = 0; ky < win->kh; ky++)
+    for (uint32_t kx = 0; kx < win->kw; kx++) {
+      size_t at;
+      if (!qv_window_tap(&at, win, e / win->oc / win->ow / win->oh, oy, ox, ky, kx)) continue;
+      for (uint32_t c = 0; c < gic; c++) {
+        const qv_element *x = &g->element[src->in[0]][at + c0 + c];
+        row_add(b, *x, 1);
+        taps += x->var != QV_NONE;
+      }
+    }
+  for (uint32_t v = first; v < first + n; v++)
+    if (g->unit[v].fn == QV_UNIT_FREE || g->unit[v].fn == QV_UNIT_ID) return QV_OK;
+  if (taps != b->r.n || taps == 0) return QV_OK;
+  if (g->n_group_var + taps > GROUP_VARS) return QV_OK;
+  void *pg = g->group, *pv = g->group_var;
+  bool ok = grow(&pg, &g->cap_group, g->n_group + 1, sizeof *g->group);
+  g->group = pg;
+  ok = ok && grow(&pv, &g->cap_group_var, g->n_group_var + taps, sizeof *g->group_var);
+  g->group_var = pv;
+  if (!ok) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
+  g->group[g->n_group++] = (qv_group){first, n, (uint32_t)g->n_group_var, taps};
+  memcpy(g->group_var + g->n_group_var, b->r.var, taps * sizeof *b->r.var);
+  g->n_group_var += taps;
+  return QV_OK;
+}
+
 /* Elements of a node's output, as units: rows of `src` (the node itself, or the affine or sum node in front of it). */
 static qv_status add_units(builder *b, uint32_t k, const qv_node *src) {
   const qv_node *n = &b->net->node[k];
@@ -245,7 +280,11 @@ static qv_status add_units(builder *b, uint32_t k, const qv_node *src) {
     if (st != QV_OK) return st;
     out[e] = (qv_element){var, 0};
   }
-  return QV_OK;
+  if (src == NULL || src->kind != QV_AFFINE) return QV_OK;
+  uint32_t per = src->u.affine.win.oc / src->u.affine.win.groups;
+  qv_status st = QV_OK;
+  for (size_t e = 0, m = qv_elems(&b->net->tensor[n->out]); st == QV_OK && e < m; e += per) st = add_group(b, src, e, out[e].var, per);
+  return st;
 }
 
 static qv_status add_free(builder *b, uint32_t k) {
@@ -381,6 +420,22 @@ static qv_status add_levels(builder *b, uint32_t k) {
   return QV_OK;
 }
 
+/* Longest chain of functions with rows of their own. */
+static qv_status find_depth(qv_graph *g, qv_err *err) {
+  uint32_t *at = calloc((size_t)g->n + 1, sizeof *at);
+  if (at == NULL) return QV_FAIL(err, QV_E_NOMEM, "robustness graph");
+  for (uint32_t v = g->n_in; v < g->n; v++) {
+    const qv_unit *u = &g->unit[v];
+    for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
+      for (uint32_t x = g->seg[i].var; x < g->seg[i].var + g->seg[i].len; x++)
+        if (at[x] > at[v]) at[v] = at[x];
+    at[v] += u->src != QV_NONE;
+    if (at[v] > g->depth) g->depth = at[v];
+  }
+  free(at);
+  return QV_OK;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------------------------------- */
 
 void qv_graph_free(qv_graph *g) {
@@ -390,6 +445,8 @@ void qv_graph_free(qv_graph *g) {
   free(g->w);
   free(g->wf);
   free(g->loss);
+  free(g->group);
+  free(g->group_var);
   qv_arena_clear(&g->arena);
   free(g);
 }
@@ -417,6 +474,7 @@ qv_status qv_graph_new(qv_graph **out, const qv_net *net, double deadline, qv_er
     QV_TRY(add_node(&b, k));
     if (net->node[k].kind == QV_STEP) QV_TRY(add_levels(&b, k));
   }
+  QV_TRY(find_depth(g, err));
   *out = g;
   g = NULL;
 done:

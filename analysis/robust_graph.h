@@ -50,6 +50,12 @@ typedef struct {
   int64_t *at; /* NULL: decreasing, or too many values */
 } qv_thresholds;
 
+/* Units unit..unit+n_unit-1, functions of the channels of one position of an affine node, that all read the same n_var variables
+ * group_var[var..], no one of them twice. */
+typedef struct {
+  uint32_t unit, n_unit, var, n_var;
+} qv_group;
+
 typedef struct {
   const qv_net *net;
   uint32_t n_in, n; /* input variables, all variables */
@@ -58,11 +64,14 @@ typedef struct {
   int32_t *w;
   float *wf;
   qv_loss *loss;
-  size_t n_seg, n_w, n_loss, cap_seg, cap_w, cap_unit, cap_loss;
+  qv_group *group;
+  uint32_t *group_var;
+  size_t n_seg, n_w, n_loss, n_group, n_group_var, cap_seg, cap_w, cap_unit, cap_loss, cap_group, cap_group_var;
   qv_element **element;  /* [n_tensors][elements]; NULL for outputs that only exist inside a unit's row */
   uint32_t *in_first;    /* [net->n_in] first variable of each input */
   qv_thresholds **level; /* [n_nodes][channels] of step nodes */
   bool any_free;
+  uint32_t depth; /* functions behind one another with a row of their own in front, at most */
   qv_arena arena;
 } qv_graph;
 

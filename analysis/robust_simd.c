@@ -12,6 +12,8 @@
 typedef float f8 __attribute__((vector_size(32)));
 typedef int64_t l4 __attribute__((vector_size(32)));
 typedef int32_t i4 __attribute__((vector_size(16)));
+typedef int32_t i8 __attribute__((vector_size(32)));
+typedef uint8_t b8 __attribute__((vector_size(8)));
 
 CLONES void qv_rob_pushf(float *coef, const float *weight, float s, const qv_segment *seg, size_t n) {
   f8 k = {s, s, s, s, s, s, s, s};
@@ -89,4 +91,56 @@ CLONES double qv_rob_boxf(float *at, const float *c, const float *lo, const floa
     sum += (double)(c[i] * x);
   }
   return sum;
+}
+
+/* a = lin + sum of m*y for eight points. A macro for the same reason. */
+#define JOINT8(a, p)                                                                                                                       \
+  do {                                                                                                                                     \
+    memcpy(&(a), lin + (p), sizeof(a));                                                                                                    \
+    for (uint32_t i_ = 0; i_ < n; i_++) {                                                                                                  \
+      b8 y_;                                                                                                                               \
+      memcpy(&y_, y + used[i_] * stride + (p), sizeof y_);                                                                                 \
+      (a) += __builtin_convertvector(__builtin_convertvector(y_, i8), f8) * m[i_];                                                         \
+    }                                                                                                                                      \
+  } while (0)
+
+CLONES float qv_rob_jointf(const float *lin, const uint8_t *y, size_t stride, const float *m, const uint32_t *used, uint32_t n) {
+  f8 best;
+  JOINT8(best, 0);
+  for (size_t p = 8; p < stride; p += 8) {
+    f8 a;
+    JOINT8(a, p);
+    i8 less = a < best;
+    best = (f8)((less & (i8)a) | (~less & (i8)best));
+  }
+  float least = best[0];
+  for (int k = 1; k < 8; k++) least = best[k] < least ? best[k] : least;
+  return least;
+}
+
+CLONES size_t qv_rob_joint_at(const float *lin, const uint8_t *y, size_t stride, const float *m, const uint32_t *used, uint32_t n) {
+  size_t at = 0;
+  float least = 0;
+  for (size_t p = 0; p < stride; p += 8) {
+    f8 a;
+    JOINT8(a, p);
+    for (size_t k = 0; k < 8; k++)
+      if (p + k == 0 || a[k] < least) least = a[k], at = p + k;
+  }
+  return at;
+}
+
+CLONES int64_t qv_rob_jointi(const int64_t *lin, const uint8_t *y, size_t stride, const int64_t *m, const uint32_t *used, uint32_t n) {
+  int64_t least = INT64_MAX;
+  for (size_t p = 0; p < stride; p += 4) {
+    l4 a;
+    memcpy(&a, lin + p, sizeof a);
+    for (uint32_t i = 0; i < n; i++) {
+      const uint8_t *q = y + used[i] * stride + p;
+      l4 v = {q[0], q[1], q[2], q[3]};
+      a += v * m[i];
+    }
+    for (int k = 0; k < 4; k++) least = a[k] < least ? a[k] : least;
+  }
+  return least;
 }

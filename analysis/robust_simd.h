@@ -20,4 +20,11 @@ void qv_rob_pushi(int64_t *y, const int32_t *w, int64_t s, const qv_segment *seg
 /* sum min(c*lo, c*hi), in doubles; at[i] = the end that attains it. */
 double qv_rob_boxf(float *at, const float *c, const float *lo, const float *hi, size_t n);
 
+/* Least over p in [0,stride) of lin[p] + sum over i < n of m[i] * y[used[i]*stride + p]; and the first p that attains it. stride: a
+ * multiple of 8. */
+float qv_rob_jointf(const float *lin, const uint8_t *y, size_t stride, const float *m, const uint32_t *used, uint32_t n);
+size_t qv_rob_joint_at(const float *lin, const uint8_t *y, size_t stride, const float *m, const uint32_t *used, uint32_t n);
+/* In integers. Pre: no product or sum leaves int64. */
+int64_t qv_rob_jointi(const int64_t *lin, const uint8_t *y, size_t stride, const int64_t *m, const uint32_t *used, uint32_t n);
+
 #endif

@@ -13,6 +13,14 @@ static void put_mults(qv_buf *o, const qv_rcert_mults *m) {
     put(o, (int64_t)m->m[i].pos);
     put(o, m->m[i].s);
   }
+  if (m->n_joint > 0) {
+    qv_buf_str(o, " joint");
+    put(o, m->n_joint);
+  }
+  for (uint32_t i = 0; i < m->n_joint; i++) {
+    put(o, m->joint[i]);
+    put(o, (int64_t)m->limit);
+  }
   qv_buf_str(o, "\n");
 }
 

@@ -16,6 +16,9 @@ typedef struct {
   int scale;
   uint32_t n;
   const qv_rcert_mult *m; /* [n] strictly ascending in (tensor, pos) */
+  uint32_t n_joint;       /* joint minima: */
+  const uint32_t *joint;  /* [n_joint] tensors, ascending */
+  uint64_t limit;         /* points of a group, the same for all */
 } qv_rcert_mults;
 
 typedef enum { QV_RCERT_VERIFIED, QV_RCERT_TRUSTED, QV_RCERT_FALSIFIED } qv_rcert_verdict;

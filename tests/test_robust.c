@@ -1,5 +1,6 @@
 /* Robustness engines against plain enumeration with the reference kernels: never a wrong VERIFIED or FALSIFIED, on random nets
  * of every kind and on small fixed-point nets with many ties; planted counterexamples; published verdicts on MNIST. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,6 +106,21 @@ static bool cut(const qv_graph *g, qv_dual *d, uint32_t v, qv_itv a) {
   return d->lo[v] <= d->hi[v];
 }
 
+/* Joint minima of a target's leaves, for the bounds of the root in d. */
+static qv_joint *at_root(const qv_graph *g, qv_dual *d, const qv_robust_result *res, const qv_robust_target *target) {
+  qv_err err = {0};
+  qv_joint *j = NULL;
+  bool empty;
+  qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
+  if (target->joint > 0) {
+    assert_true(res->n_joint > 0 && !empty);
+    assert_int_equal(qv_joint_new(&j, g, d->lo, d->hi, d->acc, target->joint, SIZE_MAX, &err), QV_OK);
+    assert_non_null(j);
+  }
+  assert_int_equal(qv_dual_join(d, j, &err), QV_OK);
+  return j;
+}
+
 /* Derive every closed leaf again from what the result says of it: splits, multipliers, bounds at the root. */
 static void check_leaves(const rt_trial *t, const qv_graph *g, const qv_robust_result *res) {
   qv_err err = {0};
@@ -116,11 +132,13 @@ static void check_leaves(const rt_trial *t, const qv_graph *g, const qv_robust_r
       if (b->node[k].leaf == QV_LEAF_INNER || b->node[k].leaf == QV_LEAF_POINTS) continue; /* (points: the trial's own enumeration) */
       qv_goal goal = res->target[i].goal;
       bool empty, ok = true;
+      assert_int_equal(qv_dual_join(d, NULL, &err), QV_OK);
       root_bounds(t, g, d);
       for (uint32_t j = 0; j < res->n_bound; j++) {
         const qv_robust_bound *u = &res->bound[j];
         ok = ok && cut(g, d, u->unit, u->sign > 0 ? (qv_itv){u->bound, INT64_MAX} : (qv_itv){INT64_MIN, u->bound});
       }
+      qv_joint *joint = at_root(g, d, res, &res->target[i]);
       for (uint32_t j = k; j != 0; j = b->node[j].parent) {
         const qv_bnb_node *n = &b->node[j];
         bool le = n->kind == QV_SPLIT_ACC_LE || n->kind == QV_SPLIT_VAL_LE;
@@ -137,15 +155,20 @@ static void check_leaves(const rt_trial *t, const qv_graph *g, const qv_robust_r
       ok = ok && !empty && (goal.kind != QV_GOAL_PAIR || qv_dual_levels(d, &goal, &goal.t0, &goal.t1));
       if (b->node[k].leaf == QV_LEAF_EMPTY) {
         assert_false(ok);
+        qv_joint_free(joint);
         continue;
       }
       assert_int_equal(b->node[k].leaf, QV_LEAF_DUAL);
-      if (!ok) continue;
+      if (!ok) {
+        qv_joint_free(joint);
+        continue;
+      }
       assert_int_equal(qv_dual_refresh(d, 0, &err), QV_OK);
       assert_true(qv_dual_goal(d, &goal));
       int32_t *is = multipliers(g, b->node[k].n, b->node[k].var_s, b->node[k].s);
       qv_i128 bound;
       assert_true(qv_dual_exact(&bound, d, &goal, is, b->node[k].root, b->node[k].scale) && bound > 0);
+      qv_joint_free(joint);
       free(is);
     }
   }
@@ -294,9 +317,56 @@ static qv_i128 goal_at(const qv_goal *goal, const qv_dual *d, const int64_t *x, 
   return 0;
 }
 
+/* The least value of a group's sum at all its points, from the rows and functions; true if there is more than one point. */
+static int check_group(const qv_graph *g, const qv_dual *d, const qv_joint_group *k, const qv_joint *joint, qv_rng *r) {
+  qv_arena a = {0};
+  qv_joint_room room;
+  int64_t *x = calloc(g->n, sizeof *x), *m = calloc(k->n, sizeof *m);
+  int32_t *s = calloc(k->n, sizeof *s);
+  double *md = calloc(g->n, sizeof *md), *sd = calloc(g->n, sizeof *sd), *at_acc = calloc(g->n, sizeof *at_acc);
+  float *at_y = calloc(g->n, sizeof *at_y);
+  uint64_t points = 0;
+  qv_i128 least = 0, got;
+  assert_true(qv_joint_room_for(&room, joint, &a));
+  for (uint32_t c = 0; c < k->n; c++) {
+    md[k->unit + c] = (double)(m[c] = qv_rng_range(r, -2000, 2000));
+    sd[k->unit + c] = s[c] = (int32_t)qv_rng_range(r, -300, 300);
+  }
+  memcpy(x, d->lo, g->n * sizeof *x);
+  for (bool more = true; more; points++) {
+    qv_i128 sum = 0;
+    for (uint32_t c = 0; c < k->n; c++) {
+      int64_t acc = qv_unit_sum(g, k->unit + c, x);
+      sum += (qv_i128)m[c] * qv_unit_eval(g, k->unit + c, acc) - (qv_i128)s[c] * acc;
+    }
+    if (points == 0 || sum < least) least = sum;
+    more = false;
+    for (uint32_t i = 0; !more && i < k->n_var; i++) {
+      uint32_t v = k->var[i];
+      more = x[v] < d->hi[v];
+      x[v] = more ? x[v] + 1 : d->lo[v];
+    }
+  }
+  assert_true(points == k->points);
+  assert_true(qv_joint_exact(&got, k, m, s, &room) && got == least);
+  double about = qv_joint_least(k, md, sd, at_acc, at_y, &room), there = 0;
+  for (uint32_t c = 0; c < k->n; c++) there += (double)m[c] * (double)at_y[k->unit + c] - (double)s[c] * at_acc[k->unit + c];
+  assert_true(about - (double)least < 1 + 1e-5 * fabs(about) && about - (double)least > -1 - 1e-5 * fabs(about));
+  assert_true(there - about < 1 + 1e-4 * fabs(about) && there - about > -1 - 1e-4 * fabs(about));
+  qv_arena_clear(&a);
+  free(x);
+  free(m);
+  free(s);
+  free(md);
+  free(sd);
+  free(at_acc);
+  free(at_y);
+  return points > 1;
+}
+
 static void any_multipliers(void **state) {
   (void)state;
-  int bounds = 0, violating = 0;
+  int bounds = 0, violating = 0, groups = 0, better = 0;
   for (int it = 0; it < effort(400); it++) {
     uint64_t seed = 900000 + (uint64_t)it;
     qv_rng r = {seed};
@@ -313,6 +383,11 @@ static void any_multipliers(void **state) {
     assert_int_equal(qv_graph_new(&g, net, 0, &err), QV_OK);
     assert_int_equal(qv_dual_new(&d, g, &err), QV_OK);
     root_bounds(&t, g, d);
+    qv_joint *joint = NULL;
+    if (it % 4 != 0) assert_int_equal(qv_joint_new(&joint, g, d->lo, d->hi, d->acc, (uint64_t)qv_rng_range(&r, 2, 600), 1 << 20, &err), QV_OK);
+    assert_int_equal(qv_dual_join(d, joint, &err), QV_OK);
+    assert_int_equal(qv_dual_refresh(d, 0, &err), QV_OK);
+    for (uint32_t k = 0; joint != NULL && k < joint->n; k++) groups += check_group(g, d, &joint->group[k], joint, &r);
     qv_goal goals[3];
     uint32_t n = 0, units = 0, unit[64], o = net->out[t.cond.out].tensor;
     for (uint32_t v = g->n_in; v < g->n && units < 64; v++)
@@ -348,6 +423,13 @@ static void any_multipliers(void **state) {
         qv_i128 bound;
         if (!qv_dual_exact(&bound, d, &goals[k], is, root, scale)) continue;
         bounds++;
+        if (joint != NULL) { /* together never less than alone */
+          qv_i128 alone;
+          d->joint_most = 0;
+          assert_true(qv_dual_exact(&alone, d, &goals[k], is, root, scale) && alone <= bound);
+          d->joint_most = joint->limit;
+          better += alone < bound;
+        }
         rt_first(&t);
         do {
           bool counts;
@@ -361,11 +443,12 @@ static void any_multipliers(void **state) {
     free(x);
     free(is);
     qv_dual_free(d);
+    qv_joint_free(joint);
     qv_graph_free(g);
     rt_clear(&t);
   }
-  printf("%d bounds, %d violating points under pair bounds\n", bounds, violating);
-  assert_true(bounds > 100 && violating > 100);
+  printf("%d bounds, %d violating points under pair bounds; %d joint groups, %d bounds better by them\n", bounds, violating, groups, better);
+  assert_true(bounds > 100 && violating > 100 && groups > 100 && better > 100);
 }
 
 /* ---- planted counterexamples ------------------------------------------------------------------------------------------------ */
