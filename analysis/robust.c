@@ -17,8 +17,9 @@
 #define ROOT_STEPS 300 /* fewer for large nets, see root_steps */
 #define SLOPE_STEPS 100
 #define NODE_STEPS 24
-#define UNIT_STEPS 8
-#define UNIT_WORK 2e9              /* multiply-adds that bounds of deeper units may cost a query */
+#define UNIT_STEPS 30
+#define FEW 4 /* fewer steps are not worth their price */
+#define UNIT_WORK 2e9              /* multiply-adds that better lines for bounds of deeper units may cost a query, and half of what they may in all */
 #define JOINT_POINTS ((uint64_t)1 << 18) /* of a group whose units count together */
 #define JOINT_BYTES ((size_t)32 << 20)   /* values of all groups */
 #define JOINT_SHARE 8                    /* units times points of groups in a node's search, per term of the net */
@@ -49,6 +50,7 @@ typedef struct {
   double start, deadline;
   int64_t *lo, *hi, *x; /* [graph n_in] */
   int64_t *center;      /* [graph n] values of all variables at the given point; NULL: it could not be executed */
+  uint32_t n_bounded;   /* units whose accumulators get bounds of their own */
   bool bounded;         /* every target has its goal */
   uint32_t row;         /* tensor in front of the tail that goals are about, or QV_NONE */
   int64_t gap;          /* of that tail, 0 = none */
@@ -315,9 +317,10 @@ static qv_status tighten_side(query *k, uint32_t v, int sign, int32_t *is, bool 
   int scale;
   qv_status st = qv_dual_begin(d, &goal, k->err);
   if (st != QV_OK) return st;
+  double before = d->work;
   qv_dual_default(d, &goal);
-  double width = (double)(d->acc[v].hi - d->acc[v].lo), first = qv_dual_climb(d, &goal, 0, INFINITY);
-  (void)qv_dual_climb(d, &goal, UNIT_STEPS, first + 0.1 * width);
+  double steps = fmin(UNIT_STEPS, UNIT_WORK / (4 * (double)k->n_bounded * (d->work - before + 1)));
+  if (steps >= FEW) (void)qv_dual_slopes(d, &goal, (uint32_t)steps, INFINITY);
   qv_dual_round(d, &goal, is, NULL, &scale);
   if (!qv_dual_exact(&bound, d, &goal, is, NULL, scale)) return QV_OK;
   qv_i128 b = qv_ceil_div(bound, (qv_i128)1 << scale);
@@ -341,21 +344,6 @@ static bool worth_bounding(const qv_graph *g, uint32_t v) {
   return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID && g->unit[v].src != QV_NONE && reads_units(g, v);
 }
 
-/* Which minima are taken together. */
-static qv_status join(query *k) {
-  qv_robust *r = k->r;
-  qv_dual *d = r->dual[0];
-  if (k->o.no_joint || k->o.evidence) return QV_OK; /* evidence: until checkers know joint minima */
-  qv_status st = qv_joint_new(&r->joint, r->graph, d->lo, d->hi, d->acc, JOINT_POINTS, JOINT_BYTES, k->err);
-  for (uint32_t i = 0; st == QV_OK && i < r->n_dual; i++) st = qv_dual_join(r->dual[i], r->joint, k->err);
-  if (st != QV_OK || r->joint == NULL) return st;
-  k->res->n_joint = r->joint->n_tensor;
-  k->res->joint = QV_NEW(&k->res->arena, r->joint->n_tensor, uint32_t);
-  if (k->res->joint == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
-  memcpy(k->res->joint, r->joint->tensor, r->joint->n_tensor * sizeof *k->res->joint);
-  return QV_OK;
-}
-
 /* Bounds of the units behind the first layer: intervals forget what their inputs have in common. */
 static qv_status deeper_bounds(query *k) {
   const qv_graph *g = k->r->graph;
@@ -374,6 +362,7 @@ static qv_status deeper_bounds(query *k) {
     if (t->engine == QV_BY_NOTHING && t->goal.kind == QV_GOAL_PAIR) read[t->goal.y] = read[t->goal.j] = true;
   }
   for (uint32_t v = g->n_in; v < g->n; v++) n += worth_bounding(g, v) && read[v] && d->lo[v] < d->hi[v];
+  k->n_bounded = n;
   k->res->bound = QV_NEW(&k->res->arena, 2 * (size_t)n, qv_robust_bound);
   if (k->res->bound == NULL) {
     st = QV_FAIL(k->err, QV_E_NOMEM, "robustness");
@@ -384,7 +373,7 @@ static qv_status deeper_bounds(query *k) {
   d->work = 0;
   for (uint32_t v = g->n_in; v < g->n; v++) {
     if (!worth_bounding(g, v) || !read[v] || d->lo[v] == d->hi[v]) continue;
-    if (late(k) || d->work > UNIT_WORK) break;
+    if (late(k) || d->work > 2 * UNIT_WORK) break;
     if (moved && g->unit[v].node != last) { /* a new layer: what has been gained so far counts */
       bool empty;
       qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
@@ -408,8 +397,6 @@ static qv_status deeper_bounds(query *k) {
     qv_bounds_propagate(g, d->lo, d->hi, d->acc, &empty);
     if (empty) st = QV_FAIL(k->err, QV_E_INTERNAL, "bounds cross");
   }
-  /* joint minima only now: for these bounds they were tried, and made intervals little shorter at many times the cost */
-  if (st == QV_OK) st = join(k);
   if (st == QV_OK) st = qv_dual_refresh(d, 0, k->err);
 done:
   free(read);
@@ -640,6 +627,23 @@ static uint32_t root_steps(const query *k) { return (uint32_t)fmin(ROOT_STEPS, f
 /* Rows behind rows behind rows: there lines have to move together. */
 static uint32_t slope_steps(const query *k) { return k->r->graph->depth > 2 ? SLOPE_STEPS : 0; }
 
+/* Minima that are taken together, for goals only: for bounds of units they were tried, and made intervals little shorter at many times
+ * the cost. */
+static qv_status join(query *k) {
+  qv_robust *r = k->r;
+  qv_dual *d = r->dual[0];
+  if (k->o.no_joint || k->o.evidence) return QV_OK; /* evidence: until checkers know joint minima */
+  qv_status st = qv_joint_new(&r->joint, r->graph, d->lo, d->hi, d->acc, JOINT_POINTS, JOINT_BYTES, k->err);
+  for (uint32_t i = 0; st == QV_OK && i < r->n_dual; i++) st = qv_dual_join(r->dual[i], r->joint, k->err);
+  if (st != QV_OK || r->joint == NULL) return st;
+  if ((st = qv_dual_refresh(d, r->graph->n, k->err)) != QV_OK) return st;
+  k->res->n_joint = r->joint->n_tensor;
+  k->res->joint = QV_NEW(&k->res->arena, r->joint->n_tensor, uint32_t);
+  if (k->res->joint == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+  memcpy(k->res->joint, r->joint->tensor, r->joint->n_tensor * sizeof *k->res->joint);
+  return QV_OK;
+}
+
 /* Joint minima are worth much at the root; below it they must not make nodes slow. */
 static void set_joint(query *k, qv_robust_target *t, bool root) {
   const qv_joint *j = k->r->joint;
@@ -701,12 +705,20 @@ static int by_margin(const void *p, const void *q) {
   return (a->target > b->target) - (a->target < b->target);
 }
 
-static qv_status run_linear(query *k) {
+static qv_status linear_pass(query *k) {
   qv_status st = QV_OK;
   for (uint32_t i = 0; st == QV_OK && i < k->res->n_target && k->res->verdict == QV_UNKNOWN && !late(k); i++) {
     uint32_t used;
     if (k->res->target[i].engine == QV_BY_NOTHING) st = bound_target(k, &k->res->target[i], 1, &used);
   }
+  return st;
+}
+
+/* Each unit alone first: that is cheap. */
+static qv_status run_linear(query *k) {
+  qv_status st = linear_pass(k);
+  if (st == QV_OK && k->res->verdict == QV_UNKNOWN && open_left(k) && !late(k)) st = join(k);
+  if (st == QV_OK && k->r->joint != NULL) st = linear_pass(k);
   return st;
 }
 

@@ -61,6 +61,19 @@ static void decode(const qv_joint_group *k, uint64_t p, int64_t *acc) {
   }
 }
 
+static size_t block_bytes(const qv_joint_group *k) { return (size_t)(k->n + k->n_out) * k->stride; }
+
+/* Can the accumulator of unit c leave acc? A bound of its own may say more than its variables do. */
+static bool leaves(const qv_joint_group *k, uint32_t c) {
+  qv_itv a = {k->a0[c], k->a0[c]};
+  for (uint32_t i = 0; i < k->n_var; i++) {
+    int64_t w = (int64_t)k->w[c * k->n_var + i] * (k->values[i] - 1);
+    a.lo += qv_min64(w, 0);
+    a.hi += qv_max64(w, 0);
+  }
+  return a.lo < k->acc[c].lo || a.hi > k->acc[c].hi;
+}
+
 /* Values of unit c at all points: f's table over the accumulators, points by an odometer. False: no memory. */
 static bool fill(qv_joint_group *k, const qv_graph *g, uint32_t c) {
   qv_itv a = k->acc[c];
@@ -72,9 +85,11 @@ static bool fill(qv_joint_group *k, const qv_graph *g, uint32_t c) {
   for (size_t i = 0; ok && table && i < width; i++) t[i] = (uint8_t)(qv_unit_eval(g, k->unit + c, a.lo + (int64_t)i) - k->y0[c]);
   int64_t acc = k->a0[c];
   for (uint64_t b = 0; ok && b < k->blocks; b++) {
-    uint8_t *y = k->y + (b * k->n + c) * k->stride;
+    uint8_t *y = k->y + b * block_bytes(k) + c * k->stride, *off = k->out[c] > 0 ? y + (k->out[c] - c) * k->stride : NULL;
     for (size_t p = 0; p < k->block; p++) {
-      y[p] = table ? t[acc - a.lo] : (uint8_t)(qv_unit_eval(g, k->unit + c, acc) - k->y0[c]);
+      bool in = acc >= a.lo && acc <= a.hi;
+      y[p] = !in ? 0 : table ? t[acc - a.lo] : (uint8_t)(qv_unit_eval(g, k->unit + c, acc) - k->y0[c]);
+      if (off != NULL) off[p] = !in;
       for (uint32_t i = 0; i < k->n_var; i++) { /* the next point */
         int64_t w = k->w[c * k->n_var + i];
         if (++digit[i] < k->values[i]) {
@@ -86,6 +101,7 @@ static bool fill(qv_joint_group *k, const qv_graph *g, uint32_t c) {
       }
     }
     memset(y + k->block, y[0], k->stride - k->block);
+    if (off != NULL) memset(off + k->block, off[0], k->stride - k->block);
   }
   free(t);
   free(digit);
@@ -109,7 +125,9 @@ static bool make_group(qv_joint *j, qv_joint_group *k, const qv_graph *g, const 
   k->a0 = QV_NEW(a, k->n, int64_t);
   k->y0 = QV_NEW(a, k->n, int64_t);
   k->acc = QV_NEW(a, k->n, qv_itv);
-  if (k->lo == NULL || k->values == NULL || k->w == NULL || k->a0 == NULL || k->y0 == NULL || k->acc == NULL) return false;
+  k->out = QV_NEW(a, k->n, uint32_t);
+  if (k->lo == NULL || k->values == NULL || k->w == NULL || k->a0 == NULL || k->y0 == NULL || k->acc == NULL || k->out == NULL)
+    return false;
   k->points = k->block = 1;
   for (uint32_t i = 0; i < k->n_var; i++) {
     k->lo[i] = lo[var[i]];
@@ -126,17 +144,18 @@ static bool make_group(qv_joint *j, qv_joint_group *k, const qv_graph *g, const 
     k->y0[c] = qv_unit_image(g, v, acc[v]).lo;
     k->a0[c] = qv_unit_sum(g, v, lo);
     for (uint32_t i = 0; i < k->n_var; i++) k->w[c * k->n_var + i] = weight_of(g, v, var[i]);
+    if (leaves(k, c)) k->out[c] = k->n + k->n_out++;
     j->of[v] = (uint32_t)(k - j->group) + 1;
   }
   k->stride = (k->block + LANES - 1) / LANES * LANES;
   k->blocks = k->points / k->block;
-  k->y = QV_NEW(a, (size_t)k->blocks * k->n * k->stride, uint8_t);
+  k->y = QV_NEW(a, (size_t)k->blocks * block_bytes(k), uint8_t);
   if (k->y == NULL) return false;
   for (uint32_t c = 0; c < k->n; c++)
     if (!fill(k, g, c)) return false;
-  j->bytes += (size_t)k->blocks * k->n * k->stride;
+  j->bytes += (size_t)k->blocks * block_bytes(k);
   if (k->stride > j->room) j->room = k->stride;
-  if (k->n > j->most_units) j->most_units = k->n;
+  if (k->n + k->n_out > j->most_units) j->most_units = k->n + k->n_out;
   return true;
 }
 
@@ -211,6 +230,8 @@ uint64_t qv_joint_limit(const qv_joint *j, double work) {
 
 /* ---- minima ------------------------------------------------------------------------------------------------------------- */
 
+#define OUTSIDE 1e30F                          /* on points that do not count */
+#define OUTSIDE_EXACT ((int64_t)1 << 54)
 #define MOST_VARS 32 /* that vary: at least two values each, at most 2^20 points */
 
 /* The block that follows: how far the variables outside it are above their lower ends. */
@@ -231,6 +252,10 @@ double qv_joint_least(const qv_joint_group *k, const double *m, const double *s,
     uint32_t v = k->unit + c;
     base += m[v] * (double)k->y0[c] - s[v] * (double)k->a0[c];
     for (uint32_t i = 0; s[v] != 0 && i < k->n_var; i++) slope[i] -= s[v] * (double)k->w[c * k->n_var + i];
+    if (k->out[c] > 0 && (m[v] != 0 || s[v] != 0)) {
+      r->m[n] = OUTSIDE;
+      r->used[n++] = k->out[c];
+    }
     if (m[v] == 0) continue;
     r->m[n] = (float)m[v];
     r->used[n++] = c;
@@ -246,13 +271,13 @@ double qv_joint_least(const qv_joint_group *k, const double *m, const double *s,
   for (uint64_t b = 0; b < k->blocks; b++, next_block(k, digit)) {
     double outer = 0;
     for (uint32_t i = k->inner; i < k->n_var; i++) outer += slope[i] * digit[i];
-    double now = outer + (double)qv_rob_jointf(r->lin, k->y + b * k->n * k->stride, k->stride, r->m, r->used, n);
+    double now = outer + (double)qv_rob_jointf(r->lin, k->y + b * block_bytes(k), k->stride, r->m, r->used, n);
     if (now < best) {
       best = now;
       best_block = b;
     }
   }
-  const uint8_t *y = k->y + best_block * k->n * k->stride;
+  const uint8_t *y = k->y + best_block * block_bytes(k);
   size_t p = qv_rob_joint_at(r->lin, y, k->stride, r->m, r->used, n);
   if (p >= k->block) p = 0;
   decode(k, point_number(k, best_block, p), r->acc);
@@ -276,9 +301,13 @@ bool qv_joint_exact(qv_i128 *least, const qv_joint_group *k, const int64_t *m, c
       size_of += fabs((double)s[c]) * fabs((double)k->w[c * k->n_var + i]) * width;
     }
   }
-  if (!(size_of < 0x1p61)) return false;
+  if (!(size_of < 0x1p52) || k->n > 200) return false; /* 200 points outside and everything else stay below 2^62 */
   for (uint32_t c = 0; c < k->n; c++) {
     for (uint32_t i = 0; i < k->n_var; i++) slope[i] -= (int64_t)s[c] * k->w[c * k->n_var + i];
+    if (k->out[c] > 0 && (m[c] != 0 || s[c] != 0)) {
+      r->im[n] = OUTSIDE_EXACT;
+      r->used[n++] = k->out[c];
+    }
     if (m[c] == 0) continue;
     r->im[n] = m[c];
     r->used[n++] = c;
@@ -295,9 +324,9 @@ bool qv_joint_exact(qv_i128 *least, const qv_joint_group *k, const int64_t *m, c
   for (uint64_t b = 0; b < k->blocks; b++, next_block(k, digit)) {
     int64_t outer = 0;
     for (uint32_t i = k->inner; i < k->n_var; i++) outer += slope[i] * (int64_t)digit[i];
-    best = qv_min64(best, outer + qv_rob_jointi(r->ilin, k->y + b * k->n * k->stride, k->stride, r->im, r->used, n));
+    best = qv_min64(best, outer + qv_rob_jointi(r->ilin, k->y + b * block_bytes(k), k->stride, r->im, r->used, n));
   }
-  *least = base + best;
+  *least = best > OUTSIDE_EXACT / 2 ? 0 : base + best;
   return true;
 }
 

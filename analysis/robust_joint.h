@@ -20,7 +20,9 @@ typedef struct {
   uint32_t inner;        /* variables that vary inside a block */
   size_t block, stride;  /* points of a block; rounded up to 8 (the rest repeats the first point) */
   uint64_t blocks;
-  uint8_t *y; /* [blocks][n][stride] values above y0 */
+  uint32_t *out;  /* [n] plane that is 1 where the unit's accumulator is outside acc: the point does not count with it; 0: none such */
+  uint32_t n_out; /* planes n..n+n_out-1 */
+  uint8_t *y;     /* [blocks][n + n_out planes][stride]; of the first n, values above y0 */
 } qv_joint_group;
 
 typedef struct {
@@ -56,7 +58,7 @@ bool qv_joint_room_for(qv_joint_room *r, const qv_joint *j, qv_arena *a);
  * accumulators and values that attain it. */
 double qv_joint_least(const qv_joint_group *k, const double *m, const double *s, double *x, float *at, qv_joint_room *r);
 
-/* The same in integers, exactly; m, s: [k->n]. False: numbers too large. */
+/* The same in integers, exactly; 0 if no point counts. m, s: [k->n]. False: numbers too large. */
 bool qv_joint_exact(qv_i128 *least, const qv_joint_group *k, const int64_t *m, const int32_t *s, qv_joint_room *r);
 
 #endif

@@ -317,7 +317,7 @@ static qv_i128 goal_at(const qv_goal *goal, const qv_dual *d, const int64_t *x, 
   return 0;
 }
 
-/* The least value of a group's sum at all its points, from the rows and functions; true if there is more than one point. */
+/* The least value of a group's sum at all its points, from the rows and functions; 2 if some points are left out, else 1. */
 static int check_group(const qv_graph *g, const qv_dual *d, const qv_joint_group *k, const qv_joint *joint, qv_rng *r) {
   qv_arena a = {0};
   qv_joint_room room;
@@ -325,7 +325,8 @@ static int check_group(const qv_graph *g, const qv_dual *d, const qv_joint_group
   int32_t *s = calloc(k->n, sizeof *s);
   double *md = calloc(g->n, sizeof *md), *sd = calloc(g->n, sizeof *sd), *at_acc = calloc(g->n, sizeof *at_acc);
   float *at_y = calloc(g->n, sizeof *at_y);
-  uint64_t points = 0;
+  uint64_t points = 0, left_out = 0;
+  bool none = true;
   qv_i128 least = 0, got;
   assert_true(qv_joint_room_for(&room, joint, &a));
   for (uint32_t c = 0; c < k->n; c++) {
@@ -335,11 +336,15 @@ static int check_group(const qv_graph *g, const qv_dual *d, const qv_joint_group
   memcpy(x, d->lo, g->n * sizeof *x);
   for (bool more = true; more; points++) {
     qv_i128 sum = 0;
+    bool in = true; /* every accumulator that counts is inside its bounds */
     for (uint32_t c = 0; c < k->n; c++) {
       int64_t acc = qv_unit_sum(g, k->unit + c, x);
+      in &= (acc >= d->acc[k->unit + c].lo && acc <= d->acc[k->unit + c].hi) || (m[c] == 0 && s[c] == 0);
       sum += (qv_i128)m[c] * qv_unit_eval(g, k->unit + c, acc) - (qv_i128)s[c] * acc;
     }
-    if (points == 0 || sum < least) least = sum;
+    if (in && (none || sum < least)) least = sum;
+    none &= !in;
+    left_out += !in;
     more = false;
     for (uint32_t i = 0; !more && i < k->n_var; i++) {
       uint32_t v = k->var[i];
@@ -349,10 +354,12 @@ static int check_group(const qv_graph *g, const qv_dual *d, const qv_joint_group
   }
   assert_true(points == k->points);
   assert_true(qv_joint_exact(&got, k, m, s, &room) && got == least);
+  if (none) goto done;
   double about = qv_joint_least(k, md, sd, at_acc, at_y, &room), there = 0;
   for (uint32_t c = 0; c < k->n; c++) there += (double)m[c] * (double)at_y[k->unit + c] - (double)s[c] * at_acc[k->unit + c];
   assert_true(about - (double)least < 1 + 1e-5 * fabs(about) && about - (double)least > -1 - 1e-5 * fabs(about));
   assert_true(there - about < 1 + 1e-4 * fabs(about) && there - about > -1 - 1e-4 * fabs(about));
+done:
   qv_arena_clear(&a);
   free(x);
   free(m);
@@ -361,12 +368,27 @@ static int check_group(const qv_graph *g, const qv_dual *d, const qv_joint_group
   free(sd);
   free(at_acc);
   free(at_y);
-  return points > 1;
+  return left_out > 0 ? 2 : 1;
+}
+
+/* What the accumulator of v really takes on the box. */
+static qv_itv around(rt_trial *t, const qv_graph *g, const qv_dual *d, uint32_t v) {
+  qv_itv a = {INT64_MAX, INT64_MIN};
+  int64_t *x = calloc(g->n, sizeof *x);
+  rt_first(t);
+  do {
+    if (rt_run(t) < 0) continue;
+    values_of(t, g, x);
+    int64_t acc = qv_unit_sum(g, v, x);
+    a = qv_itv_hull(a, (qv_itv){acc, acc});
+  } while (rt_next(t));
+  free(x);
+  return a.lo > a.hi ? d->acc[v] : a;
 }
 
 static void any_multipliers(void **state) {
   (void)state;
-  int bounds = 0, violating = 0, groups = 0, better = 0;
+  int bounds = 0, violating = 0, groups = 0, better = 0, cuts = 0;
   for (int it = 0; it < effort(400); it++) {
     uint64_t seed = 900000 + (uint64_t)it;
     qv_rng r = {seed};
@@ -384,10 +406,12 @@ static void any_multipliers(void **state) {
     assert_int_equal(qv_dual_new(&d, g, &err), QV_OK);
     root_bounds(&t, g, d);
     qv_joint *joint = NULL;
+    for (uint32_t v = g->n_in; it % 4 > 1 && v < g->n; v++) /* as if bounds had been proved */
+      if (g->unit[v].fn != QV_UNIT_FREE && g->unit[v].src != QV_NONE && d->acc[v].hi - d->acc[v].lo > 8) assert_true(cut(g, d, v, around(&t, g, d, v)));
     if (it % 4 != 0) assert_int_equal(qv_joint_new(&joint, g, d->lo, d->hi, d->acc, (uint64_t)qv_rng_range(&r, 2, 600), 1 << 20, &err), QV_OK);
     assert_int_equal(qv_dual_join(d, joint, &err), QV_OK);
     assert_int_equal(qv_dual_refresh(d, 0, &err), QV_OK);
-    for (uint32_t k = 0; joint != NULL && k < joint->n; k++) groups += check_group(g, d, &joint->group[k], joint, &r);
+    for (uint32_t k = 0; joint != NULL && k < joint->n; k++, groups++) cuts += check_group(g, d, &joint->group[k], joint, &r) == 2;
     qv_goal goals[3];
     uint32_t n = 0, units = 0, unit[64], o = net->out[t.cond.out].tensor;
     for (uint32_t v = g->n_in; v < g->n && units < 64; v++)
@@ -447,8 +471,10 @@ static void any_multipliers(void **state) {
     qv_graph_free(g);
     rt_clear(&t);
   }
-  printf("%d bounds, %d violating points under pair bounds; %d joint groups, %d bounds better by them\n", bounds, violating, groups, better);
-  assert_true(bounds > 100 && violating > 100 && groups > 100 && better > 100);
+  printf("%d bounds, %d violating points under pair bounds; %d joint groups (%d with points left out), %d bounds better by "
+         "them\n",
+         bounds, violating, groups, cuts, better);
+  assert_true(bounds > 100 && violating > 100 && groups > 100 && cuts > 5 && better > 100);
 }
 
 /* ---- planted counterexamples ------------------------------------------------------------------------------------------------ */
