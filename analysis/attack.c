@@ -44,12 +44,40 @@ static bool has_stairs(const qv_graph *g, uint32_t v) {
   return u->fn == QV_UNIT_STEP && g->level[u->node][u->channel].at != NULL && g->level[u->node][u->channel].n > 2;
 }
 
+/* The tap that a maximum takes its value from. */
+static uint32_t winner(const ascent *a, uint32_t v) {
+  uint32_t w = v - a->d->g->unit[v].n_tap;
+  for (uint32_t t = w + 1; t < v; t++)
+    if (a->x[t] > a->x[w]) w = t;
+  return w;
+}
+
+static float of_taps(const ascent *a, uint32_t v) {
+  if (a->d->g->unit[v].fn == QV_UNIT_MAX) return a->x[winner(a, v)];
+  return (float)qv_unit_product(a->d->g, v, llrintf(a->x[v - 2]), llrintf(a->x[v - 1]));
+}
+
+static void push_taps(ascent *a, uint32_t v) {
+  float grad = a->grad[v];
+  if (a->d->g->unit[v].fn == QV_UNIT_MAX) {
+    a->grad[winner(a, v)] += grad;
+    return;
+  }
+  const qv_product *p = &a->d->g->net->node[a->d->g->unit[v].node].u.product;
+  a->grad[v - 2] += grad * (a->x[v - 1] - (float)p->z1);
+  a->grad[v - 1] += grad * (a->x[v - 2] - (float)p->z0);
+}
+
 static void forward(ascent *a) {
   const qv_graph *g = a->d->g;
   for (uint32_t v = g->n_in; v < g->n; v++) {
     const qv_unit *u = &g->unit[v];
     if (u->fn == QV_UNIT_FREE) {
       a->x[v] = (float)(a->d->lo[v] + a->d->hi[v]) / 2;
+      continue;
+    }
+    if (qv_unit_of_taps(g, v)) {
+      a->x[v] = of_taps(a, v);
       continue;
     }
     double s = (double)u->b + qv_rob_sumf(g->wf, a->x, g->seg + u->seg, u->n_seg);
@@ -86,6 +114,10 @@ static void backward(ascent *a) {
   }
   for (uint32_t v = g->n; v-- > g->n_in;) {
     if (a->grad[v] == 0 || g->unit[v].fn == QV_UNIT_FREE) continue;
+    if (qv_unit_of_taps(g, v)) {
+      push_taps(a, v);
+      continue;
+    }
     double s = (double)a->grad[v] * slope(a->d, v, a->acc[v], a->leak);
     if (s != 0) push(a, v, s);
   }

@@ -248,7 +248,7 @@ static void best_unit(const qv_dual *d, split *best) {
   const qv_graph *g = d->g;
   for (uint32_t i = d->n_list; i-- > 0;) { /* ascending */
     uint32_t v = d->list[i];
-    if (g->unit[v].fn == QV_UNIT_FREE || g->unit[v].fn == QV_UNIT_ID || d->flat[v] || d->m[v] == 0 || isnan(d->x[v])) continue;
+    if (!qv_unit_function(g, v) || d->flat[v] || d->m[v] == 0 || isnan(d->x[v])) continue;
     double m = d->m[v], a = fmin((double)d->acc[v].hi, fmax((double)d->acc[v].lo, d->mean[v]));
     int64_t x = qv_clamp64(llrint(a), d->acc[v].lo, d->acc[v].hi), y = qv_unit_eval(g, v, x);
     double gap = m * ((double)y - hull_at(&d->hull[v], m, (double)x));

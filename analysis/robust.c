@@ -341,7 +341,7 @@ static bool reads_units(const qv_graph *g, uint32_t v) {
 
 /* A function of a row of its own that reads other units: intervals forget what these have in common. */
 static bool worth_bounding(const qv_graph *g, uint32_t v) {
-  return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID && g->unit[v].src != QV_NONE && reads_units(g, v);
+  return qv_unit_function(g, v) && g->unit[v].src != QV_NONE && reads_units(g, v);
 }
 
 /* Bounds of the units behind the first layer: intervals forget what their inputs have in common. */
@@ -632,7 +632,7 @@ static uint32_t slope_steps(const query *k) { return k->r->graph->depth > 2 ? SL
 static qv_status join(query *k) {
   qv_robust *r = k->r;
   qv_dual *d = r->dual[0];
-  if (k->o.no_joint || k->o.evidence) return QV_OK; /* evidence: until checkers know joint minima */
+  if (k->o.no_joint) return QV_OK;
   qv_status st = qv_joint_new(&r->joint, r->graph, d->lo, d->hi, d->acc, JOINT_POINTS, JOINT_BYTES, k->err);
   for (uint32_t i = 0; st == QV_OK && i < r->n_dual; i++) st = qv_dual_join(r->dual[i], r->joint, k->err);
   if (st != QV_OK || r->joint == NULL) return st;

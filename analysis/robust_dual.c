@@ -8,6 +8,7 @@
 #include "analysis/robust_simd.h"
 #include "kernels/threshold.h"
 
+#define ATTAINED 0                     /* 1: maxima count the tap that attains them; 0 until checkers know that rule */
 #define CHUNKS 256                     /* pieces that enclose a function with too many values */
 #define POINTS 2048                    /* a table on at most so many points is taken point by point */
 #define TERM_LIMIT ((qv_i128)1 << 118) /* the certificate allows 2^120 */
@@ -291,7 +292,7 @@ qv_status qv_dual_refresh(qv_dual *d, uint32_t from, qv_err *err) {
     if (v % 64 == 0 && d->deadline > 0 && qv_clock() > d->deadline) return QV_FAIL(err, QV_E_LIMIT, "time limit");
     d->flo[v] = (float)d->lo[v];
     d->fhi[v] = (float)d->hi[v];
-    if (v < d->g->n_in || d->g->unit[v].fn == QV_UNIT_FREE) continue;
+    if (v < d->g->n_in || d->g->unit[v].fn == QV_UNIT_FREE || d->g->unit[v].fn == QV_UNIT_TAP || qv_unit_of_taps(d->g, v)) continue;
     qv_hull *h = &d->hull[v];
     if (h->valid && h->acc.lo == d->acc[v].lo && h->acc.hi == d->acc[v].hi) continue;
     size_t n = 0;
@@ -393,7 +394,71 @@ static double sum_at(const qv_dual *d, uint32_t v) {
 }
 
 static bool is_unit(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE; }
-static bool is_function(const qv_graph *g, uint32_t v) { return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID; }
+static bool has_multiplier(const qv_graph *g, uint32_t v) { return qv_unit_function(g, v) || g->unit[v].fn == QV_UNIT_TAP; }
+
+/* ---- maxima and products -------------------------------------------------------------------------------------------------- */
+
+/* What a tap x contributes at its worst with multiplier s where the maximum is y. */
+static double below(double s, double lo, double hi, double y) { return fmax(s * lo, s * fmin(hi, y)); }
+
+/* min of m*max(x) - sum s*x: some tap attains the maximum y, the others are at most y; for each tap linear between the ends of intervals
+ * (docs/certificate.md section 7.3). x: where it is attained. */
+static double least_max(const qv_dual *d, uint32_t v, const double *s, double m, double *x) {
+  uint32_t t0 = v - d->g->unit[v].n_tap, winner = t0;
+  double least_y = -INFINITY, best = INFINITY, best_y = 0;
+  for (uint32_t t = t0; t < v; t++) least_y = fmax(least_y, (double)d->lo[t]);
+  for (uint32_t k = t0; k <= v; k++) {
+    double y = k == v ? least_y : (double)d->hi[k], all = 0;
+    if (y < least_y) continue;
+    for (uint32_t t = t0; t < v; t++) all += below(s[t], (double)d->lo[t], (double)d->hi[t], y);
+    for (uint32_t t = t0; t < v; t++) {
+      if ((double)d->hi[t] < y) continue;
+      double now = ATTAINED ? (m - s[t]) * y - (all - below(s[t], (double)d->lo[t], (double)d->hi[t], y)) : m * y - all;
+      if (!(now < best)) continue;
+      best = now;
+      best_y = y;
+      winner = t;
+    }
+  }
+  for (uint32_t t = t0; t < v; t++) x[t] = t == winner ? best_y : s[t] > 0 ? fmin((double)d->hi[t], best_y) : (double)d->lo[t];
+  x[v] = best_y;
+  return best;
+}
+
+static double least_product(const qv_dual *d, uint32_t v, const double *s, double m, double *x) {
+  double best = INFINITY;
+  for (int k = 0; k < 4; k++) {
+    int64_t a = k & 1 ? d->hi[v - 2] : d->lo[v - 2], b = k & 2 ? d->hi[v - 1] : d->lo[v - 1];
+    double y = (double)qv_unit_product(d->g, v, a, b), now = m * y - s[v - 2] * (double)a - s[v - 1] * (double)b;
+    if (!(now < best)) continue;
+    best = now;
+    x[v - 2] = (double)a;
+    x[v - 1] = (double)b;
+    x[v] = y;
+  }
+  return best;
+}
+
+/* A line to begin with, at tap t of v: of a maximum the tap that is likely to win, or for upper bounds the range where that is better;
+ * of a product its tangent at the middle. */
+static double tap_slope(const qv_dual *d, uint32_t v, uint32_t t, bool lower) {
+  uint32_t t0 = v - d->g->unit[v].n_tap, top = t0;
+  if (d->g->unit[v].fn == QV_UNIT_PRODUCT) {
+    uint32_t other = t == t0 ? t0 + 1 : t0;
+    const qv_product *p = &d->g->net->node[d->g->unit[v].node].u.product;
+    return ((double)d->lo[other] + (double)d->hi[other]) / 2 - (double)(t == t0 ? p->z1 : p->z0);
+  }
+  for (uint32_t i = t0 + 1; i < v; i++)
+    if (d->lo[i] + d->hi[i] > d->lo[top] + d->hi[top]) top = i;
+  if (t != top) return 0;
+  int64_t others = INT64_MIN;
+  for (uint32_t i = t0; i < v; i++)
+    if (i != top) others = qv_max64(others, d->hi[i]);
+  if (lower || (ATTAINED && others <= d->lo[top])) return 1;
+  if (!ATTAINED) return 0;
+  double range = (double)d->hi[v], line = ((double)d->lo[top] + (double)d->hi[top]) / 2 + (double)(others - d->lo[top]);
+  return line < range ? 1 : 0;
+}
 
 /* Where multipliers come from: as they stand; lines at the middle; lines of the slopes in d->slope. */
 typedef enum { AS_IS, MIDDLE, SLOPES } source;
@@ -401,6 +466,7 @@ typedef enum { AS_IS, MIDDLE, SLOPES } source;
 static double multiplier(const qv_dual *d, uint32_t v, source from) {
   if (from == AS_IS) return d->s[v];
   if (d->flat[v]) return 0;
+  if (from == MIDDLE && d->g->unit[v].fn == QV_UNIT_TAP) return d->m[v] * tap_slope(d, d->g->unit[v].owner, v, d->m[v] >= 0);
   return from == MIDDLE ? support(&d->hull[v], d->m[v]) : d->m[v] * d->slope[d->m[v] >= 0 ? 0 : 1][v];
 }
 
@@ -420,6 +486,24 @@ static void evaluate_group(qv_dual *d, const qv_joint_group *k, source from, dou
     d->at[v] = d->flo[v];
     d->x[v] = NAN;
   }
+}
+
+/* The part of a maximum or product; its taps follow in the list and push their multipliers themselves. */
+static void evaluate_taps(qv_dual *d, uint32_t v, source from, double *base) {
+  bool any = d->m[v] != 0;
+  for (uint32_t t = v - d->g->unit[v].n_tap; t < v; t++) {
+    d->m[t] = d->m[v]; /* nothing else reads a tap */
+    d->s[t] = multiplier(d, t, from);
+    any |= d->s[t] != 0;
+  }
+  if (!any) {
+    for (uint32_t t = v - d->g->unit[v].n_tap; t < v; t++) d->x[t] = NAN;
+    d->x[v] = NAN;
+    d->at[v] = d->flo[v];
+    return;
+  }
+  *base += (d->g->unit[v].fn == QV_UNIT_MAX ? least_max : least_product)(d, v, d->s, d->m[v], d->x);
+  d->at[v] = (float)d->x[v];
 }
 
 /* D(s); fills at, x, m, and s from where it is to come. */
@@ -454,7 +538,15 @@ static double evaluate(qv_dual *d, const qv_goal *goal, source from, qv_point *r
       last = group;
       continue;
     }
+    if (g->unit[v].fn == QV_UNIT_TAP) {
+      if (d->s[v] != 0) push(d, v, d->s[v], &base);
+      continue;
+    }
     double m = d->m[v] = (double)d->coef[v];
+    if (qv_unit_of_taps(g, v)) {
+      evaluate_taps(d, v, from, &base);
+      continue;
+    }
     if (!is_unit(g, v)) {
       base += qv_rob_boxf(d->at + v, d->coef + v, d->flo + v, d->fhi + v, 1);
     } else if (g->unit[v].fn == QV_UNIT_ID) { /* its value follows from those before it */
@@ -545,7 +637,7 @@ static void step_roots(qv_dual *d, const qv_goal *goal, double step) {
 
 /* A unit takes part in the ascent if its function is not constant, or a split restricts its accumulator. */
 static bool ascends(const qv_dual *d, uint32_t v) {
-  if (!is_function(d->g, v)) return false;
+  if (!has_multiplier(d->g, v)) return false;
   return !d->flat[v] ? !isnan(d->x[v]) : d->s[v] != 0;
 }
 
@@ -632,7 +724,8 @@ double qv_dual_slopes(qv_dual *d, const qv_goal *goal, uint32_t steps, double en
   for (uint32_t i = 0; i < d->n_list; i++) {
     uint32_t v = d->list[i];
     d->move[v] = d->grad[v] = 0;
-    if (!is_function(g, v)) continue;
+    for (int k = 0; k < 2 && g->unit[v].fn == QV_UNIT_TAP; k++) d->slope[k][v] = tap_slope(d, g->unit[v].owner, v, k == 0);
+    if (!qv_unit_function(g, v)) continue;
     d->slope[0][v] = d->hull[v].mid_lo;
     d->slope[1][v] = d->hull[v].mid_up;
   }
@@ -648,10 +741,11 @@ double qv_dual_slopes(qv_dual *d, const qv_goal *goal, uint32_t steps, double en
     for (uint32_t i = d->n_list; i-- > 0;) {                             /* ascending: at becomes the derivative by m */
       uint32_t v = d->list[i];
       if (g->unit[v].fn == QV_UNIT_ID && d->m[v] != 0) d->at[v] = (float)sum_at(d, v);
-      if (!is_function(g, v) || d->flat[v] || isnan(d->x[v])) continue;
+      if (!has_multiplier(g, v) || d->flat[v] || isnan(d->x[v])) continue;
       double *slope = &d->slope[d->m[v] >= 0 ? 0 : 1][v], unit = slope_unit(d, v);
       double off = sum_at(d, v) - d->x[v], grad = d->m[v] * off * unit;
-      d->at[v] = (float)((double)d->at[v] + *slope * off);
+      uint32_t y = g->unit[v].fn == QV_UNIT_TAP ? g->unit[v].owner : v;
+      d->at[y] = (float)((double)d->at[y] + *slope * off);
       d->move[v] = 0.9 * d->move[v] + 0.1 * grad; /* Adam */
       d->grad[v] = 0.98 * d->grad[v] + 0.02 * grad * grad;
       if (d->grad[v] > 0) *slope += size * unit * (d->move[v] / first) / (sqrt(d->grad[v] / second) + 1e-30);
@@ -680,6 +774,8 @@ qv_losses qv_dual_losses(qv_dual *d, const qv_goal *goal, const int64_t *x) {
     uint32_t v = d->list[i];
     double lost = 0;
     if (!is_unit(d->g, v)) lost = d->m[v] * ((double)x[v] - (double)d->at[v]);
+    else if (d->g->unit[v].fn == QV_UNIT_TAP) lost = d->s[v] == 0 ? 0 : d->s[v] * (d->x[v] - (double)x[v]);
+    else if (qv_unit_of_taps(d->g, v)) lost = isnan(d->x[v]) ? 0 : d->m[v] * ((double)x[v] - d->x[v]);
     else if (!isnan(d->x[v])) lost = d->m[v] * ((double)x[v] - (double)d->at[v]) - d->s[v] * ((double)qv_unit_sum(d->g, v, x) - d->x[v]);
     *(is_unit(d->g, v) && kinked(d, v) ? &l.kink : &l.noise) += lost;
   }
@@ -698,7 +794,7 @@ void qv_dual_round(const qv_dual *d, const qv_goal *goal, int32_t *is, int32_t *
   memset(is, 0, d->g->n * sizeof *is);
   for (uint32_t i = 0; i < d->n_list; i++) {
     uint32_t v = d->list[i];
-    double x = is_function(d->g, v) ? ldexp(d->s[v], k) : 0;
+    double x = has_multiplier(d->g, v) ? ldexp(d->s[v], k) : 0;
     is[v] = fabs(x) < 0x1p31 - 1 ? (int32_t)lrint(x) : 0;
   }
   for (uint32_t i = 0; i < qv_goal_roots(goal); i++) is_root[i] = (int32_t)lrint(ldexp(d->root_s[i], k));
@@ -773,6 +869,52 @@ static bool group_exact(qv_dual *d, const qv_joint_group *k, const int32_t *is, 
   return ok;
 }
 
+static qv_i128 min128(qv_i128 a, qv_i128 b) { return a < b ? a : b; }
+static qv_i128 max128(qv_i128 a, qv_i128 b) { return a > b ? a : b; }
+
+/* As `below`. abs(s) < 2^31, values below 2^62: no overflow, in sums of fewer than 2^31 taps neither. */
+static qv_i128 below_exact(int64_t s, int64_t lo, int64_t hi, int64_t y) { return max128((qv_i128)s * lo, (qv_i128)s * qv_min64(hi, y)); }
+
+static qv_i128 least_max_exact(const qv_dual *d, uint32_t v, int64_t m, const int32_t *s) {
+  uint32_t t0 = v - d->g->unit[v].n_tap;
+  int64_t least_y = INT64_MIN;
+  bool first = true;
+  qv_i128 best = 0;
+  for (uint32_t t = t0; t < v; t++) least_y = qv_max64(least_y, d->lo[t]);
+  for (uint32_t k = t0; k <= v; k++) {
+    int64_t y = k == v ? least_y : d->hi[k];
+    if (y < least_y) continue;
+    qv_i128 all = 0;
+    for (uint32_t t = t0; t < v; t++) all += below_exact(s[t], d->lo[t], d->hi[t], y);
+    for (uint32_t t = t0; t < v; t++) {
+      if (d->hi[t] < y) continue;
+      qv_i128 now = ATTAINED ? ((qv_i128)m - s[t]) * y - (all - below_exact(s[t], d->lo[t], d->hi[t], y)) : (qv_i128)m * y - all;
+      best = first ? now : min128(best, now);
+      first = false;
+    }
+  }
+  return best;
+}
+
+static qv_i128 least_product_exact(const qv_dual *d, uint32_t v, int64_t m, const int32_t *s) {
+  qv_i128 best = 0;
+  for (int k = 0; k < 4; k++) {
+    int64_t a = k & 1 ? d->hi[v - 2] : d->lo[v - 2], b = k & 2 ? d->hi[v - 1] : d->lo[v - 1];
+    qv_i128 now = (qv_i128)m * qv_unit_product(d->g, v, a, b) - (qv_i128)s[v - 2] * a - (qv_i128)s[v - 1] * b;
+    best = k == 0 ? now : min128(best, now);
+  }
+  return best;
+}
+
+/* A maximum or product: with no multiplier at any tap it is known by its range. */
+static bool taps_exact(qv_dual *d, uint32_t v, const int32_t *is, qv_i128 *sum) {
+  int64_t m = d->icoef[v];
+  bool any = false;
+  for (uint32_t t = v - d->g->unit[v].n_tap; t < v; t++) any |= is[t] != 0;
+  if (!any) return add(sum, (qv_i128)m * (m > 0 ? d->lo[v] : d->hi[v]));
+  return add(sum, d->g->unit[v].fn == QV_UNIT_MAX ? least_max_exact(d, v, m, is) : least_product_exact(d, v, m, is));
+}
+
 bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_t *is, const int32_t *is_root, int scale) {
   const qv_graph *g = d->g;
   qv_i128 sum = 0;
@@ -790,6 +932,14 @@ bool qv_dual_exact(qv_i128 *bound, qv_dual *d, const qv_goal *goal, const int32_
     }
     if (!is_unit(g, v)) {
       ok = add(&sum, (qv_i128)m * (m > 0 ? d->lo[v] : d->hi[v]));
+      continue;
+    }
+    if (qv_unit_of_taps(g, v)) {
+      ok = taps_exact(d, v, is, &sum);
+      continue;
+    }
+    if (g->unit[v].fn == QV_UNIT_TAP) {
+      if (is[v] != 0) ok = push_exact(d, v, is[v], &sum);
       continue;
     }
     bool id = g->unit[v].fn == QV_UNIT_ID;

@@ -18,7 +18,7 @@ static int by_place(const void *p, const void *q) {
   return (a->pos > b->pos) - (a->pos < b->pos);
 }
 
-/* A function's multiplier stands at its output element. */
+/* A function's multiplier stands at its output element, a tap's at its own place in its owner's tensor. */
 static qv_rcert_mults mults(writer *w, int scale, uint32_t n, const uint32_t *var, const int32_t *s) {
   if (n > w->cap) {
     qv_rcert_mult *m = realloc(w->m, n * sizeof *m);
@@ -29,7 +29,10 @@ static qv_rcert_mults mults(writer *w, int scale, uint32_t n, const uint32_t *va
     w->m = m;
     w->cap = n;
   }
-  for (uint32_t i = 0; i < n; i++) w->m[i] = (qv_rcert_mult){w->g->unit[var[i]].tensor, w->g->unit[var[i]].el, s[i]};
+  for (uint32_t i = 0; i < n; i++) {
+    const qv_unit *u = &w->g->unit[var[i]];
+    w->m[i] = u->fn == QV_UNIT_TAP ? (qv_rcert_mult){w->g->unit[u->owner].tensor, u->pos, s[i]} : (qv_rcert_mult){u->tensor, u->el, s[i]};
+  }
   if (n > 0) qsort(w->m, n, sizeof *w->m, by_place);
   return (qv_rcert_mults){.scale = scale, .n = n, .m = w->m};
 }

@@ -255,7 +255,7 @@ static qv_status add_group(builder *b, const qv_node *src, size_t e, uint32_t fi
   ok = ok && grow(&pv, &g->cap_group_var, g->n_group_var + taps, sizeof *g->group_var);
   g->group_var = pv;
   if (!ok) return QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
-  g->group[g->n_group++] = (qv_group){first, n, (uint32_t)g->n_group_var, taps};
+  g->group[g->n_group++] = (qv_channels){first, n, (uint32_t)g->n_group_var, taps};
   memcpy(g->group_var + g->n_group_var, b->r.var, taps * sizeof *b->r.var);
   g->n_group_var += taps;
   return QV_OK;
@@ -299,6 +299,83 @@ static qv_status add_free(builder *b, uint32_t k) {
   return QV_OK;
 }
 
+/* Taps of an element of a maximum or product: where they stand in the inputs, and their places in certificates. */
+typedef struct {
+  uint32_t n;
+  struct {
+    uint32_t tensor;
+    size_t at;
+    uint64_t pos;
+  } *tap; /* [n] */
+} taps;
+
+static void find_taps(taps *t, const qv_node *n, size_t e) {
+  t->n = 0;
+  if (n->kind == QV_PRODUCT) {
+    for (uint32_t k = 0; k < 2; k++, t->n++) {
+      t->tap[k].tensor = n->in[k];
+      t->tap[k].at = e;
+      t->tap[k].pos = 2 * (uint64_t)e + k;
+    }
+    return;
+  }
+  const qv_window *g = &n->u.max;
+  uint32_t c = (uint32_t)(e % g->oc), ox = (uint32_t)(e / g->oc % g->ow), oy = (uint32_t)(e / g->oc / g->ow % g->oh);
+  for (uint32_t ky = 0; ky < g->kh; ky++)
+    for (uint32_t kx = 0; kx < g->kw; kx++) {
+      size_t at;
+      if (!qv_window_tap(&at, g, e / g->oc / g->ow / g->oh, oy, ox, ky, kx)) continue;
+      t->tap[t->n].tensor = n->in[0];
+      t->tap[t->n].at = at + c;
+      t->tap[t->n++].pos = (uint64_t)e * g->kh * g->kw + ky * g->kw + kx;
+    }
+}
+
+/* One element of a maximum or exact product. Where a tap is a constant the unit is free: that is rare. */
+static qv_status add_of_taps(builder *b, uint32_t k, size_t e, taps *t, uint32_t *var) {
+  const qv_node *n = &b->net->node[k];
+  qv_unit u = {.node = k, .tensor = n->out, .el = (uint32_t)e, .arg = QV_NONE, .src = QV_NONE};
+  qv_status st = QV_OK;
+  bool variable = true;
+  find_taps(t, n, e);
+  for (uint32_t i = 0; i < t->n; i++) variable &= b->g->element[t->tap[i].tensor][t->tap[i].at].var != QV_NONE;
+  if (!variable || t->n == 0) return new_unit(b, u, var);
+  uint32_t owner = b->g->n + t->n;
+  for (uint32_t i = 0; i < t->n; i++) {
+    qv_element x = b->g->element[t->tap[i].tensor][t->tap[i].at];
+    qv_unit tap = {.fn = QV_UNIT_TAP,
+                   .node = k,
+                   .tensor = t->tap[i].tensor,
+                   .el = (uint32_t)t->tap[i].at,
+                   .arg = x.var,
+                   .src = QV_NONE,
+                   .owner = owner,
+                   .pos = t->tap[i].pos};
+    if ((st = row_start(b, 1)) != QV_OK) return st;
+    row_add(b, x, 1);
+    if ((st = row_unit(b, tap, var)) != QV_OK) return st;
+  }
+  u.fn = n->kind == QV_MAX ? QV_UNIT_MAX : QV_UNIT_PRODUCT;
+  u.n_tap = t->n;
+  if ((st = row_start(b, t->n)) != QV_OK) return st;
+  for (uint32_t i = 0; i < t->n; i++) row_add(b, (qv_element){owner - t->n + i, 0}, 1);
+  return row_unit(b, u, var);
+}
+
+static qv_status add_all_of_taps(builder *b, uint32_t k) {
+  const qv_node *n = &b->net->node[k];
+  size_t most = n->kind == QV_MAX ? (size_t)n->u.max.kh * n->u.max.kw : 2;
+  taps t = {.tap = calloc(most, sizeof *t.tap)};
+  qv_status st = t.tap != NULL ? QV_OK : QV_FAIL(b->err, QV_E_NOMEM, "robustness graph");
+  for (size_t e = 0, m = qv_elems(&b->net->tensor[n->out]); st == QV_OK && e < m; e++) {
+    uint32_t var;
+    st = add_of_taps(b, k, e, &t, &var);
+    if (st == QV_OK) b->g->element[n->out][e] = (qv_element){var, 0};
+  }
+  free(t.tap);
+  return st;
+}
+
 static qv_status add_index(builder *b, const qv_node *n) {
   size_t m = qv_elems(&b->net->tensor[n->out]);
   qv_index_src *map = malloc((m > 0 ? m : 1) * sizeof *map);
@@ -330,8 +407,8 @@ static qv_status add_node(builder *b, uint32_t k) {
   case QV_THRESHOLD:
   case QV_CLAMP: return add_units(b, k, b->fuse[n->in[0]] == k ? producer(b, n->in[0]) : NULL);
   case QV_INDEX: return add_index(b, n);
-  case QV_PRODUCT:
-  case QV_MAX:
+  case QV_PRODUCT: return b->exact[k] ? add_all_of_taps(b, k) : add_free(b, k);
+  case QV_MAX: return add_all_of_taps(b, k);
   case QV_WRAP:
   case QV_TAIL:
   case QV_OPAQUE:
@@ -503,9 +580,23 @@ int64_t qv_unit_eval(const qv_graph *g, uint32_t v, int64_t acc) {
   case QV_UNIT_THRESHOLD: return qv_pieces_eval(qv_unit_pieces(g, v), acc);
   case QV_UNIT_CLAMP: return qv_clamp64(acc, g->net->node[u->node].u.clamp.lo, g->net->node[u->node].u.clamp.hi);
   case QV_UNIT_FREE:
-  case QV_UNIT_ID: break;
+  case QV_UNIT_ID:
+  case QV_UNIT_TAP:
+  case QV_UNIT_MAX:
+  case QV_UNIT_PRODUCT: break;
   }
   return acc;
+}
+
+bool qv_unit_of_taps(const qv_graph *g, uint32_t v) { return g->unit[v].fn == QV_UNIT_MAX || g->unit[v].fn == QV_UNIT_PRODUCT; }
+
+bool qv_unit_function(const qv_graph *g, uint32_t v) {
+  return g->unit[v].fn != QV_UNIT_FREE && g->unit[v].fn != QV_UNIT_ID && g->unit[v].fn != QV_UNIT_TAP && !qv_unit_of_taps(g, v);
+}
+
+int64_t qv_unit_product(const qv_graph *g, uint32_t v, int64_t x0, int64_t x1) {
+  const qv_product *p = &g->net->node[g->unit[v].node].u.product;
+  return (x0 - p->z0) * (x1 - p->z1);
 }
 
 qv_itv qv_unit_image(const qv_graph *g, uint32_t v, qv_itv acc) {
@@ -528,17 +619,38 @@ bool qv_unit_increasing(const qv_graph *g, uint32_t v) {
   case QV_UNIT_ID: return true;
   case QV_UNIT_THRESHOLD: return qv_pieces_monotone(qv_unit_pieces(g, v), (qv_itv){INT64_MIN, INT64_MAX}) > 0;
   case QV_UNIT_TABLE:
-  case QV_UNIT_FREE: break;
+  case QV_UNIT_FREE:
+  case QV_UNIT_TAP:
+  case QV_UNIT_MAX:
+  case QV_UNIT_PRODUCT: break;
   }
   return false;
 }
 
 bool qv_graph_splits(const qv_graph *g, uint32_t v) {
-  return v < g->n_in || g->unit[v].fn != QV_UNIT_FREE || g->net->node[g->unit[v].node].kind == QV_MAX;
+  if (v < g->n_in) return true;
+  if (g->unit[v].fn == QV_UNIT_PRODUCT || g->unit[v].fn == QV_UNIT_TAP) return false;
+  return g->unit[v].fn != QV_UNIT_FREE || g->net->node[g->unit[v].node].kind == QV_MAX;
+}
+
+static qv_itv taps_image(const qv_graph *g, uint32_t v, const int64_t *lo, const int64_t *hi) {
+  uint32_t t = v - g->unit[v].n_tap;
+  if (g->unit[v].fn == QV_UNIT_MAX) {
+    qv_itv y = {lo[t], hi[t]};
+    for (uint32_t i = t + 1; i < v; i++) y = (qv_itv){qv_max64(y.lo, lo[i]), qv_max64(y.hi, hi[i])};
+    return y;
+  }
+  qv_itv y = {INT64_MAX, INT64_MIN};
+  for (int k = 0; k < 4; k++) {
+    int64_t p = qv_unit_product(g, v, k & 1 ? hi[t] : lo[t], k & 2 ? hi[t + 1] : lo[t + 1]);
+    y = qv_itv_hull(y, (qv_itv){p, p});
+  }
+  return y;
 }
 
 qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64_t *hi) {
   const qv_unit *u = &g->unit[v];
+  if (u->fn == QV_UNIT_MAX || u->fn == QV_UNIT_PRODUCT) return taps_image(g, v, lo, hi);
   qv_itv a = {u->b, u->b};
   for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++) {
     const int32_t *w = g->w + g->seg[i].w;
@@ -559,6 +671,7 @@ qv_itv qv_unit_acc(const qv_graph *g, uint32_t v, const int64_t *lo, const int64
 
 int64_t qv_unit_sum(const qv_graph *g, uint32_t v, const int64_t *x) {
   const qv_unit *u = &g->unit[v];
+  if (u->fn == QV_UNIT_MAX || u->fn == QV_UNIT_PRODUCT) return taps_image(g, v, x, x).lo;
   int64_t a = u->b;
   for (uint32_t i = u->seg; i < u->seg + u->n_seg; i++)
     for (uint32_t k = 0; k < g->seg[i].len; k++) a += g->w[g->seg[i].w + k] * x[g->seg[i].var + k];

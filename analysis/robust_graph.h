@@ -3,7 +3,8 @@
  *   variable v < n_in:  an element of a net input
  *   variable v >= n_in: a unit, x_v = f_v(acc_v), acc_v = b_v + sum of w * (earlier variables),
  *                       f_v a step, table, threshold or clamp of the net, or the identity; or a free unit, of which only an interval
- *                       is known (maxima, products, tails, opaque nodes, accumulators that may overflow).
+ *                       is known (tails, opaque nodes, accumulators that may overflow), or the maximum or product of a few
+ *                       others.
  *
  * Zero points are folded into b and w, data movement into the numbering. Equality with the net holds for every input in the
  * declared ranges: a row stands for an accumulator only if the interval analysis of the whole net proves that the machine's
@@ -14,7 +15,17 @@
 #include "analysis/range.h"
 #include "analysis/robust_simd.h"
 
-typedef enum { QV_UNIT_FREE, QV_UNIT_ID, QV_UNIT_STEP, QV_UNIT_TABLE, QV_UNIT_THRESHOLD, QV_UNIT_CLAMP } qv_unit_fn;
+typedef enum {
+  QV_UNIT_FREE,
+  QV_UNIT_ID,
+  QV_UNIT_STEP,
+  QV_UNIT_TABLE,
+  QV_UNIT_THRESHOLD,
+  QV_UNIT_CLAMP,
+  QV_UNIT_TAP,    /* what a maximum or product reads: x_v = x_arg, with a multiplier of its own */
+  QV_UNIT_MAX,    /* of its taps, the n_tap units in front of it; its row is their sum, which says only what it depends on */
+  QV_UNIT_PRODUCT /* likewise; two taps */
+} qv_unit_fn;
 
 typedef struct {
   qv_unit_fn fn;
@@ -28,6 +39,9 @@ typedef struct {
   uint32_t seg, n_seg;
   uint32_t loss, n_loss; /* of g->loss */
   double w_max;          /* largest |w| */
+  uint32_t n_tap;        /* MAX, PRODUCT */
+  uint32_t owner;        /* TAP: the maximum or product */
+  uint64_t pos;          /* TAP: place of its multiplier in a certificate (docs/certificate.md section 7.3) */
 } qv_unit;
 
 /* Terms of opposite signs on one variable are one weight in a row, but not for the interval of the sum, which is that of the
@@ -54,7 +68,7 @@ typedef struct {
  * group_var[var..], no one of them twice. */
 typedef struct {
   uint32_t unit, n_unit, var, n_var;
-} qv_group;
+} qv_channels;
 
 typedef struct {
   const qv_net *net;
@@ -64,7 +78,7 @@ typedef struct {
   int32_t *w;
   float *wf;
   qv_loss *loss;
-  qv_group *group;
+  qv_channels *group;
   uint32_t *group_var;
   size_t n_seg, n_w, n_loss, n_group, n_group_var, cap_seg, cap_w, cap_unit, cap_loss, cap_group, cap_group_var;
   qv_element **element;  /* [n_tensors][elements]; NULL for outputs that only exist inside a unit's row */
@@ -89,6 +103,12 @@ int64_t qv_unit_eval(const qv_graph *g, uint32_t v, int64_t acc);
 qv_itv qv_unit_image(const qv_graph *g, uint32_t v, qv_itv acc);
 /* Of a threshold unit. */
 const qv_pieces *qv_unit_pieces(const qv_graph *g, uint32_t v);
+/* Has v a function with hulls, that is no free, identity, maximum, product or tap? */
+bool qv_unit_function(const qv_graph *g, uint32_t v);
+/* Is it the maximum or product of its taps? */
+bool qv_unit_of_taps(const qv_graph *g, uint32_t v);
+/* (x_0 - z0) * (x_1 - z1) of a product unit. No overflow for values in its taps' ranges. */
+int64_t qv_unit_product(const qv_graph *g, uint32_t v, int64_t x0, int64_t x1);
 /* True if f_v never decreases (decided from its definition, not by sampling). */
 bool qv_unit_increasing(const qv_graph *g, uint32_t v);
 

@@ -22,7 +22,7 @@ static int by_points(const void *p, const void *q) {
 }
 
 /* Number of points of a group; 0: more than `most`. */
-static uint64_t points_of(const qv_graph *g, const qv_group *k, const int64_t *lo, const int64_t *hi, uint64_t most) {
+static uint64_t points_of(const qv_graph *g, const qv_channels *k, const int64_t *lo, const int64_t *hi, uint64_t most) {
   uint64_t n = 1;
   for (uint32_t i = 0; i < k->n_var; i++) {
     uint32_t v = g->group_var[k->var + i];
@@ -34,7 +34,7 @@ static uint64_t points_of(const qv_graph *g, const qv_group *k, const int64_t *l
 }
 
 /* Worth having: some unit is not constant, and all values fit 8 bits. */
-static bool usable(const qv_graph *g, const qv_group *k, const qv_itv *acc) {
+static bool usable(const qv_graph *g, const qv_channels *k, const qv_itv *acc) {
   bool moves = false;
   for (uint32_t v = k->unit; v < k->unit + k->n_unit; v++) {
     qv_itv y = qv_unit_image(g, v, acc[v]);
@@ -108,7 +108,7 @@ static bool fill(qv_joint_group *k, const qv_graph *g, uint32_t c) {
   return ok;
 }
 
-static bool make_group(qv_joint *j, qv_joint_group *k, const qv_graph *g, const qv_group *from, const int64_t *lo, const int64_t *hi,
+static bool make_group(qv_joint *j, qv_joint_group *k, const qv_graph *g, const qv_channels *from, const int64_t *lo, const int64_t *hi,
                        const qv_itv *acc) {
   qv_arena *a = &j->arena;
   *k = (qv_joint_group){.unit = from->unit, .n = from->n_unit};
@@ -199,7 +199,7 @@ qv_status qv_joint_new(qv_joint **out, const qv_graph *g, const int64_t *lo, con
     j->of = QV_NEW(&j->arena, g->n, uint32_t);
     ok = j->group != NULL && j->of != NULL;
     for (uint32_t k = 0; ok && k < keep; k++) {
-      const qv_group *from = &g->group[c[k].group];
+      const qv_channels *from = &g->group[c[k].group];
       ok = make_group(j, &j->group[j->n++], g, from, lo, hi, acc) && note_tensor(j, g->unit[from->unit].tensor);
     }
   }

@@ -70,7 +70,7 @@ static void root_bounds(const rt_trial *t, const qv_graph *g, qv_dual *d) {
     d->lo[v] = y->lo;
     d->hi[v] = y->hi;
     if (v < g->n_in) continue;
-    const qv_tensor *a = g->unit[v].fn <= QV_UNIT_ID ? y : &t->net->tensor[t->net->node[g->unit[v].node].in[0]];
+    const qv_tensor *a = !qv_unit_function(g, v) ? y : &t->net->tensor[t->net->node[g->unit[v].node].in[0]];
     d->acc[v] = (qv_itv){a->lo, a->hi};
   }
   for (uint32_t i = 0; i < t->net->n_in; i++)
@@ -407,7 +407,7 @@ static void any_multipliers(void **state) {
     root_bounds(&t, g, d);
     qv_joint *joint = NULL;
     for (uint32_t v = g->n_in; it % 4 > 1 && v < g->n; v++) /* as if bounds had been proved */
-      if (g->unit[v].fn != QV_UNIT_FREE && g->unit[v].src != QV_NONE && d->acc[v].hi - d->acc[v].lo > 8) assert_true(cut(g, d, v, around(&t, g, d, v)));
+      if (qv_unit_function(g, v) && g->unit[v].src != QV_NONE && d->acc[v].hi - d->acc[v].lo > 8) assert_true(cut(g, d, v, around(&t, g, d, v)));
     if (it % 4 != 0) assert_int_equal(qv_joint_new(&joint, g, d->lo, d->hi, d->acc, (uint64_t)qv_rng_range(&r, 2, 600), 1 << 20, &err), QV_OK);
     assert_int_equal(qv_dual_join(d, joint, &err), QV_OK);
     assert_int_equal(qv_dual_refresh(d, 0, &err), QV_OK);
@@ -415,8 +415,10 @@ static void any_multipliers(void **state) {
     qv_goal goals[3];
     uint32_t n = 0, units = 0, unit[64], o = net->out[t.cond.out].tensor;
     for (uint32_t v = g->n_in; v < g->n && units < 64; v++)
-      if (g->unit[v].fn != QV_UNIT_FREE) unit[units++] = v;
-    const uint32_t var[2] = {(uint32_t)qv_rng_range(&r, 0, g->n - 1), (uint32_t)qv_rng_range(&r, 0, g->n - 1)};
+      if (g->unit[v].fn != QV_UNIT_FREE && !qv_unit_of_taps(g, v)) unit[units++] = v;
+    uint32_t var[2] = {(uint32_t)qv_rng_range(&r, 0, g->n - 1), (uint32_t)qv_rng_range(&r, 0, g->n - 1)};
+    for (int k = 0; k < 2; k++) /* a tap is read by its owner alone */
+      if (var[k] >= g->n_in && g->unit[var[k]].fn == QV_UNIT_TAP) var[k] = g->unit[var[k]].owner;
     const int64_t c[2] = {qv_rng_range(&r, -5, 5), qv_rng_range(&r, -5, 5)};
     const qv_goal_part part[2] = {{.n = 2, .var = var, .c = c, .d = qv_rng_range(&r, -9, 9)}, {.n = 1, .var = var, .c = c + 1, .d = 3}};
     goals[n++] = (qv_goal){.kind = QV_GOAL_SUM, .n_part = (uint32_t)qv_rng_range(&r, 1, 2), .part = part};
