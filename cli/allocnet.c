@@ -37,7 +37,8 @@ static int read_accumulators(cli_allocnet *x, const cli_cmd *cmd, const char *li
     int bits, len = 0;
     bool q = strncmp(p, "pairs", 5) == 0;
     if (x->n_acc == CLI_MAX_ACCS) return cli_usage(cmd, "--acc-bits: at most %d", CLI_MAX_ACCS);
-    if (sscanf(p + (q ? 5 : 0), "%2d%n", &bits, &len) != 1 || bits < 2 || bits > 32) return cli_usage(cmd, "--acc-bits '%.80s': widths of 2..32 bits, e.g. 32,16", list);
+    if (sscanf(p + (q ? 5 : 0), "%2d%n", &bits, &len) != 1 || bits < 2 || bits > 32)
+      return cli_usage(cmd, "--acc-bits '%.80s': widths of 2..32 bits, e.g. 32,16", list);
     p += len + (q ? 5 : 0);
     if (*p != 0 && *p != ',') return cli_usage(cmd, "--acc-bits '%.80s': widths of 2..32 bits, e.g. 32,16", list);
     q = q || pairs;
@@ -71,7 +72,8 @@ static int metric_of(qv_metric *m, const cli_cmd *cmd, const char *name) {
   const char *near = cli_nearest(name, list, QV_METRICS);
   qv_buf all = {0};
   for (unsigned i = 0; i < QV_METRICS; i++) qv_buf_printf(&all, "%s%s", i > 0 ? ", " : "", list[i]);
-  int rc = cli_usage(cmd, "unknown metric '%.40s'; did you mean '%s'? (%.*s)", name, near != NULL ? near : "noise", (int)all.n, all.n > 0 ? (const char *)all.p : "");
+  int rc = cli_usage(cmd, "unknown metric '%.40s'; did you mean '%s'? (%.*s)", name, near != NULL ? near : "noise", (int)all.n,
+                     all.n > 0 ? (const char *)all.p : "");
   qv_buf_free(&all);
   return rc;
 }
@@ -162,7 +164,8 @@ static bool radius_of(double *r, const char *s) {
 
 /* Measure, prove, make the table's text. metric: NULL = noise. */
 static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, const char *path, const char *metric, qv_err *err) {
-  const char *ends = cli_get(cmd, val, "keep-ends"), *to = cli_get(cmd, val, "table"), *latency = cli_get(cmd, val, "latency"), *alps = cli_get(cmd, val, "alps");
+  const char *ends = cli_get(cmd, val, "keep-ends"), *to = cli_get(cmd, val, "table"), *latency = cli_get(cmd, val, "latency"),
+             *alps = cli_get(cmd, val, "alps");
   qv_metric list[QV_METRICS];
   const double *gain = NULL;
   uint32_t n = 0;
@@ -178,10 +181,21 @@ static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, c
   if (latency != NULL && (st = cli_latency_read(&x->latency, latency, err)) != QV_OK) return cli_fail(st, latency, err);
   if ((rc = cli_floatnet_load(&x->f, cmd, val, path, err)) != 0) return rc;
   if (alps != NULL && (st = cli_gains_read(&gain, &x->arena, alps, x->f.g, err)) != QV_OK) return cli_fail(st, alps, err);
-  qv_table_opts o = {.quant = x->f.quant, .n_cand = x->n_cand, .cand = x->cand, .n_acc = x->n_acc, .acc = x->acc, .fit = x->fit, .unpacked = cli_get(cmd, val, "unpacked") != NULL,
-                           .times = latency != NULL ? &x->latency.times : NULL, .gain = gain, .label = x->f.label, .n_metric = n, .metric = list,
-                           .fixed_first_last = ends != NULL ? fixed : NULL};
-  if (!radius_of(&o.error_radius, cli_get(cmd, val, "error-radius"))) return cli_usage(cmd, "--error-radius '%.40s': a number > 0, or all", cli_get(cmd, val, "error-radius"));
+  qv_table_opts o = {.quant = x->f.quant,
+                     .n_cand = x->n_cand,
+                     .cand = x->cand,
+                     .n_acc = x->n_acc,
+                     .acc = x->acc,
+                     .fit = x->fit,
+                     .unpacked = cli_get(cmd, val, "unpacked") != NULL,
+                     .times = latency != NULL ? &x->latency.times : NULL,
+                     .gain = gain,
+                     .label = x->f.label,
+                     .n_metric = n,
+                     .metric = list,
+                     .fixed_first_last = ends != NULL ? fixed : NULL};
+  if (!radius_of(&o.error_radius, cli_get(cmd, val, "error-radius")))
+    return cli_usage(cmd, "--error-radius '%.40s': a number > 0, or all", cli_get(cmd, val, "error-radius"));
   st = table_with_losses(x, &o, &path, cli_get(cmd, val, "sensitivities"), err);
   if (st != QV_OK) return cli_fail(st, path, err);
   if (to == NULL) return 0;
@@ -221,7 +235,8 @@ qv_status cli_allocnet_apply(cli_quantized *out, qv_quantized *q, const cli_allo
                              qv_err *err) {
   const qv_fgraph *g = x->f.g;
   qv_status st = QV_OK;
-  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w), *bits = calloc((size_t)g->n_nodes + 1, sizeof *bits);
+  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w),
+      *bits = calloc((size_t)g->n_nodes + 1, sizeof *bits);
   qv_quant_opts o = x->f.quant;
   bool memory = a != NULL && w != NULL && bits != NULL;
   if (!memory || p->n_members != x->made.groups.n) {
@@ -258,7 +273,8 @@ static bool same_weights(const qv_affine *f, const qv_quantized *q, uint32_t k) 
   for (uint32_t o = 0; o < oc; o++)
     for (uint32_t c = 0; c < ic; c++)
       for (uint32_t i = 0; i < kh * kw; i++)
-        if (f->w[((size_t)o * kh * kw + i) * ic + c] - f->w_zp[f->n_w_zp == 1 ? 0 : o] != q->w[k].w[((size_t)o * ic + c) * kh * kw + i]) return false;
+        if (f->w[((size_t)o * kh * kw + i) * ic + c] - f->w_zp[f->n_w_zp == 1 ? 0 : o] != q->w[k].w[((size_t)o * ic + c) * kh * kw + i])
+          return false;
   return true;
 }
 
@@ -273,10 +289,13 @@ qv_status cli_allocnet_accumulators(qv_buf *out, const cli_allocnet *x, const qv
       qv_bits b;
       qv_accum acc;
       if (!chosen(&b, &acc, x, p, choice, i)) return QV_FAIL(err, QV_E_INTERNAL, "allocation: a candidate of another name");
-      while (at < built->ov.n && (built->net->node[bound[at].node].kind != QV_AFFINE || !same_weights(&built->net->node[bound[at].node].u.affine, q, k))) at++;
+      while (at < built->ov.n &&
+             (built->net->node[bound[at].node].kind != QV_AFFINE || !same_weights(&built->net->node[bound[at].node].u.affine, q, k)))
+        at++;
       if (at == built->ov.n) return QV_FAIL(err, QV_E_INTERNAL, "layer \"%s\" is not in the network that was read back", g->node[k].name);
       if (bound[at].bits_final > acc.bits)
-        return QV_FAIL(err, QV_E_INTERNAL, "layer \"%s\": the final integers need %d bits, the choice says %d", g->node[k].name, bound[at].bits_final, acc.bits);
+        return QV_FAIL(err, QV_E_INTERNAL, "layer \"%s\": the final integers need %d bits, the choice says %d", g->node[k].name,
+                       bound[at].bits_final, acc.bits);
       while (is + 1 < x->n_acc && (x->acc[is].bits != acc.bits || x->acc[is].pairs != acc.pairs)) is++;
       layers[is]++;
     }
@@ -295,9 +314,13 @@ void cli_allocnet_explain(qv_buf *out, const cli_allocnet *x) {
     const qv_left_out *l = &x->made.out[i];
     char name[QV_CAND_NAME];
     qv_cand_name(name, x->cand[l->cand], x->n_acc > 1 ? &x->acc[l->acc] : NULL, true);
-    qv_buf_printf(out, "  left out: %s of group '%.60s': the accumulator of '%.60s' ranges over [%" PRId64 ",%" PRId64 "], which needs %d bits%s; %d are offered%s\n", name,
-                  cli_safe(&arena, x->f.g->tensor[x->made.groups.group[l->group].tensor].name), cli_safe(&arena, x->f.g->node[l->node].name), l->lo, l->hi, l->bits,
-                  l->bits <= x->acc[l->acc].bits ? ", and a pair of products may saturate" : "", x->acc[l->acc].bits, x->acc[l->acc].pairs ? " behind 16-bit pairs" : "");
+    qv_buf_printf(out,
+                  "  left out: %s of group '%.60s': the accumulator of '%.60s' ranges over [%" PRId64 ",%" PRId64
+                  "], which needs %d bits%s; %d are offered%s\n",
+                  name, cli_safe(&arena, x->f.g->tensor[x->made.groups.group[l->group].tensor].name),
+                  cli_safe(&arena, x->f.g->node[l->node].name), l->lo, l->hi, l->bits,
+                  l->bits <= x->acc[l->acc].bits ? ", and a pair of products may saturate" : "", x->acc[l->acc].bits,
+                  x->acc[l->acc].pairs ? " behind 16-bit pairs" : "");
   }
   qv_arena_clear(&arena);
 }

@@ -145,7 +145,8 @@ static void front_table(qv_buf *out, job *j) {
 static const char *check_note(const job *j) {
   switch (j->report.checked) {
   case CLI_CHECK_ACCEPTED: return "certificate accepted by qverify-check";
-  case CLI_CHECK_NOT_RUN: return cli_get(j->cmd, j->val, "no-check") != NULL ? "not checked: --no-check" : "not checked: qverify-check cannot judge it";
+  case CLI_CHECK_NOT_RUN:
+    return cli_get(j->cmd, j->val, "no-check") != NULL ? "not checked: --no-check" : "not checked: qverify-check cannot judge it";
   case CLI_CHECK_REJECTED: return "REJECTED by qverify-check";
   }
   return "?";
@@ -158,13 +159,14 @@ static void explanation(qv_buf *out, job *j) {
     const char *name = cli_safe(&j->arena, p->cost[h->cost].name), *note = h->checked == CLI_CHECK_ACCEPTED ? "checked" : "not checked";
     const char *asked = cli_alloc_num(&j->arena, p->cost[h->cost].asked);
     if (h->possible)
-      qv_buf_printf(out, "  %s: enough if its limit moves from %s to %s, the others unchanged (%s)\n", name, asked, cli_alloc_num(&j->arena, h->least), note);
+      qv_buf_printf(out, "  %s: enough if its limit moves from %s to %s, the others unchanged (%s)\n", name, asked,
+                    cli_alloc_num(&j->arena, h->least), note);
     else if (!h->joint) qv_buf_printf(out, "  %s: no value of this limit alone is known to be enough (%s)\n", name, note);
     else if (mpq_equal(h->together, p->cost[h->cost].asked))
       qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it may stay at %s (%s)\n", name, asked, note);
     else
-      qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it has to move from %s to %s (%s)\n", name, asked,
-                    cli_alloc_num(&j->arena, h->together), note);
+      qv_buf_printf(out, "  %s: no value of this limit alone is enough; together with the others it has to move from %s to %s (%s)\n", name,
+                    asked, cli_alloc_num(&j->arena, h->together), note);
   }
 }
 
@@ -453,7 +455,8 @@ static const char *method_of(const cli_cmd *cmd, const char *name) {
   for (unsigned i = 0; i < QV_GREEDY_N + 2; i++)
     if (strcmp(list[i], name) == 0) return list[i];
   const char *near = cli_nearest(name, list, QV_GREEDY_N + 2);
-  (void)cli_usage(cmd, "unknown method '%.40s'; did you mean '%s'? (ilp, dp, greedy-NAME, uniform-PRECISION)", name, near != NULL ? near : "ilp");
+  (void)cli_usage(cmd, "unknown method '%.40s'; did you mean '%s'? (ilp, dp, greedy-NAME, uniform-PRECISION)", name,
+                  near != NULL ? near : "ilp");
   return NULL;
 }
 
@@ -543,7 +546,8 @@ static int solve(job *j, const char *path, qv_err *err) {
     while (m < j->a.p->n_rows && !j->a.p->row[m].limited) m++;
     if (m == j->a.p->n_rows && strncmp(j->report.method, "uniform-", 8) != 0) return cli_usage(j->cmd, "a greedy method needs a --limit");
   }
-  if (front != NULL && (j->front_row = cli_alloc_row(&j->a, front)) == QV_ATABLE_NONE) return cli_usage(j->cmd, "the table has no cost '%.80s'", front);
+  if (front != NULL && (j->front_row = cli_alloc_row(&j->a, front)) == QV_ATABLE_NONE)
+    return cli_usage(j->cmd, "the table has no cost '%.80s'", front);
   j->draw_front = front != NULL;
   j->report.front_row = j->front_row;
   j->opts.engine = strcmp(j->report.method, "dp") == 0 ? QV_ALLOC_DP : QV_ALLOC_TREE;
@@ -564,7 +568,9 @@ static int solve(job *j, const char *path, qv_err *err) {
   text(&out, j);
   if (require != NULL)
     qv_buf_printf(&out, "Requirement %s: %" PRIu32 " better allocations excluded because it is not proved for them%s\n", require, cuts,
-                  j->report.state == QV_ALLOC_OPTIMAL ? need.is_error ? "; for this one it is" : "; for this one it is, on every sample asked about" : "");
+                  j->report.state == QV_ALLOC_OPTIMAL
+                      ? need.is_error ? "; for this one it is" : "; for this one it is, on every sample asked about"
+                      : "");
   if (j->net.used && cli_get(j->cmd, j->val, "explain") != NULL) cli_allocnet_explain(&out, &j->net);
   if (j->net.used && j->result.has_choice) QV_TRY(realize(j, &out, err));
   const char *json = j->report.path;
@@ -622,8 +628,9 @@ done:
 static const cli_opt opts[] = {
     {"limit", 'l', "NAME=VALUE", true, "NAME=1.5e6, NAME=60% (of the reference), NAME=25%range or NAME=none; replaces the table's limit"},
     {"metric", 'm', "NAME", false, "which loss, where the table has several"},
-    {"method", 'M', "NAME", false, "ilp (default), dp, greedy-amp, greedy-nncf, greedy-nncf-undo, greedy-ratio, greedy-ratio-skip, greedy-ratio-undo, "
-                                   "greedy-rusci, greedy-eagl, greedy-hawq-v3, uniform-PRECISION"},
+    {"method", 'M', "NAME", false,
+     "ilp (default), dp, greedy-amp, greedy-nncf, greedy-nncf-undo, greedy-ratio, greedy-ratio-skip, greedy-ratio-undo, "
+     "greedy-rusci, greedy-eagl, greedy-hawq-v3, uniform-PRECISION"},
     {"front", 'f', "NAME", false, "the whole front of loss and this cost, instead of one allocation"},
     {"explain", 'e', NULL, false, "where nothing is feasible: which limit would have to move, and to what"},
     {"certificate", 'C', "FILE", false, "write the certificate (.qva), and beside it the problem as .qap"},
@@ -633,8 +640,13 @@ static const cli_opt opts[] = {
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
     CLI_ALLOCNET_OPTS,
     {"output", 'o', "FILE", false, "float network: where the chosen network goes, as ONNX"},
-    {"target", 0, "SCORE", false, "greedy-amp on a float network: instead of limits, what the integers must reach: accuracy=97.5 (% of --test), accuracy=float-0.5, sqnr=30 (dB)"},
-    {"require", 0, "CLAIM", false, "float network: robust:EPS (the chosen network provably keeps its answers within EPS integer steps of the input), or error<=X, error<=X@R (it is provably within X of the float network, for every input, or within R of samples); allocations that do not are excluded"},
+    {"target", 0, "SCORE", false,
+     "greedy-amp on a float network: instead of limits, what the integers must reach: accuracy=97.5 (% of --test), accuracy=float-0.5, "
+     "sqnr=30 (dB)"},
+    {"require", 0, "CLAIM", false,
+     "float network: robust:EPS (the chosen network provably keeps its answers within EPS integer steps of the input), or error<=X, "
+     "error<=X@R (it is provably within X of the float network, for every input, or within R of samples); allocations that do not are "
+     "excluded"},
     {"require-samples", 0, "N", false, "... on the first N calibration samples (default 10)"},
     {"require-timeout", 0, "S", false, "... with S seconds a sample (default 10)"},
     {.name = NULL},
@@ -645,11 +657,13 @@ const cli_cmd cli_allocate = {
     .operands = "TABLE|FLOAT",
     .n_operands = 1,
     .summary = "choose a bit width for every layer: the least loss under limits, proved optimal",
-    .detail = "TABLE is a JSON table of groups with candidates, losses and costs (docs/allocation.md). The answer is exact: losses and costs are "
-              "rational numbers, and the claim that nothing better exists counts only after the independent checker, a separate program, has "
-              "accepted its certificate. FLOAT is a float ONNX or TFLite network: losses are measured on samples (--calib), each candidate is proved free of "
-              "accumulator overflow on its own integer weights, and the chosen network is quantized, exported and proved (docs/quantize.md). "
-              "Exit codes: 0 optimal, 10 proved infeasible, 5 neither is proved.",
+    .detail =
+        "TABLE is a JSON table of groups with candidates, losses and costs (docs/allocation.md). The answer is exact: losses and costs are "
+        "rational numbers, and the claim that nothing better exists counts only after the independent checker, a separate program, has "
+        "accepted its certificate. FLOAT is a float ONNX or TFLite network: losses are measured on samples (--calib), each candidate is "
+        "proved free of "
+        "accumulator overflow on its own integer weights, and the chosen network is quantized, exported and proved (docs/quantize.md). "
+        "Exit codes: 0 optimal, 10 proved infeasible, 5 neither is proved.",
     .example = "qverify allocate table.json --limit size=60% --limit bops=50% --certificate best.qva",
     .opt = opts,
     .run = run,

@@ -65,7 +65,8 @@ static qv_status run_once(double *seconds, qv_plan *plan, size_t n, const void *
 
 static qv_status measure(measured *m, qv_plan *plan, const qv_net *net, int64_t runs, qv_err *err) {
   const qv_tensor *x = &net->tensor[net->in[0].tensor], *y = &net->tensor[net->out[0].tensor];
-  size_t in_bytes = qv_elems(x) * qv_dtype_bytes(x->type), out_bytes = qv_elems(y) * qv_dtype_bytes(y->type), n = 1, most = MOST_BYTES / in_bytes + 1;
+  size_t in_bytes = qv_elems(x) * qv_dtype_bytes(x->type), out_bytes = qv_elems(y) * qv_dtype_bytes(y->type), n = 1,
+         most = MOST_BYTES / in_bytes + 1;
   qv_rng r = {1};
   double s = 0;
   qv_status st = QV_OK;
@@ -119,7 +120,8 @@ done:
 
 static measured *known(job *j, const measured *like) {
   for (uint32_t i = 0; i < j->n; i++)
-    if (!like->by_weights && j->m[i].node == like->node && j->m[i].wide == like->wide && strcmp(j->m[i].kernel, like->kernel) == 0) return &j->m[i];
+    if (!like->by_weights && j->m[i].node == like->node && j->m[i].wide == like->wide && strcmp(j->m[i].kernel, like->kernel) == 0)
+      return &j->m[i];
   return NULL;
 }
 
@@ -165,7 +167,8 @@ done:
 static qv_status all(job *j) {
   const qv_fgraph *g = j->net.f.g;
   qv_quantized q = {0};
-  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w), *bits = calloc((size_t)g->n_nodes + 1, sizeof *bits);
+  int *a = calloc((size_t)g->n_tensors + 1, sizeof *a), *w = calloc((size_t)g->n_nodes + 1, sizeof *w),
+      *bits = calloc((size_t)g->n_nodes + 1, sizeof *bits);
   qv_status st = QV_OK;
   j->m = QV_NEW(&j->arena, (size_t)g->n_nodes * CLI_MAX_CANDS * CLI_MAX_ACCS, measured);
   if (a == NULL || w == NULL || bits == NULL || j->m == NULL) {
@@ -222,7 +225,8 @@ static void text(qv_buf *out, job *j, const char *cpu) {
   const qv_fgraph *g = j->net.f.g;
   cli_table t = {0};
   static const char *const head[] = {"layer", "kernel", "median us", "quartiles", "candidates"};
-  qv_buf_printf(out, "%s; %s, one thread, processor time, median of %" PRId64 " runs of at least 2 ms each\n\n", cli_safe(&j->arena, cpu), qv_isa_name(j->isa), j->runs);
+  qv_buf_printf(out, "%s; %s, one thread, processor time, median of %" PRId64 " runs of at least 2 ms each\n\n", cli_safe(&j->arena, cpu),
+                qv_isa_name(j->isa), j->runs);
   for (int c = 0; c < 5; c++) cli_col(&t, head[c], c == 2 || c == 3);
   for (uint32_t k = 0; k < g->n_nodes; k++)
     for (uint32_t i = 0; i < j->n; i++) {
@@ -236,7 +240,8 @@ static void text(qv_buf *out, job *j, const char *cpu) {
     }
   cli_table_print(out, &t);
   qv_buf_str(out, "\nCandidates on one line run on the same kernel: a narrower code is no faster here.\n");
-  if (j->unsafe > 0) qv_buf_printf(out, "%" PRIu32 " pairs of layer and candidate are left out: their accumulator is not proved safe.\n", j->unsafe);
+  if (j->unsafe > 0)
+    qv_buf_printf(out, "%" PRIu32 " pairs of layer and candidate are left out: their accumulator is not proved safe.\n", j->unsafe);
 }
 
 static cJSON *strings(const char *const *s, uint32_t n) {
@@ -268,8 +273,11 @@ static qv_status table(qv_buf *out, job *j, const char *cpu, const char *path) {
   ok = qv_json_add_str(root, "unit", "ns") && ok;
   ok = qv_json_add_str(root, "tool", qverify_version()) && ok;
   ok = qv_json_add_str(root, "network", strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path) && ok;
-  ok = qv_json_add_str(root, "note", "processor time of one sample through the layer and its requantization to 8 bits, input checked and result stored; candidates of one entry run "
-                                     "on the same kernel, so that a narrower code is no faster") && ok;
+  ok = qv_json_add_str(root, "note",
+                       "processor time of one sample through the layer and its requantization to 8 bits, input checked and result stored; "
+                       "candidates of one entry run "
+                       "on the same kernel, so that a narrower code is no faster") &&
+       ok;
   for (uint32_t k = 0; k < g->n_nodes; k++) {
     char shape[160];
     if (!qv_quant_linear(&g->node[k])) continue;
@@ -297,7 +305,8 @@ static const char *cpu_name(qv_arena *a) {
     for (const char *p = (const char *)f.p, *end = p + f.n; p < end && name == NULL;) {
       const char *nl = memchr(p, '\n', (size_t)(end - p)), *colon = memchr(p, ':', (size_t)((nl != NULL ? nl : end) - p));
       if (nl == NULL) nl = end;
-      if ((size_t)(nl - p) > strlen(key) && memcmp(p, key, strlen(key)) == 0 && colon != NULL && colon + 2 < nl) name = qv_arena_str(a, colon + 2, (size_t)(nl - colon - 2));
+      if ((size_t)(nl - p) > strlen(key) && memcmp(p, key, strlen(key)) == 0 && colon != NULL && colon + 2 < nl)
+        name = qv_arena_str(a, colon + 2, (size_t)(nl - colon - 2));
       p = nl + 1;
     }
   }
@@ -356,8 +365,10 @@ const cli_cmd cli_calibrate_cost = {
     .operands = "FLOAT",
     .n_operands = 1,
     .summary = "measure how long each layer takes at each width on this machine",
-    .detail = "Every layer of a float ONNX or TFLite network is quantized at every candidate width and run as the executor runs it, with the kernel that it picks; "
-              "candidates with accumulators of at most 16 bits, or behind pairs, run on what their overflow proof allows. The table (docs/quantize.md section 7) says which "
+    .detail = "Every layer of a float ONNX or TFLite network is quantized at every candidate width and run as the executor runs it, with "
+              "the kernel that it picks; "
+              "candidates with accumulators of at most 16 bits, or behind pairs, run on what their overflow proof allows. The table "
+              "(docs/quantize.md section 7) says which "
               "candidates share a kernel, and on which processor and instruction set it was measured.",
     .example = "qverify calibrate-cost model.onnx --calib train.npy --acc-bits 32,16 -o latency.json",
     .opt = opts,

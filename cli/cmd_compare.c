@@ -86,7 +86,8 @@ static void find_labels(job *j) {
     uint32_t k = 0;
     while (k < j->n_labels && strcmp(j->label[k], p->cand[c].label) != 0) k++;
     if (weights && qv_cand_read(&b, NULL, p->cand[c].label) && b.w == 0) continue; /* tensors that no weights read follow the others */
-    if (k == j->n_labels && p->cand[c].label[0] != 0) j->label[j->n_labels++] = qv_arena_str(&j->arena, p->cand[c].label, strlen(p->cand[c].label));
+    if (k == j->n_labels && p->cand[c].label[0] != 0)
+      j->label[j->n_labels++] = qv_arena_str(&j->arena, p->cand[c].label, strlen(p->cand[c].label));
   }
   uint32_t n = 0;
   for (uint32_t k = 0; k < j->n_labels; k++)
@@ -188,7 +189,8 @@ static qv_status one_budget(job *j, const char *budget, qv_err *err) {
   uint32_t *x = NULL;
   QV_TRY(set_budget(j, budget, err));
   QV_TRY(optimum(j, &r, j->check, err));
-  QV_TRY(add(j, budget, r.state == QV_ALLOC_UNKNOWN ? "best found" : "optimum", r.has_choice ? r.choice : NULL, r.state == QV_ALLOC_OPTIMAL, err));
+  QV_TRY(add(j, budget, r.state == QV_ALLOC_UNKNOWN ? "best found" : "optimum", r.has_choice ? r.choice : NULL, r.state == QV_ALLOC_OPTIMAL,
+             err));
   if ((x = calloc(j->a.p->n_groups, sizeof *x)) == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
@@ -247,7 +249,9 @@ static void net_reasons(qv_buf *out, job *j, uint32_t from, uint32_t to) {
     uint32_t k = from;
     if (x == NULL || x->refused == NULL) continue;
     while (k < i && (j->out[k].net == NULL || j->out[k].net->refused == NULL || strcmp(j->out[k].net->refused, x->refused) != 0)) k++;
-    if (k == i) qv_buf_printf(out, "  no network of %s under profile %s: %s\n", cli_safe(&j->arena, j->out[i].method), j->net.profile, cli_safe(&j->arena, x->refused));
+    if (k == i)
+      qv_buf_printf(out, "  no network of %s under profile %s: %s\n", cli_safe(&j->arena, j->out[i].method), j->net.profile,
+                    cli_safe(&j->arena, x->refused));
   }
 }
 
@@ -260,7 +264,10 @@ static void budget_table(qv_buf *out, job *j, uint32_t from, uint32_t to) {
   mpq_inits(best, v, (mpq_ptr)NULL);
   if (j->out[from].choice != NULL) qv_alloc_real(best, p, j->out[from].choice, 0);
   qv_buf_printf(out, "\n%s = %s: limit %s%s\n", cli_safe(&j->arena, p->cost[j->cost].name), cli_safe(&j->arena, j->out[from].budget),
-                cli_alloc_num(&j->arena, p->cost[j->cost].asked), known ? "" : j->out[from].choice == NULL ? ", which nothing keeps" : ", optimum not proved");
+                cli_alloc_num(&j->arena, p->cost[j->cost].asked),
+                known                         ? ""
+                : j->out[from].choice == NULL ? ", which nothing keeps"
+                                              : ", optimum not proved");
   cli_col(&t, "method", false);
   cli_col(&t, "loss", true);
   cli_col(&t, "gap %", true);
@@ -365,8 +372,8 @@ static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
     QV_TRY(set_budget(j, budget, err));
     QV_TRY(grid_point(j, g, err));
   }
-  qv_buf_printf(out, "\nExcess over the optimum, %s at %" PRId64 " budgets from %.4g to %.4g %% of its range:\n", cli_safe(&j->arena, j->a.p->cost[j->cost].name), n - 1,
-                100.0 / (double)n, 100.0 * (double)(n - 1) / (double)n);
+  qv_buf_printf(out, "\nExcess over the optimum, %s at %" PRId64 " budgets from %.4g to %.4g %% of its range:\n",
+                cli_safe(&j->arena, j->a.p->cost[j->cost].name), n - 1, 100.0 / (double)n, 100.0 * (double)(n - 1) / (double)n);
   for (int c = 0; c < 5; c++) cli_col(&t, head[c], c > 0);
   for (unsigned m = 0; m < METHODS; m++) {
     if (!offered(j, m)) continue;
@@ -379,7 +386,8 @@ static qv_status run_grid(qv_buf *out, job *j, int64_t n, qv_err *err) {
   cli_table_print(out, &t);
   const grid *lp = &g[METHODS];
   if (lp->found > 0)
-    qv_buf_printf(out, "LP bound: below the optimum by %.2f %% on average, %.1f %% at most; equal at %" PRIu32 " of %" PRIu32 "\n", lp->sum / lp->found, lp->most, lp->optimal, lp->asked);
+    qv_buf_printf(out, "LP bound: below the optimum by %.2f %% on average, %.1f %% at most; equal at %" PRIu32 " of %" PRIu32 "\n",
+                  lp->sum / lp->found, lp->most, lp->optimal, lp->asked);
 done:
   return st;
 }
@@ -406,7 +414,8 @@ static void front_line(qv_buf *out, job *j) {
   uint32_t hull = 0;
   for (uint32_t i = 0; i < j->front.n; i++) hull += j->front.point[i].hull;
   if (j->front.state == QV_ALLOC_OPTIMAL)
-    qv_buf_printf(out, "\nFront of loss and %s: %" PRIu32 " points, %" PRIu32 " of them on the hull\n", cli_safe(&j->arena, j->a.p->cost[j->cost].name), j->front.n, hull);
+    qv_buf_printf(out, "\nFront of loss and %s: %" PRIu32 " points, %" PRIu32 " of them on the hull\n",
+                  cli_safe(&j->arena, j->a.p->cost[j->cost].name), j->front.n, hull);
   else if (j->a.p->cost[j->cost].peak) qv_buf_str(out, "\nNo front: that is drawn for costs that are sums\n");
   else qv_buf_str(out, "\nNo front: nothing is feasible, or the search was ended by its limits\n");
 }
@@ -470,8 +479,10 @@ static qv_status figure(job *j, const char *path, const qv_buf *text, qv_err *er
                                                       .note = qv_arena_printf(&j->arena, "uniform %s", j->label[k])};
   }
   bool percent = mpq_sgn(j->a.p->cost[j->cost].full) > 0;
-  const cli_figure f = {.title = qv_arena_printf(&j->arena, "%s: loss against %s", j->a.table.name[0] != 0 ? j->a.table.name : j->a.path, j->a.p->cost[j->cost].name),
-                        .x_name = percent ? qv_arena_printf(&j->arena, "%s, percent of the reference", j->a.p->cost[j->cost].name) : j->a.p->cost[j->cost].name,
+  const cli_figure f = {.title = qv_arena_printf(&j->arena, "%s: loss against %s", j->a.table.name[0] != 0 ? j->a.table.name : j->a.path,
+                                                 j->a.p->cost[j->cost].name),
+                        .x_name = percent ? qv_arena_printf(&j->arena, "%s, percent of the reference", j->a.p->cost[j->cost].name)
+                                          : j->a.p->cost[j->cost].name,
                         .y_name = "loss (square-root scale)",
                         .n = n_series + 1,
                         .series = s};
@@ -519,8 +530,8 @@ static int compare(job *j, const char *path, qv_err *err) {
   if (at->n == 0 && n_grid == 0) at = &standard;
   QV_TRY(load_owns(j, path, err));
   find_labels(j);
-  qv_buf_printf(&out, "%s: %" PRIu32 " groups, %" PRIu32 " candidates; methods compared on %s\n", cli_safe(&j->arena, path), j->a.p->n_members, j->a.p->n_cands,
-                cli_safe(&j->arena, j->a.p->cost[j->cost].name));
+  qv_buf_printf(&out, "%s: %" PRIu32 " groups, %" PRIu32 " candidates; methods compared on %s\n", cli_safe(&j->arena, path),
+                j->a.p->n_members, j->a.p->n_cands, cli_safe(&j->arena, j->a.p->cost[j->cost].name));
   net_line(&out, j);
   for (uint32_t i = 0; i < at->n; i++) {
     uint32_t from = j->n_out;
@@ -561,7 +572,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   j->val = val;
   j->check = cli_get(cmd, val, "no-check") == NULL;
   j->all_checked = j->all_known = true;
-  j->report = (cli_alloc_report){.path = cli_get(cmd, val, "json"), .command = "compare", .method = "all", .table_path = operand[0], .err = &err};
+  j->report =
+      (cli_alloc_report){.path = cli_get(cmd, val, "json"), .command = "compare", .method = "all", .table_path = operand[0], .err = &err};
   qv_status st = cli_alloc_report_begin(&j->report, &report_err);
   int rc;
   if (st != QV_OK) rc = cli_fail(st, j->report.path, &report_err);
@@ -600,11 +612,14 @@ const cli_cmd cli_compare = {
     .operands = "TABLE|FLOAT",
     .n_operands = 1,
     .summary = "published bit-width allocation methods beside the certified optimum of a table",
-    .detail = "For each budget: AMP, NNCF's shape, ratio greedy, Rusci et al., EAGL's and ALPS's knapsack, HAWQ-V3 and uniform widths on the same "
-              "candidates and the same exact objective, with their gaps to the proved optimum (docs/allocation.md section 6). FLOAT is a float ONNX or TFLite network "
-              "(docs/quantize.md): the table is measured on it, and each choice is built and executed, with its accuracy, widest accumulator and "
-              "file size beside it. Exit codes: 0 all "
-              "optima proved and checked, 5 not.",
+    .detail =
+        "For each budget: AMP, NNCF's shape, ratio greedy, Rusci et al., EAGL's and ALPS's knapsack, HAWQ-V3 and uniform widths on the "
+        "same "
+        "candidates and the same exact objective, with their gaps to the proved optimum (docs/allocation.md section 6). FLOAT is a float "
+        "ONNX or TFLite network "
+        "(docs/quantize.md): the table is measured on it, and each choice is built and executed, with its accuracy, widest accumulator and "
+        "file size beside it. Exit codes: 0 all "
+        "optima proved and checked, 5 not.",
     .example = "qverify compare table.json --at 50% --figure front.html",
     .opt = opts,
     .run = run,

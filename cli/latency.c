@@ -66,8 +66,10 @@ static qv_status read_entry(cli_latency *l, qv_time_entry *e, const cJSON *v, co
   cJSON_ArrayForEach(c, list) {
     qv_bits b;
     if (!cJSON_IsString(c) || !qv_cand_read(&b, NULL, c->valuestring) || b.w == 0)
-      return QV_FAIL(err, QV_E_PARSE, "%.160s: \"%.40s\" is not a candidate such as W8A8 or W4A8P16", what, cJSON_IsString(c) ? c->valuestring : "?");
-    if ((e->cand[e->n++] = qv_arena_str(&l->arena, c->valuestring, strlen(c->valuestring))) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+      return QV_FAIL(err, QV_E_PARSE, "%.160s: \"%.40s\" is not a candidate such as W8A8 or W4A8P16", what,
+                     cJSON_IsString(c) ? c->valuestring : "?");
+    if ((e->cand[e->n++] = qv_arena_str(&l->arena, c->valuestring, strlen(c->valuestring))) == NULL)
+      return QV_FAIL(err, QV_E_NOMEM, "out of memory");
   }
 done:
   return st;

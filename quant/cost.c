@@ -87,11 +87,13 @@ static void add_accumulators(qv_moment *m, const qv_fgraph *g, const qv_groups *
   if (qv_quant_linear(x)) {
     m->acc_group = groups->of[qv_quant_root(g, x->in[0])];
     m->accs = g->tensor[x->in[1]].dim[0];
-  } else if (x->op == QF_AVGPOOL || x->op == QF_MEAN) m->fixed += 4 * (uint64_t)g->tensor[x->out].dim[1]; /* exported as depthwise convolutions */
+  } else if (x->op == QF_AVGPOOL || x->op == QF_MEAN)
+    m->fixed += 4 * (uint64_t)g->tensor[x->out].dim[1]; /* exported as depthwise convolutions */
 }
 
 /* Everything that lives during node k, but for one buffer. */
-static bool add_moment(qv_schedule *s, const qv_fgraph *g, const qv_groups *groups, const buffers *b, uint32_t k, uint32_t without, const char *part) {
+static bool add_moment(qv_schedule *s, const qv_fgraph *g, const qv_groups *groups, const buffers *b, uint32_t k, uint32_t without,
+                       const char *part) {
   const qv_fnode *x = &g->node[k];
   qv_moment *m = &s->at[s->n];
   qv_live *live = QV_NEW(&s->arena, g->n_tensors, qv_live);

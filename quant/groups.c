@@ -126,7 +126,8 @@ static qv_status quantize_one(maker *k, uint32_t i, uint32_t j, const int *a, co
 }
 
 static qv_status quantize_all(maker *k) {
-  int *a = calloc((size_t)k->g->n_tensors + 1, sizeof *a), *w = calloc((size_t)k->g->n_nodes + 1, sizeof *w), *bits = calloc((size_t)k->g->n_nodes + 1, sizeof *bits);
+  int *a = calloc((size_t)k->g->n_tensors + 1, sizeof *a), *w = calloc((size_t)k->g->n_nodes + 1, sizeof *w),
+      *bits = calloc((size_t)k->g->n_nodes + 1, sizeof *bits);
   qv_status st = a != NULL && w != NULL && bits != NULL ? QV_OK : QV_FAIL(k->err, QV_E_NOMEM, "allocation table");
   for (uint32_t i = 0; i < k->o->n_cand; i++) {
     for (uint32_t t = 0; st == QV_OK && t < k->g->n_tensors; t++) a[t] = k->o->cand[i].a;
@@ -145,7 +146,9 @@ static bool same_integers(const maker *k, const qv_group *x, uint32_t i, uint32_
   for (uint32_t n = 0; n < x->n; n++) {
     const qv_qweights *p = &a->w[x->node[n]], *q = &b->w[x->node[n]];
     const qv_ftensor *w = &k->g->tensor[k->g->node[x->node[n]].in[1]];
-    if (memcmp(p->w, q->w, qv_felems(w) * sizeof *p->w) != 0 || memcmp(p->s, q->s, p->n_s * sizeof *p->s) != 0 || memcmp(p->b, q->b, w->dim[0] * sizeof *p->b) != 0) return false;
+    if (memcmp(p->w, q->w, qv_felems(w) * sizeof *p->w) != 0 || memcmp(p->s, q->s, p->n_s * sizeof *p->s) != 0 ||
+        memcmp(p->b, q->b, w->dim[0] * sizeof *p->b) != 0)
+      return false;
   }
   return true;
 }
@@ -188,7 +191,8 @@ static void put_group_name(maker *k, const char *prefix, uint32_t group) {
   const char *name = k->g->tensor[k->t->groups.group[group].tensor].name;
   unsigned before = 0;
   for (uint32_t i = 0; i < group; i++) before += strcmp(k->g->tensor[k->t->groups.group[i].tensor].name, name) == 0;
-  const char *s = before == 0 ? qv_arena_printf(&k->t->arena, "%s%s", prefix, name) : qv_arena_printf(&k->t->arena, "%s%s#%u", prefix, name, before + 1);
+  const char *s = before == 0 ? qv_arena_printf(&k->t->arena, "%s%s", prefix, name)
+                              : qv_arena_printf(&k->t->arena, "%s%s#%u", prefix, name, before + 1);
   char *copy = s != NULL ? qv_arena_str(&k->t->arena, s, strlen(s)) : NULL;
   if (copy == NULL) k->t->json.failed = true;
   for (char *p = copy; p != NULL && prefix[0] != 0 && *p != 0; p++)
@@ -255,8 +259,8 @@ static qv_status put_candidate(maker *k, uint32_t group, uint32_t i, uint32_t j,
   PUT(k, "%s\n      {\"name\": \"%s\", \"precision\": \"%s\", \"loss\": {", first ? "" : ",", name, bits);
   for (uint32_t m = 0; m < k->o->n_metric; m++) PUT(k, "%s\"%s\": \"%.12g\"", m > 0 ? ", " : "", qv_metric_name(k->o->metric[m]), loss[m]);
   if (k->o->gain != NULL) PUT(k, ", \"alps\": \"%.12g\"", alps(k, x, b));
-  PUT(k, "}, \"cost\": {\"size\": \"%" PRIu64 "\", \"bops\": \"%" PRIu64 "\", \"activations\": \"%" PRIu64 "\", \"acc\": \"%" PRIu64 "\"", size_bits(k, x, b),
-      x->macs * (uint64_t)b.w * (uint64_t)b.a, x->elems * (uint64_t)b.a, x->macs * (uint64_t)acc.bits);
+  PUT(k, "}, \"cost\": {\"size\": \"%" PRIu64 "\", \"bops\": \"%" PRIu64 "\", \"activations\": \"%" PRIu64 "\", \"acc\": \"%" PRIu64 "\"",
+      size_bits(k, x, b), x->macs * (uint64_t)b.w * (uint64_t)b.a, x->elems * (uint64_t)b.a, x->macs * (uint64_t)acc.bits);
   if (k->o->times != NULL) st = put_time(k, x, b, acc);
   put_peaks(k, group, b, acc, k->need[j]);
   PUT(k, "}}");
@@ -276,11 +280,14 @@ static qv_status no_candidate(maker *k, uint32_t group) {
   const qv_left_out *least = NULL;
   for (uint32_t i = 0; i < k->t->n_out; i++)
     if (k->t->out[i].group == group && (least == NULL || k->t->out[i].bits < least->bits)) least = &k->t->out[i];
-  if (least == NULL) return QV_FAIL(k->err, QV_E_ARG, "group \"%s\": the candidate that input and output keep is not among the candidates", name);
+  if (least == NULL)
+    return QV_FAIL(k->err, QV_E_ARG, "group \"%s\": the candidate that input and output keep is not among the candidates", name);
   char cand[QV_CAND_NAME];
   qv_cand_name(cand, k->o->cand[least->cand], &k->o->acc[least->acc], true);
-  return QV_FAIL(k->err, QV_E_UNSUP, "group \"%s\": no candidate is proved safe; the nearest, %s, needs %d bits for node \"%s\", whose sums range over [%lld,%lld]", name, cand,
-                 least->bits, k->g->node[least->node].name, (long long)least->lo, (long long)least->hi);
+  return QV_FAIL(
+      k->err, QV_E_UNSUP,
+      "group \"%s\": no candidate is proved safe; the nearest, %s, needs %d bits for node \"%s\", whose sums range over [%lld,%lld]", name,
+      cand, least->bits, k->g->node[least->node].name, (long long)least->lo, (long long)least->hi);
 }
 
 static qv_status put_group(maker *k, uint32_t group) {
@@ -329,7 +336,8 @@ static void put_head(maker *k) {
   char reference[QV_CAND_NAME];
   bool more = false;
   qv_cand_name(reference, k->o->cand[0], k->o->n_acc > 1 ? &k->o->acc[0] : NULL, true);
-  PUT(k, "{ \"format\": \"qverify-table/1\", \"costs\": [\"size\", \"bops\", \"activations\", \"acc\"%s", k->o->times != NULL ? ", \"latency\"" : "");
+  PUT(k, "{ \"format\": \"qverify-table/1\", \"costs\": [\"size\", \"bops\", \"activations\", \"acc\"%s",
+      k->o->times != NULL ? ", \"latency\"" : "");
   for (int peaks = 0; peaks < 2; peaks++) {
     if (peaks == 1) PUT(k, "],\n  \"peaks\": {\"ram\": [");
     for (uint32_t i = 0; i < k->schedule.n; i++) {

@@ -12,9 +12,36 @@ qv_acc qv_accum_machine(qv_accum a) {
 static qv_window window_of(const qv_fgraph *g, const qv_fnode *n) {
   const qv_ftensor *x = &g->tensor[n->in[0]], *y = &g->tensor[n->out], *w = &g->tensor[n->in[1]];
   if (n->op != QF_CONV)
-    return (qv_window){.n = x->dim[0], .ih = 1, .iw = 1, .ic = x->dim[1], .oh = 1, .ow = 1, .oc = w->dim[0], .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
-  return (qv_window){.n = 1, .ih = x->dim[2], .iw = x->dim[3], .ic = x->dim[1], .oh = y->dim[2], .ow = y->dim[3], .oc = w->dim[0], .kh = n->kh, .kw = n->kw,
-                     .sh = n->sh, .sw = n->sw, .dh = n->dh, .dw = n->dw, .pt = n->pt, .pl = n->pl, .groups = n->groups};
+    return (qv_window){.n = x->dim[0],
+                       .ih = 1,
+                       .iw = 1,
+                       .ic = x->dim[1],
+                       .oh = 1,
+                       .ow = 1,
+                       .oc = w->dim[0],
+                       .kh = 1,
+                       .kw = 1,
+                       .sh = 1,
+                       .sw = 1,
+                       .dh = 1,
+                       .dw = 1,
+                       .groups = 1};
+  return (qv_window){.n = 1,
+                     .ih = x->dim[2],
+                     .iw = x->dim[3],
+                     .ic = x->dim[1],
+                     .oh = y->dim[2],
+                     .ow = y->dim[3],
+                     .oc = w->dim[0],
+                     .kh = n->kh,
+                     .kw = n->kw,
+                     .sh = n->sh,
+                     .sw = n->sw,
+                     .dh = n->dh,
+                     .dw = n->dw,
+                     .pt = n->pt,
+                     .pl = n->pl,
+                     .groups = n->groups};
 }
 
 void qv_layer_shape(char *name, const qv_fgraph *g, uint32_t k) {
@@ -22,8 +49,8 @@ void qv_layer_shape(char *name, const qv_fgraph *g, uint32_t k) {
   qv_window w = window_of(g, n);
   if (n->op != QF_CONV) (void)snprintf(name, 160, "gemm rows %u in %u out %u", w.n, w.ic, w.oc);
   else
-    (void)snprintf(name, 160, "conv %ux%u stride %ux%u dilation %ux%u groups %u in %ux%ux%u out %ux%ux%u", w.kh, w.kw, w.sh, w.sw, w.dh, w.dw, w.groups, w.ic,
-                   w.ih, w.iw, w.oc, w.oh, w.ow);
+    (void)snprintf(name, 160, "conv %ux%u stride %ux%u dilation %ux%u groups %u in %ux%ux%u out %ux%ux%u", w.kh, w.kw, w.sh, w.sw, w.dh,
+                   w.dw, w.groups, w.ic, w.ih, w.iw, w.oc, w.oh, w.ow);
 }
 
 /* Weights as [oc][kh][kw][ic], biases as they are. */
@@ -57,7 +84,8 @@ static double largest(const qv_affine *a, const qv_fakeq *p, uint32_t ic) {
   size_t per = (size_t)a->win.kh * a->win.kw * ic;
   for (uint32_t o = 0; o < a->win.oc; o++) {
     double s = (double)(a->b[o] < 0 ? -a->b[o] : a->b[o]);
-    for (size_t i = 0; i < per; i++) s += (double)(a->w[o * per + i] < 0 ? -a->w[o * per + i] : a->w[o * per + i]) * ((double)p->hi - (double)p->lo);
+    for (size_t i = 0; i < per; i++)
+      s += (double)(a->w[o * per + i] < 0 ? -a->w[o * per + i] : a->w[o * per + i]) * ((double)p->hi - (double)p->lo);
     if (s > most) most = s;
   }
   return most;
