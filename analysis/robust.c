@@ -14,6 +14,7 @@
 #define ENUMERATE_MAX 300000
 #define LAST_WORK 1e11 /* multiply-adds of a last enumeration where no time limit is given */
 #define MAX_NODES 100000
+#define LARGE 2e5 /* terms of all rows of a net in which a few thousand nodes are all there is time for */
 #define ROOT_STEPS 300 /* fewer for large nets, see root_steps */
 #define SLOPE_STEPS 100
 #define NODE_STEPS 24
@@ -51,6 +52,7 @@ typedef struct {
   int64_t *lo, *hi, *x; /* [graph n_in] */
   int64_t *center;      /* [graph n] values of all variables at the given point; NULL: it could not be executed */
   uint32_t n_bounded;   /* units whose accumulators get bounds of their own */
+  bool rounding;        /* branching was given up */
   bool bounded;         /* every target has its goal */
   uint32_t row;         /* tensor in front of the tail that goals are about, or QV_NONE */
   int64_t gap;          /* of that tail, 0 = none */
@@ -722,6 +724,13 @@ static qv_status run_linear(query *k) {
   return st;
 }
 
+/* In a large net only kinks and inputs can be split often enough to count, and if these lost nothing at all the bound would still not be a
+ * proof: what is left is rounding, where splits do nothing (docs/robust-engine.md section 7). */
+static bool hopeless(const query *k, const qv_robust_target *t) {
+  if ((double)k->r->graph->n_w < LARGE || t->loss.noise <= 0) return false;
+  return t->margin + fmax(0, t->loss.kink) + fmax(0, t->loss.input) < 0;
+}
+
 /* Open targets in ascending margin, so that a counterexample is met early; the first that stays open ends the query. */
 static qv_status run_branching(query *k) {
   uint32_t n = 0, left = k->o.max_nodes;
@@ -735,6 +744,10 @@ static qv_status run_branching(query *k) {
   for (uint32_t i = 0; st == QV_OK && i < n && k->res->verdict == QV_UNKNOWN && !late(k) && left > 0; i++) {
     uint32_t used;
     if (only_free(k, &open[i]->goal) && !few) break;
+    if (!few && hopeless(k, open[i])) {
+      k->rounding = true;
+      break;
+    }
     st = bound_target(k, open[i], left, &used);
     k->res->nodes += used;
     left -= used < left ? used : left;
@@ -886,6 +899,7 @@ static void conclude(query *k) {
                 : k->unordered   ? "an accumulator's result may depend on the order of summation"
                 : k->r->may_trap ? "an accumulator may reach undefined behaviour"
                 : tail           ? "the output is known by its range only: a tail, a maximum, a product or an accumulator that may overflow"
+                : k->rounding    ? "rounding alone loses more than the bound lacks, in a net too large for branching"
                 : late(k)        ? "time limit"
                                  : "bounds too loose within the node limit";
 }
