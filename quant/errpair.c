@@ -32,6 +32,7 @@ typedef struct {
 static bool same_size(const matcher *m, uint32_t t, uint32_t f, bool turned) {
   const qv_ftensor *x = &m->p->fg->tensor[f];
   if (x->data != NULL || qv_felems(x) != qv_elems(&m->p->net->tensor[t])) return false;
+  if (f != m->p->fg->in && qv_fgraph_writer(m->p->fg, f) == NULL) return false; /* left over from a node that is gone */
   return !turned || (x->rank == 4 && x->dim[1] > 1 && x->dim[2] * x->dim[3] > 1);
 }
 
@@ -168,7 +169,7 @@ static void set_step(qv_evar *v, const qv_step *s, uint32_t channel) {
 static void stand_for(qv_errpair *p, uint32_t t) {
   const qv_ftensor *f = p->match[t] == QV_NONE ? NULL : &p->fg->tensor[p->match[t]];
   const qv_tensor *q = &p->net->tensor[t];
-  if (f == NULL) return;
+  if (f == NULL || p->f.element[p->match[t]] == NULL) return;
   for (size_t e = 0, n = qv_elems(q); e < n; e++) {
     qv_element x = p->g->element[t][e];
     qv_felement y = p->f.element[p->match[t]][qv_errpair_at(f, p->turned[t], e)];
