@@ -219,7 +219,7 @@ void ci_page_recheck(const ci_page *p) {
   uint32_t rows = 0;
   ci_heading(b, "check", "Check it yourself");
   qv_buf_str(b, "<p>Everything at once: <code>qverify bundle PLAN -o evidence &amp;&amp; sh evidence/CHECK</code> needs only qverify-check. One by one, in the results folder (or <code>evidence/</code> of a bundle); "
-                "a certificate counts where the last line is <code>s CHECKED</code>:</p>\n");
+                "a certificate counts where the last line is <code>s CHECKED</code>. A question that was asked in parts also needs its cover, which CHECK has:</p>\n");
   qv_buf_printf(b, "<details%s><summary>Every process and its evidence (%" PRIu32 ")</summary>\n<table><thead><tr><th>obligation</th><th>what was run, and how to check it</th></tr></thead><tbody>\n", m->plan->n_job <= 8 ? " open" : "", m->plan->n_job);
   for (uint32_t k = 0; k < m->plan->n_job && rows < MAX_JOBS; k++, rows++) {
     const ci_job *j = &m->plan->job[k];

@@ -137,6 +137,8 @@ static void question(qv_buf *b, const ci_item *i, const cJSON *x) {
     ci_escape(b, proved != NULL ? proved : "none");
     add(b, ", refuted at ", refuted, "");
   }
+  add(b, "", ci_word(x, "parts_verified"), " of ");
+  add(b, "", ci_word(x, "parts"), " parts proved");
   add(b, "; ", ci_word(x, "reason"), "");
   add(b, " (margin ", ci_word(ci_get(x, "margin"), "bound"), ")");
   qv_buf_str(b, "</td><td class=\"wide\">");
@@ -146,42 +148,50 @@ static void question(qv_buf *b, const ci_item *i, const cJSON *x) {
 
 static bool asks(ci_check c) { return c == CI_ROBUST || c == CI_RADIUS; }
 
-/* Rows of the questions that are proved, or of those that are not; *n counts all, *shown the rows. */
-static void question_rows(const ci_page *p, bool proved, uint32_t *n, uint32_t *shown) {
-  const ci_merged *m = p->m;
+typedef struct {
+  qv_buf rows;
+  bool proved;       /* which questions are listed now */
+  uint32_t n, shown; /* questions; rows */
+} table;
+
+static void add_rows(table *t, const ci_item *i, const cJSON *list) {
+  const cJSON *x;
+  cJSON_ArrayForEach(x, list) {
+    if ((strcmp(known(ci_word(x, "verdict")), "VERIFIED") == 0) != t->proved) continue;
+    t->n++;
+    if (t->shown >= MAX_QUESTIONS) continue;
+    t->shown++;
+    question(&t->rows, i, x);
+  }
+}
+
+/* What was asked in parts has one verdict, that of the whole: a part's is no answer. */
+static void question_rows(table *t, const ci_merged *m, bool proved) {
+  t->proved = proved;
   for (uint32_t k = 0; k < m->plan->n_item; k++) {
     const ci_outcome *o = &m->item[k];
-    for (uint32_t j = 0; asks(m->plan->item[k].check) && o->report != NULL && j < o->n_jobs; j++) {
-      const cJSON *x;
-      cJSON_ArrayForEach(x, ci_get(o->report[j], "obligations")) {
-        if ((strcmp(known(ci_word(x, "verdict")), "VERIFIED") == 0) != proved) continue;
-        ++*n;
-        if (*shown >= MAX_QUESTIONS) continue;
-        ++*shown;
-        question(p->b, &m->plan->item[k], x);
-      }
-    }
+    if (!asks(m->plan->item[k].check)) continue;
+    if (o->queries != NULL) add_rows(t, &m->plan->item[k], o->queries);
+    for (uint32_t j = 0; o->queries == NULL && o->report != NULL && j < o->n_jobs; j++) add_rows(t, &m->plan->item[k], ci_get(o->report[j], "obligations"));
   }
 }
 
 static void questions(const ci_page *p) {
-  uint32_t n = 0, shown = 0;
-  qv_buf rows = {0};
-  ci_page part = *p;
-  part.b = &rows;
-  question_rows(&part, false, &n, &shown);
-  question_rows(&part, true, &n, &shown);
+  table t = {0};
+  question_rows(&t, p->m, false);
+  question_rows(&t, p->m, true);
+  const uint32_t n = t.n, shown = t.shown;
   if (n > 0) {
     qv_buf_printf(p->b, "<details id=\"questions\"%s><summary>Every question (%" PRIu32 ")</summary>\n<p class=\"dim\">What is not proved comes first. Lead: the right class above the best other one, in integer steps of the output, executed.", n <= 40 ? " open" : "", n);
     if (shown < n) qv_buf_printf(p->b, " Showing %" PRIu32 " of %" PRIu32 "; all in the bundle.", shown, n);
     qv_buf_str(p->b, "</p>");
     filter(p->b, "qs", false);
     qv_buf_str(p->b, "<table id=\"qs\"><thead><tr><th>question</th><th>verdict</th><th>what came out</th><th class=\"wide\">by</th></tr></thead><tbody>\n");
-    qv_buf_put(p->b, rows.p, rows.n);
+    qv_buf_put(p->b, t.rows.p, t.rows.n);
     qv_buf_str(p->b, "</tbody></table></details>\n");
-    p->b->failed = p->b->failed || rows.failed;
+    p->b->failed = p->b->failed || t.rows.failed;
   }
-  qv_buf_free(&rows);
+  qv_buf_free(&t.rows);
 }
 
 /* ---- the page --------------------------------------------------------------------------------------------------------------------------- */
