@@ -102,7 +102,7 @@ int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, c
   qv_buf_free(&file);
   if (st != QV_OK) return cli_fail(st, path, err);
   f->g->sum_out = cli_get(cmd, val, "sums") != NULL;
-  if (f->g->sum_out && !qv_fgraph_ends_in_gemm(f->g)) return cli_usage(cmd, "--sums: the network does not end in a Gemm or MatMul");
+  if (f->g->sum_out && qv_fgraph_last_gemm(f->g) == QV_NONE) return cli_usage(cmd, "--sums: the network does not end in a Gemm or MatMul");
   if ((rc = read_set(&s, calib, labels, &f->sample, &f->n, &f->label)) != 0) return rc;
   f->own_test = test != NULL;
   f->test = f->sample, f->n_test = f->n, f->test_label = f->label;

@@ -511,10 +511,21 @@ static bool bias_scale_fits(const ox_value *b, const ox_value *x, const ox_value
   return true;
 }
 
+/* Is y an output that nobody reads, or becomes one through Reshapes alone? */
+static bool ends_model(const ox *L, const ox_value *y) {
+  for (int k = 0; k < 4; k++) {
+    if (y->is_output) return y->uses == 0;
+    const Onnx__NodeProto *n = ox_only_user(L, y);
+    if (n == NULL || !ox_is_op(n, "Reshape") || n->n_output == 0 || strcmp(n->input[0], y->name) != 0) return false;
+    y = &L->val[qv_names_get(&L->index, n->output[0])];
+  }
+  return false;
+}
+
 /* Does ONNX Runtime (x86-64, all optimizations) make an integer operator of it? NULL: yes; else why not. */
 static const char *ort_fuses(const ox *L, const gemm *g, const ox_value *y, bool s8_allowed) {
   const Onnx__NodeProto *q = ox_quantizer(L, y);
-  bool sum = y->is_output && y->uses == 0 && ox_is_op(L->op, "Gemm"); /* QGemm without y_scale */
+  bool sum = ends_model(L, y) && ox_is_op(L->op, "Gemm"); /* QGemm without y_scale */
   if (!sum && (q == NULL || q->n_input < 2)) return "without a QuantizeLinear of its own behind it, the operator runs";
   int32_t in_type = g->as_u8 ? ONX_UINT8 : g->x->type, out_type = sum ? in_type : ox_written_type(L, q);
   if (in_type != out_type) return "with different types before and after it, the operator runs";

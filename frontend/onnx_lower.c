@@ -602,12 +602,12 @@ done:
 
 /* ---- outputs ----------------------------------------------------------------------------------------------------------- */
 
-/* The model ends in a matrix product without a QuantizeLinear: its outputs are the sums. */
-static bool is_sum(const ox_value *v) {
+bool ox_is_sum(const ox_value *v) {
   const ox_pending *p = v->pend;
   return v->state == OX_ACC && p->kind == OX_P_GEMM && p->n_w == 1 && !p->has_lo && !p->has_hi && !v->cl;
 }
 
+/* The model ends in a matrix product without a QuantizeLinear: its outputs are the sums. */
 static qv_status sum_output(ox *L, ox_value *v) {
   const ox_pending *p = v->pend;
   const qv_port port = {.tensor = v->net, .end = QV_END_DEQUANT, .name = qv_arena_printf(&L->net->arena, "%s", v->name)};
@@ -627,7 +627,7 @@ static qv_status add_output(ox *L, ox_value *v) {
   }
   if (v->state == OX_REAL) return qx_output(L, v);
   if (v->state == OX_ANY) return ox_any_output(L, v);
-  if (is_sum(v)) return sum_output(L, v);
+  if (ox_is_sum(v)) return sum_output(L, v);
   if (v->state != OX_INT && v->state != OX_DQ)
     return OX_UNSUP(L, v, "this output is the float result of an operator without a QuantizeLinear behind it: it makes no integer claim");
   QV_TRY(ox_net_of(L, v, false, &p.tensor));

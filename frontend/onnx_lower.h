@@ -189,6 +189,8 @@ QV_NODISCARD qv_status ox_requantize(ox *L, const ox_pending *p, uint32_t acc, b
                                      int32_t type, ox_value *v);
 /* QuantizeLinear of value x of the network: DQ, MAP or ACC. */
 QV_NODISCARD qv_status ox_quantize(ox *L, ox_value *x, float s, int32_t z, int32_t type, ox_value *y);
+/* Is v the result of a matrix product, one scale for all, not clipped, whose sums could be an output? */
+bool ox_is_sum(const ox_value *v);
 /* v becomes OX_ACC. */
 QV_NODISCARD qv_status ox_set_pending(ox *L, ox_value *v, const ox_pending *p, uint32_t acc, bool cl, const ox_shape *shape);
 /* Element type of the tensor that this QuantizeLinear writes; ONNX Runtime's rewriting of int8 (ox_rewritten) included. */

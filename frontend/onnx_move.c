@@ -99,12 +99,24 @@ static qv_status movable(ox *L, const ox_value *x) {
   return QV_OK;
 }
 
+/* Sums of a matrix product in another shape stay sums. */
+static qv_status reshape_sums(ox *L, const ox_value *x, const ox_shape *s, ox_value *y) {
+  qv_status st;
+  uint32_t net;
+  QV_TRY(ox_add_tensor(L, y, "/acc", L->net->tensor[x->net].type, s, &net));
+  QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_RESHAPE}}, &x->net, 1, net));
+  like(L, y, x, net, s, false);
+done:
+  return st;
+}
+
 /* y = x moved by ix (in ONNX dimensions) to shape s. Slices, pads and gathers keep channels-last storage. */
 static qv_status move(ox *L, ox_value *x, const qv_index *ix, const ox_shape *s, ox_value *y) {
   qv_status st;
   uint32_t in, net;
   bool cl;
   size_t n;
+  if (ox_is_sum(x) && ix->form == QV_IX_RESHAPE && ox_count(s, &n)) return reshape_sums(L, x, s, y);
   QV_TRY(movable(L, x));
   if (x->state == OX_CONST) return move_const(L, x, ix, s, y);
   if (x->state == OX_DQ_CONST) {

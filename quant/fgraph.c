@@ -56,9 +56,14 @@ qv_fnode *qv_fgraph_writer(const qv_fgraph *g, uint32_t t) {
   return NULL;
 }
 
-bool qv_fgraph_ends_in_gemm(const qv_fgraph *g) {
-  const qv_fnode *w = qv_fgraph_writer(g, g->out);
-  return w != NULL && w->op == QF_GEMM && qv_fgraph_uses(g, g->out) == 1;
+uint32_t qv_fgraph_last_gemm(const qv_fgraph *g) {
+  uint32_t t = g->out;
+  for (;;) {
+    const qv_fnode *w = qv_fgraph_uses(g, t) == 1 ? qv_fgraph_writer(g, t) : NULL;
+    if (w == NULL || (w->op != QF_GEMM && w->op != QF_RESHAPE)) return QV_NONE;
+    if (w->op == QF_GEMM) return t;
+    t = w->in[0];
+  }
 }
 
 /* ---- building --------------------------------------------------------------------------------------------------------------- */

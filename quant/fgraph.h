@@ -71,8 +71,8 @@ void qv_fgraph_free(qv_fgraph *g);
 
 /* Number of nodes that read tensor t (each operand counted; the graph's output is one more). */
 uint32_t qv_fgraph_uses(const qv_fgraph *g, uint32_t t);
-/* Does the network end in a GEMM (for sum_out)? */
-bool qv_fgraph_ends_in_gemm(const qv_fgraph *g);
+/* The result of the GEMM that ends the network, but for RESHAPEs (for sum_out); QV_NONE: it ends otherwise. */
+uint32_t qv_fgraph_last_gemm(const qv_fgraph *g);
 /* The node that writes t, or NULL. */
 qv_fnode *qv_fgraph_writer(const qv_fgraph *g, uint32_t t);
 

@@ -32,7 +32,7 @@ uint32_t qv_quant_root(const qv_fgraph *g, uint32_t t) {
       continue;
     }
     if (w->op == QF_SOFTMAX && w->out == g->out) return QV_NONE;
-    if (g->sum_out && t == g->out) return QV_NONE;
+    if (g->sum_out && t == qv_fgraph_last_gemm(g)) return QV_NONE;
     if (r != NULL && r->op == QF_CLIP && w->op != QF_CLIP) return QV_NONE;
     return t;
   }
@@ -201,7 +201,7 @@ static qv_status quantize_weights(qv_quantized *q, uint32_t k, int bits, qv_err 
   int32_t top = qv_weight_top(bits, q->opts.pow2_weights);
   float s_x = q->q[n->in[0]].s;
   qv_qweights *r = &q->w[k];
-  *r = (qv_qweights){.bits = bits, .n_s = q->opts.per_tensor || (g->sum_out && n->out == g->out) ? 1 : oc};
+  *r = (qv_qweights){.bits = bits, .n_s = q->opts.per_tensor || (g->sum_out && n->out == qv_fgraph_last_gemm(g)) ? 1 : oc};
   r->s = QV_NEW(&q->arena, oc, float);
   r->w = QV_NEW(&q->arena, per * oc, int32_t);
   r->b = QV_NEW(&q->arena, oc, int32_t);

@@ -679,6 +679,11 @@ static void test_sums(void **state) {
     qv_quantized q = {0};
     qv_buf onnx = {0};
     for (int e = 0; e < 28; e++) in[e] = uniform(&r);
+    if (i % 4 == 1) {
+      qv_fnode shape = {.op = QF_RESHAPE, .n_in = 1, .axis = 1, .perm = {1}};
+      shape.in[0] = g->out;
+      g->out = add(g, shape);
+    }
     g->sum_out = true;
     assert_int_equal(qv_calibrate(&c, g, in, 4, NULL), QV_OK);
     whole(&q, g, &c, i % 3 == 0 ? 16 : 8, i % 3 == 0 ? 12 : 6, (qv_quant_opts){0});
