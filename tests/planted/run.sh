@@ -24,11 +24,15 @@ for f in $B/libqverify.a $B/libtest.a $QV_CHECKER; do
 done
 $CC $FLAGS -c tests/planted/hunt.c -o "$dir/hunt.o" || exit 2
 $CC $FLAGS -c tests/planted/robust_hunt.c -o "$dir/robust_hunt.o" || exit 2
+$CC $FLAGS -c tests/planted/error_hunt.c -o "$dir/error_hunt.o" || exit 2
 
 # Objects before the archives replace the archive's members of the same name.
 hunt() { # name, arguments of hunt, objects...
   local name=$1 args=$2 text with=hunt
-  case $name in robust*) with=robust_hunt ;; esac # robustness proofs instead of overflow proofs
+  case $name in
+  robust*) with=robust_hunt ;; # robustness proofs instead of overflow proofs
+  error*) with=error_hunt ;;   # error bounds against executed inputs
+  esac
   shift 2
   $CC -o "$dir/hunt" "$dir/$with.o" "$@" $LIBS 2>"$dir/log" || { fail "$name" "does not link: $(head -n 1 "$dir/log")"; return; }
   if text=$("$dir/hunt" $args 2>&1); then echo "ok $name: $text"; else fail "$name" "$text"; fi
@@ -49,6 +53,7 @@ plant() { # patch file
 
 hunt "no bug" "300 --none"
 hunt "robust: no bug" "300 --none"
+hunt "error: no bug" "300 --none"
 if (($# == 0)); then set -- tests/planted/*.patch; else set -- "${@/#/tests/planted/}" && set -- "${@/%/.patch}"; fi
 for p in "$@"; do plant "$p"; done
 exit $bad
