@@ -94,6 +94,9 @@ static void limit(__rlimit_resource_t what, uint64_t v) {
 /* In the child: never returns. */
 static void become(const worker *w, const running *r, pid_t parent, char *const *argv, const char *out, const char *err_path) {
   int null = open("/dev/null", O_RDONLY), o = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0666), e = open(err_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  sigset_t none;
+  (void)sigemptyset(&none);
+  (void)sigprocmask(SIG_SETMASK, &none, NULL);
   if (null < 0 || o < 0 || e < 0 || dup2(null, 0) < 0 || dup2(o, 1) < 0 || dup2(e, 2) < 0) _exit(127);
   (void)setpgid(0, 0); /* what it starts ends with it */
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -607,7 +610,10 @@ qv_status ci_work(ci_worked *done, const ci_plan *p, const ci_work_opts *o, qv_e
   worker *w = calloc(1, sizeof *w);
   uint32_t *todo = calloc((size_t)p->n_job + 1, sizeof *todo), n_todo = 0, at = 0, put_off = 0;
   qv_status st = QV_OK;
+  sigset_t child, before;
   *done = (ci_worked){0};
+  (void)sigemptyset(&child);
+  (void)sigaddset(&child, SIGCHLD);
   if (w == NULL || todo == NULL) {
     st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
     goto done;
@@ -621,6 +627,7 @@ qv_status ci_work(ci_worked *done, const ci_plan *p, const ci_work_opts *o, qv_e
   if (st == QV_OK && mkdir(o->dir, 0777) != 0 && errno != EEXIST) st = QV_FAIL(err, QV_E_IO, "%s: %s", o->dir, strerror(errno));
   for (uint32_t i = 0; i < p->n_job; i++)
     if (mine(&p->job[i], o)) todo[n_todo++] = i;
+  (void)sigprocmask(SIG_BLOCK, &child, &before); /* a child that ends is waited for, not a clock */
   /* todo[at..n_todo): not begun; todo[0..put_off): in the hands of another worker, looked at again behind them */
   for (double again = 0; st == QV_OK && (at < n_todo || put_off > 0 || w->n_run > 0);) {
     bool progress = false, later;
@@ -635,9 +642,10 @@ qv_status ci_work(ci_worked *done, const ci_plan *p, const ci_work_opts *o, qv_e
       if (later) todo[put_off++] = job;
     }
     if (st == QV_OK) st = attend(w, &progress);
-    if (st == QV_OK && !progress) (void)nanosleep(&(struct timespec){0, 2000000}, NULL);
+    if (st == QV_OK && !progress) (void)sigtimedwait(&child, NULL, &(struct timespec){0, 50000000}); /* until one ends; limits are looked at meanwhile */
   }
   stop_all(w);
+  (void)sigprocmask(SIG_SETMASK, &before, NULL);
 done:
   free(todo);
   free(w);

@@ -132,16 +132,15 @@ static bool elem_is_float(qv_elem t) { return t == QV_EL_F32 || t == QV_EL_F64; 
 /* An integer element; false for a uint64 above INT64_MAX. */
 static bool load_int(int64_t *v, qv_elem type, const unsigned char *p) {
   union { int8_t i8; uint8_t u8; int16_t i16; uint16_t u16; int32_t i32; uint32_t u32; int64_t i64; uint64_t u64; } e = {0};
-  memcpy(&e, p, qv_elem_bytes(type));
   switch (type) {
-  case QV_EL_I8: *v = e.i8; return true;
-  case QV_EL_U8: *v = e.u8; return true;
-  case QV_EL_I16: *v = e.i16; return true;
-  case QV_EL_U16: *v = e.u16; return true;
-  case QV_EL_I32: *v = e.i32; return true;
-  case QV_EL_U32: *v = e.u32; return true;
-  case QV_EL_I64: *v = e.i64; return true;
-  case QV_EL_U64: *v = (int64_t)(e.u64 & INT64_MAX); return e.u64 <= INT64_MAX;
+  case QV_EL_I8: memcpy(&e.i8, p, sizeof e.i8); *v = e.i8; return true;
+  case QV_EL_U8: memcpy(&e.u8, p, sizeof e.u8); *v = e.u8; return true;
+  case QV_EL_I16: memcpy(&e.i16, p, sizeof e.i16); *v = e.i16; return true;
+  case QV_EL_U16: memcpy(&e.u16, p, sizeof e.u16); *v = e.u16; return true;
+  case QV_EL_I32: memcpy(&e.i32, p, sizeof e.i32); *v = e.i32; return true;
+  case QV_EL_U32: memcpy(&e.u32, p, sizeof e.u32); *v = e.u32; return true;
+  case QV_EL_I64: memcpy(&e.i64, p, sizeof e.i64); *v = e.i64; return true;
+  case QV_EL_U64: memcpy(&e.u64, p, sizeof e.u64); *v = (int64_t)(e.u64 & INT64_MAX); return e.u64 <= INT64_MAX;
   case QV_EL_F32:
   case QV_EL_F64: break;
   }
@@ -169,8 +168,8 @@ static qv_status pixel_value(int64_t *v, const pack *k, unsigned char p) {
   return QV_OK;
 }
 
-static qv_status element(int64_t *v, const pack *k, const qv_array *a, size_t i, qv_elem type) {
-  const unsigned char *p = (const unsigned char *)a->data + i * qv_elem_bytes(type);
+static qv_status element(int64_t *v, const pack *k, const qv_array *a, size_t i, qv_elem type, size_t size) {
+  const unsigned char *p = (const unsigned char *)a->data + i * size;
   if (a->pixels) return pixel_value(v, k, *p);
   if (elem_is_float(type)) return qv_end_quantize(v, k->net, k->port, load_float(type, p), k->err);
   if (load_int(v, type, p)) return QV_OK;
@@ -179,14 +178,22 @@ static qv_status element(int64_t *v, const pack *k, const qv_array *a, size_t i,
 
 /* Post: out[0..count) of the storage type, every value in [lo,hi]. */
 static qv_status convert(unsigned char *out, const pack *k, const qv_array *a, size_t count, qv_elem type) {
-  size_t bytes = qv_dtype_bytes(k->t->type);
+  size_t bytes = qv_dtype_bytes(k->t->type), size = qv_elem_bytes(type);
+  const unsigned char *p = a->data;
+  int64_t value[256]; /* of elements of one byte, once they have come up */
+  bool known[256] = {false};
   for (size_t i = 0; i < count; i++) {
     int64_t v = 0;
-    qv_status st = element(&v, k, a, i, type);
+    if (size == 1 && known[p[i]]) {
+      store(out + i * bytes, bytes, value[p[i]]);
+      continue;
+    }
+    qv_status st = element(&v, k, a, i, type, size);
     if (st != QV_OK) return st;
     if (v < k->t->lo || v > k->t->hi)
       return QV_FAIL(k->err, QV_E_RANGE, "%s: element %zu is %lld, outside [%lld,%lld] of input '%s'", k->what, i, (long long)v,
                      (long long)k->t->lo, (long long)k->t->hi, k->name);
+    if (size == 1) known[p[i]] = true, value[p[i]] = v;
     store(out + i * bytes, bytes, v);
   }
   return QV_OK;

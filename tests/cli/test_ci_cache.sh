@@ -74,6 +74,21 @@ EOM
   t 'verify rejects it' 10 ci --manifest "$T/lie.json" --results "$T/l" --cache verify --cache-file "$T/lie.sqlite"
   has err 'verify rejects it: said' 'cache: REJECTED: the evidence of job'
   has out 'verify rejects it: both are refuted' '^FALSIFIED: 0 of 2 obligations hold \(2 refuted'
+  # the proof of another net in the place of a refutation: result, net and certificate fit together, but it is not the model that was asked about
+  sed -e 's/^1 -2$/0 0/' -e 's/^30 127$/0 0/' "$T/fc.qir" >"$T/meek.qir"
+  for m in meek fc; do
+    printf '{"format":"qverify-ci/1","models":{"x":{"path":"%s.qir"}},"obligations":[{"id":"a","check":"overflow","model":"x","acc_bits":8}]}' $m >"$T/$m.json"
+    t "$m: plan" 0 plan "$T/$m.json" -o "$T/$m.jsonl"
+  done
+  first() { sed -n 's/.*"key":"\([0-9a-f]*\)".*/\1/p' "$1" | head -n 1; }
+  t 'meek: proved' 0 ci --manifest "$T/meek.json" --results "$T/meek" --cache-file "$T/swap.sqlite" --cache read-write
+  t 'fc: refuted' 10 ci --manifest "$T/fc.json" --results "$T/fc" --cache-file "$T/swap.sqlite" --cache read-write
+  sed "s/$(first "$T/meek.jsonl")/$(first "$T/fc.jsonl")/g" "$T/meek/$(first "$T/meek.jsonl").json" >"$T/forged"
+  check 'swap: result' "$TOOLS/cache_forge" "$T/swap.sqlite" "$(first "$T/fc.jsonl")" "$T/forged"
+  for e in .qir .qvc; do check "swap: $e" "$TOOLS/cache_forge" "$T/swap.sqlite" "$(first "$T/fc.jsonl")" "$T/meek/$(first "$T/meek.jsonl")$e" $e; done
+  t 'swap: believed without verify' 0 ci --manifest "$T/fc.json" --results "$T/swap1" --cache-file "$T/swap.sqlite" --cache read
+  t 'swap: verify rejects it' 10 ci --manifest "$T/fc.json" --results "$T/swap2" --cache-file "$T/swap.sqlite" --cache verify
+  has err 'swap: said' 'cache: REJECTED'
 else
   not_ok 'the tools that forge are not built: make tools'
 fi

@@ -1,5 +1,5 @@
-/* What a liar with the cache's file in his hands can do: cache_forge DB STATEMENT runs SQL; cache_forge DB KEY FILE puts FILE in the place of
- * the result of job KEY and makes all hashes right again. Follows docs/ci.md section 3, not the program's code. */
+/* What a liar with the cache's file in his hands can do: cache_forge DB STATEMENT runs SQL; cache_forge DB KEY FILE [NAME] puts FILE in the
+ * place of the result (or file NAME) of job KEY and makes all hashes right again. Follows docs/ci.md section 3, not the program's code. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static int place(const char *name) {
   return 10;
 }
 
-static void forge(const char *key, const char *path) {
+static void forge(const char *key, const char *path, const char *name) {
   qv_buf file = {0}, seal = {0};
   char hex[QV_SHA256_HEX];
   if (qv_file_read(&file, path, (size_t)1 << 28, NULL) != QV_OK) die(path);
@@ -44,8 +44,8 @@ static void forge(const char *key, const char *path) {
   sqlite3_stmt *s = ask("INSERT OR IGNORE INTO blob(sha256, bytes, data) VALUES(?1, length(?2), ?2)", hex, NULL, NULL);
   if (sqlite3_bind_blob64(s, 2, file.p, file.n, SQLITE_STATIC) != SQLITE_OK) die("blob");
   done(s);
-  done(ask("UPDATE file SET blob = ?1 WHERE key = ?2 AND name = '.json'", hex, key, NULL));
-  if (sqlite3_changes(db) != 1) die("no such job");
+  done(ask("UPDATE file SET blob = ?1 WHERE key = ?2 AND name = ?3", hex, key, name));
+  if (sqlite3_changes(db) != 1) die("no such file of a job");
   qv_buf_printf(&seal, "qverify-ci-cache/1 %s\n", key);
   for (int k = 0; k < 10; k++) {
     s = ask("SELECT name, blob FROM file WHERE key = ?1 ORDER BY name", key, NULL, NULL);
@@ -60,8 +60,8 @@ static void forge(const char *key, const char *path) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 3 || argc > 4 || sqlite3_open_v2(argv[1], &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) return 2;
-  if (argc == 4) forge(argv[2], argv[3]);
+  if (argc < 3 || argc > 5 || sqlite3_open_v2(argv[1], &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) return 2;
+  if (argc >= 4) forge(argv[2], argv[3], argc == 5 ? argv[4] : ".json");
   else if (sqlite3_exec(db, argv[2], NULL, NULL, NULL) != SQLITE_OK) die(argv[2]);
   return sqlite3_close(db) == SQLITE_OK ? 0 : 1;
 }
