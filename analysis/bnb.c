@@ -659,3 +659,14 @@ void qv_bnb_clear(qv_bnb *b) {
   qv_arena_clear(&b->arena);
   *b = (qv_bnb){0};
 }
+
+uint32_t qv_bnb_restrictions(qv_restriction *r, const qv_bnb *b, const qv_graph *g, uint32_t node) {
+  uint32_t n = 0;
+  for (uint32_t k = node; b->node[k].parent != QV_NONE; k = b->node[k].parent, n++) {
+    const qv_bnb_node *s = &b->node[k];
+    const qv_unit *u = &g->unit[s->var];
+    bool le = s->kind == QV_SPLIT_ACC_LE || s->kind == QV_SPLIT_VAL_LE, acc = s->kind == QV_SPLIT_ACC_LE || s->kind == QV_SPLIT_ACC_GE;
+    if (r != NULL) r[n] = (qv_restriction){acc ? u->src : u->tensor, u->el, le ? (qv_itv){INT64_MIN, s->at} : (qv_itv){s->at, INT64_MAX}};
+  }
+  return n;
+}

@@ -22,7 +22,8 @@ typedef enum {
   QV_LEAF_EMPTY, /* the splits leave an empty interval, or no value t of a PAIR */
   QV_LEAF_DUAL,  /* D(is) > 0                                                 */
   QV_LEAF_POINTS, /* no input of the node's box violates the target           */
-  QV_LEAF_OPEN   /* not closed: limit reached                                 */
+  QV_LEAF_OPEN,  /* not closed: limit reached                                 */
+  QV_LEAF_TRUSTED /* (set afterwards, qv_robust_opts.solver) a solver says that there is no violation: no proof */
 } qv_leaf;
 
 typedef enum {
@@ -91,5 +92,14 @@ void qv_bounds_propagate(const qv_graph *g, int64_t *lo, int64_t *hi, qv_itv *ac
  * deadline is not reached the same call gives the same tree. */
 QV_NODISCARD qv_status qv_bnb_run(qv_bnb *out, qv_dual *const *d, const qv_goal *goal, const qv_bnb_opts *opts, qv_err *err);
 void qv_bnb_clear(qv_bnb *b);
+
+/* An interval that one element of one tensor is restricted to. */
+typedef struct {
+  uint32_t tensor, el;
+  qv_itv itv;
+} qv_restriction;
+
+/* The splits on the way from the root to a node, in the net's terms. Returns their number; r: [that many], or NULL to count. */
+uint32_t qv_bnb_restrictions(qv_restriction *r, const qv_bnb *b, const qv_graph *g, uint32_t node);
 
 #endif

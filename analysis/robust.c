@@ -58,6 +58,7 @@ typedef struct {
   int64_t gap;          /* of that tail, 0 = none */
   bool unordered;       /* of the box's inputs not all have one output */
   size_t kept;          /* bytes of multipliers in trees of the result */
+  uint32_t trusted;     /* leaves that a solver vouches for */
   uint64_t leaf_points; /* inputs executed at leaves of these trees */
   qv_status inner;      /* failure inside a probe */
   qv_err *err;
@@ -72,6 +73,7 @@ const char *qv_robust_engine_name(qv_robust_engine e) {
   case QV_BY_ENUMERATION: return "enumeration";
   case QV_BY_LINEAR: return "linear";
   case QV_BY_BRANCHING: return "branching";
+  case QV_BY_SOLVER: return "solver";
   }
   return "?";
 }
@@ -653,6 +655,38 @@ static void set_joint(query *k, qv_robust_target *t, bool root) {
   for (uint32_t i = 0; i < k->r->n_dual; i++) k->r->dual[i]->joint_most = t->joint;
 }
 
+#define TREE_SHARE 0.6    /* of the time, if a solver is asked afterwards */
+#define LEAF_SECONDS 10.0 /* a leaf, without a limit */
+
+/* Have the solver look at the leaves that are open. *closed: it has found nothing in any of them. */
+static qv_status ask_solver(query *k, qv_bnb *b, bool *closed) {
+  const qv_graph *g = k->r->graph;
+  uint32_t open = 0;
+  for (uint32_t i = 0; i < b->n; i++) open += b->node[i].leaf == QV_LEAF_OPEN;
+  for (uint32_t i = 0; i < b->n && open > 0 && !late(k); i++) {
+    if (b->node[i].leaf != QV_LEAF_OPEN) continue;
+    uint32_t n = k->res->n_bound, m = qv_bnb_restrictions(NULL, b, g, i);
+    qv_restriction *r = malloc((n + m + 1) * sizeof *r);
+    if (r == NULL) return QV_FAIL(k->err, QV_E_NOMEM, "robustness");
+    for (uint32_t j = 0; j < n; j++) { /* proved, so they restrict nothing, but help */
+      const qv_robust_bound *u = &k->res->bound[j];
+      r[j] = (qv_restriction){g->unit[u->unit].src, g->unit[u->unit].el,
+                              u->sign > 0 ? (qv_itv){u->bound, INT64_MAX} : (qv_itv){INT64_MIN, u->bound}};
+    }
+    (void)qv_bnb_restrictions(r + n, b, g, i);
+    double seconds = k->deadline > 0 ? (k->deadline - qv_clock()) / open : LEAF_SECONDS;
+    qv_solver_word w = k->o.solver(k->o.solver_ctx, k->x, r, n + m, fmax(0.01, seconds));
+    free(r);
+    if (w == QV_WORD_FOUND && probe(k, k->x, 1)) return k->inner;
+    if (w != QV_WORD_NONE) return k->inner;
+    b->node[i].leaf = QV_LEAF_TRUSTED;
+    open--;
+    k->trusted++;
+  }
+  *closed = open == 0;
+  return QV_OK;
+}
+
 /* Bound one target: the root alone (linear), or the tree. */
 static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes, uint32_t *used) {
   qv_bnb b;
@@ -670,6 +704,7 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
                    .points_max = ALL_POINTS - k->leaf_points,
                    .points = execute_leaf};
   leaf_net leaf = {.net = NULL};
+  if (max_nodes > 1 && k->o.solver != NULL && k->deadline > 0) o.deadline = qv_clock() + TREE_SHARE * (k->deadline - qv_clock());
   if (max_nodes > 1) {
     qv_status made = leaf_begin(&leaf, k, t->target);
     if (made != QV_OK) return made;
@@ -687,8 +722,10 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
   t->leaves = b.n_leaves;
   t->margin = b.margin;
   t->loss = b.loss;
-  if (st == QV_OK && b.verdict == QV_VERIFIED) {
-    t->engine = b.n == 1 && b.points == 0 ? QV_BY_LINEAR : QV_BY_BRANCHING;
+  bool word = false;
+  if (st == QV_OK && b.verdict == QV_UNKNOWN && max_nodes > 1 && k->o.solver != NULL) st = ask_solver(k, &b, &word);
+  if (st == QV_OK && (b.verdict == QV_VERIFIED || word)) {
+    t->engine = word ? QV_BY_SOLVER : b.n == 1 && b.points == 0 ? QV_BY_LINEAR : QV_BY_BRANCHING;
     k->leaf_points += b.points;
     if (k->o.evidence) {
       k->kept += b.kept;
@@ -890,6 +927,15 @@ static void conclude(query *k) {
   }
   /* only a complete enumeration has excluded a trap, even where no target is open */
   if ((k->r->may_trap && res->engine != QV_BY_ENUMERATION) || k->r->opaque) res->verdict = QV_UNKNOWN;
+  if (res->verdict == QV_VERIFIED && res->engine == QV_BY_SOLVER) { /* nothing is open, but not everything is proved */
+    res->verdict = QV_UNKNOWN;
+    res->engine = QV_BY_NOTHING;
+    res->trusted = k->trusted;
+    res->word = k->o.solver_name;
+    res->margin = INFINITY;
+    res->reason = "a solver's word";
+    return;
+  }
   if (res->verdict == QV_VERIFIED) return;
   res->engine = QV_BY_NOTHING;
   bool tail = false;

@@ -25,8 +25,11 @@ typedef enum {
   QV_BY_ATTACK,
   QV_BY_ENUMERATION,
   QV_BY_LINEAR, /* one multiplier vector a target       */
-  QV_BY_BRANCHING
+  QV_BY_BRANCHING,
+  QV_BY_SOLVER /* of a target: by a tree some of whose leaves rest on a solver's word. No verdict has this engine */
 } qv_robust_engine;
+
+typedef enum { QV_WORD_UNKNOWN, QV_WORD_NONE, QV_WORD_FOUND } qv_solver_word;
 
 typedef struct {
   bool no_interval, no_attack, no_enumeration, no_linear, no_branching;
@@ -38,6 +41,12 @@ typedef struct {
   uint32_t threads;       /* of branch and bound and of enumeration; 0 = 1. Results do not depend on it */
   double seconds;         /* outer limit on the query; 0 = none. Only it makes a result depend on the clock */
   bool evidence;          /* keep the trees */
+  /* Asked about the leaves that are open when branch and bound has used 60 % of the time, or its nodes: is there an input of the box,
+   * restricted by r[n], that violates the condition? FOUND: x, the elements of all inputs, a candidate that is executed. NONE is not a proof:
+   * the verdict stays UNKNOWN, the result counts such leaves. */
+  qv_solver_word (*solver)(void *ctx, int64_t *x, const qv_restriction *r, uint32_t n, double seconds);
+  void *solver_ctx;
+  const char *solver_name; /* static, for the certificate */
   uint64_t leaf_points;   /* nodes of branch and bound with at most so many inputs are closed by executing them; 0 = 4096, fewer in large
                              nets */
   bool no_points;         /* ... are not */
@@ -82,6 +91,8 @@ typedef struct {
   int64_t **input;        /* FALSIFIED: [net->n_in][elements] */
   uint32_t violated;      /* FALSIFIED: target */
   uint64_t points;        /* ENUMERATION: of the input set */
+  uint32_t trusted;       /* UNKNOWN: everything is excluded but for so many leaves, which a solver vouches for; 0 = not so */
+  const char *word;       /* its name (static) */
   uint32_t nodes;         /* of all trees */
   double seconds;
   qv_arena arena;

@@ -9,7 +9,8 @@ typedef struct {
   const qv_graph *g;
   qv_rcert_mult *m; /* [cap] scratch */
   size_t cap;
-  bool failed; /* no memory */
+  const char *word; /* name of the solver that vouches for trusted leaves */
+  bool failed;      /* no memory */
 } writer;
 
 static int by_place(const void *p, const void *q) {
@@ -74,6 +75,7 @@ static void put_tree(writer *w, const qv_robust_result *res, const qv_robust_tar
       break;
     }
     case QV_LEAF_POINTS: qv_rcert_points(w->o); break;
+    case QV_LEAF_TRUSTED: qv_rcert_trusted(w->o, w->word); break;
     case QV_LEAF_OPEN: break; /* not in a tree of a proof */
     }
   }
@@ -102,10 +104,11 @@ static bool has_trees(const qv_robust_result *res) {
 
 qv_status qv_robust_certificate(qv_buf *out, const qv_robust *r, const qv_robust_query *q, const qv_robust_result *res,
                                 const char *net_sha256, const char *property_sha256, qv_err *err) {
-  writer w = {.o = out, .g = qv_robust_graph(r)};
+  writer w = {.o = out, .g = qv_robust_graph(r), .word = res->word};
   size_t start = out->n;
-  if (res->verdict == QV_UNKNOWN) return QV_FAIL(err, QV_E_ARG, "an undecided query has no certificate");
-  if (res->verdict == QV_VERIFIED && !has_trees(res)) return QV_FAIL(err, QV_E_ARG, "the result was made without evidence");
+  bool trusted = res->verdict == QV_UNKNOWN && res->trusted > 0;
+  if (res->verdict == QV_UNKNOWN && !trusted) return QV_FAIL(err, QV_E_ARG, "an undecided query has no certificate");
+  if (res->verdict != QV_FALSIFIED && !has_trees(res)) return QV_FAIL(err, QV_E_ARG, "the result was made without evidence");
   qv_rcert_begin(out, net_sha256, property_sha256);
   if (res->verdict == QV_FALSIFIED) {
     qv_rcert_witness(out, w.g->net, (const int64_t *const *)res->input);
@@ -122,5 +125,6 @@ qv_status qv_robust_certificate(qv_buf *out, const qv_robust *r, const qv_robust
   }
   free(w.m);
   if (w.failed) return QV_FAIL(err, QV_E_NOMEM, "certificate text");
-  return qv_rcert_end(out, start, res->verdict == QV_FALSIFIED ? QV_RCERT_FALSIFIED : QV_RCERT_VERIFIED, 0, err);
+  return qv_rcert_end(out, start, trusted ? QV_RCERT_TRUSTED : res->verdict == QV_FALSIFIED ? QV_RCERT_FALSIFIED : QV_RCERT_VERIFIED,
+                      res->trusted, err);
 }

@@ -68,6 +68,7 @@ typedef struct {
   double seconds;          /* of the search */
   double check_seconds;    /* of the independent checker, in this run */
   bool checked;            /* VERIFIED: by qverify-check, in this run */
+  uint32_t trusted;        /* UNKNOWN: proved but for so many leaves that rest on a solver's word */
   const char *second;      /* what the second engine of --cross-check says (static), or NULL */
   bool resumed;            /* the search was done by an earlier run */
   int64_t **input;         /* FALSIFIED: [net->n_in][elements] */
@@ -123,6 +124,7 @@ typedef struct {
   uint32_t steps;       /* nodes of branch and bound, 0 = default */
   uint64_t seed;
   bool no_check, cross_check;
+  bool ask_leaves;      /* --leaves smt: Z3 about leaves of the split tree that stay open */
   const char *cert_dir; /* or NULL */
   const char *journal;  /* or NULL */
   bool lazy_journal;    /* do not wait until its lines are on the disk */
@@ -166,6 +168,7 @@ int rb_options(rb_opts *o, const cli_cmd *cmd, const cli_val *val);
    "UNKNOWN); default: the first five in order"},                 \
   {"threads", 't', "N", false, "questions at a time, 0 = one per core (default); verdicts do not depend on it"},                           \
   {"certificate", 'C', "DIR", false, "keep net, properties and certificates in DIR"},                                                      \
+  {"leaves", 0, "smt", false, "ask Z3 about parts of a proof that stay open; its word is no proof: the answer stays UNKNOWN and counts them"},  \
   {"cross-check", 0, NULL, false, "ask Z3 the same; opposite answers end the run with exit code 6 and a saved reproducer"},                \
   {"no-check", 0, NULL, false, "do not run the independent checker; the verdict lines say so"}
 

@@ -188,6 +188,87 @@ static void threads(void **state) {
   assert_true(nodes > proofs);
 }
 
+/* ---- leaves that rest on a solver's word ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+  rt_trial *t;
+  bool lies;
+  int asked;
+} oracle;
+
+/* Every input of the box inside the restrictions, by the reference kernels. */
+static qv_solver_word tell(void *ctx, int64_t *x, const qv_restriction *r, uint32_t n, double seconds) {
+  oracle *o = ctx;
+  rt_trial *t = o->t;
+  assert_true(seconds > 0);
+  o->asked++;
+  if (o->lies) return QV_WORD_NONE;
+  rt_first(t);
+  do {
+    int says = rt_run(t);
+    bool inside = says >= 0;
+    for (uint32_t i = 0; inside && i < n; i++) {
+      int64_t v = t->v.v[r[i].tensor][r[i].el];
+      inside = v >= r[i].itv.lo && v <= r[i].itv.hi;
+    }
+    if (!inside || says != 1) continue;
+    for (uint32_t i = 0; i < t->net->n_in; i++) {
+      size_t m = qv_elems(&t->net->tensor[t->net->in[i].tensor]);
+      memcpy(x, t->v.v[t->net->in[i].tensor], m * sizeof *x);
+      x += m;
+    }
+    return QV_WORD_FOUND;
+  } while (rt_next(t));
+  return QV_WORD_NONE;
+}
+
+/* They are counted, never VERIFIED, and the checker says the same; what the solver finds is a counterexample. */
+static void trusted_leaves(void **state) {
+  (void)state;
+  int counted = 0, found = 0, lied = 0;
+  for (int it = 0; it < effort(600); it++) {
+    uint64_t seed = 850000 + (uint64_t)it;
+    qv_rng r = {seed};
+    qv_err err = {0};
+    rt_trial t;
+    qv_robust *rob = NULL;
+    qv_robust_result res;
+    if (!rt_make(&t, rt_fixed_net(&r, true), &r)) fail();
+    oracle o = {&t, it % 3 == 0, 0};
+    const qv_robust_opts opts = {.no_attack = true, .no_enumeration = true, .no_linear = true, .no_points = true, .max_nodes = 2 + 2 * ((uint32_t)it % 3),
+                                 .evidence = true, .solver = tell, .solver_ctx = &o, .solver_name = "oracle"};
+    assert_int_equal(qv_robust_new(&rob, t.net, &err), QV_OK);
+    if (qv_robust_run(&res, rob, &t.q, &opts, &err) != QV_OK) fail_msg("%s", err.msg);
+    if (res.verdict == QV_VERIFIED) assert_true(!t.violated && res.trusted == 0);
+    if (res.verdict == QV_FALSIFIED) assert_true(t.violated);
+    found += res.verdict == QV_FALSIFIED && o.asked > 0;
+    if (res.trusted > 0) {
+      qv_buf qir = {0}, prop = {0}, cert = {0};
+      char net_sha[QV_SHA256_HEX], prop_sha[QV_SHA256_HEX], want[64];
+      assert_int_equal(res.verdict, QV_UNKNOWN);
+      assert_true(o.lies || !t.violated);
+      counted++;
+      lied += t.violated;
+      assert_int_equal(qv_qir_write(&qir, t.net, &err), QV_OK);
+      property_of(&prop, &t);
+      qv_sha256_hex(net_sha, qir.p, qir.n);
+      qv_sha256_hex(prop_sha, prop.p, prop.n);
+      if (qv_robust_certificate(&cert, rob, &t.q, &res, net_sha, prop_sha, &err) != QV_OK) fail_msg("%s", err.msg);
+      ce_answer a = ce_check(&qir, &prop, &cert);
+      (void)snprintf(want, sizeof want, "c verdict trusted %u\ns CHECKED\n", res.trusted);
+      if (strcmp(a.text, want) != 0 || a.verified) fail_msg("seed %llu: %s", (unsigned long long)seed, a.text);
+      qv_buf_free(&qir);
+      qv_buf_free(&prop);
+      qv_buf_free(&cert);
+    }
+    qv_robust_clear(&res);
+    qv_robust_free(rob);
+    rt_clear(&t);
+  }
+  printf("%d answers that count trusted leaves (%d of them on the word of a liar), %d counterexamples found at leaves\n", counted, lied, found);
+  assert_true(counted > 5 && lied > 0);
+}
+
 /* ---- forgeries -------------------------------------------------------------------------------------------------------------- */
 
 static bool violated(rt_trial *t) {
@@ -307,7 +388,7 @@ static void forgeries(void **state) {
 int main(void) {
   if (!cr_open()) return 1;
   const struct CMUnitTest tests[] = {cmocka_unit_test(random_nets), cmocka_unit_test(fixed_point_nets), cmocka_unit_test(threads),
-                                     cmocka_unit_test(forgeries)};
+                                     cmocka_unit_test(trusted_leaves), cmocka_unit_test(forgeries)};
   int bad = cmocka_run_group_tests(tests, NULL, NULL);
   cr_close();
   return bad;

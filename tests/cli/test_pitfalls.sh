@@ -129,6 +129,35 @@ if [ -n "$REAL" ] && ${CC:-cc} -shared -fPIC -w -o "$T/lib/libglpk.so.40" "$T/gl
   broken 'GLPK: a bad index' 6 '' "${FLIP[@]}" --engine milp
 else skip 'SKIPPED: no libglpk, or no compiler'; fi
 
+# ---- leaves of a proof that rest on Z3 alone are counted, and are no proof --------------------------------------------------------------------
+cat >"$T/two.qtxt" <<'END'
+name s
+input 2 0 255
+layers 2
+layer 2 6 shift 5 clamp 0 15
+bias -300 200 500 -700 100 0
+13 -7 5 21 -16 9
+-11 17 -3 8 12 -19
+layer 6 2 shift 3 clamp -128 127
+bias 10 0
+17 -9
+-21 11
+3 8
+12 -15
+-6 7
+9 -13
+END
+head -c 2 /dev/zero >"$T/two.bin"
+printf 'violations 1\nviolation 1\nge 30 2 1 0 0 1 0 1\n' >"$T/cond"
+TWO=(robust "$T/two.qtxt" -i "$T/two.bin" --eps 255 --condition "$T/cond")
+if [ -n "$(library 'libz3\.so\.4')" ]; then
+  t 'trusted leaves: no proof' 5 "${TWO[@]}" --engine bnb --steps 2 --leaves smt --certificate "$T/trusted"
+  has out 'trusted leaves: counted' 'UNKNOWN: trusted: proved but for 1 leaf '
+  check 'trusted leaves: the checker says so' sh -c "'$(dirname "$QVERIFY")/qverify-check' '$T/trusted/net.qir' '$T/trusted/0.qvp' '$T/trusted/0.qvc' | grep -qx 'c verdict trusted 1'"
+fi
+t 'trusted leaves: none are needed' 0 "${TWO[@]}"
+t 'trusted leaves: another solver' 1 "${TWO[@]}" --leaves magic
+
 # ---- numbers too large for any machine -----------------------------------------------------------------------------------------------------
 q() { printf '(vnnlib-version <2.0>)\n(declare-network f (declare-input X uint8 [1,2]) (declare-output Y int8 [1,2]))\n(assert (>= Y[0,0] %s))\n' "$1"; }
 q 1e999999999999 >"$T/q.vnnlib"
