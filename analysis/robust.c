@@ -20,7 +20,8 @@
 #define NODE_STEPS 24
 #define UNIT_STEPS 30
 #define FEW 4 /* fewer steps are not worth their price */
-#define UNIT_WORK 2e9              /* multiply-adds that better lines for bounds of deeper units may cost a query, and half of what they may in all */
+/* Multiply-adds that better lines for bounds of deeper units may cost a query, and half of what these bounds may cost in all. */
+#define UNIT_WORK 2e9
 #define JOINT_POINTS ((uint64_t)1 << 18) /* of a group whose units count together */
 #define JOINT_BYTES ((size_t)32 << 20)   /* values of all groups */
 #define JOINT_SHARE 8                    /* units times points of groups in a node's search, per term of the net */

@@ -6,7 +6,7 @@
 
 #include "analysis/robust_simd.h"
 
-#define BLOCK 1024 /* points, or fewer: a block and its sums stay in the first cache */
+#define BLOCK 256 /* points, or fewer: a block and its sums stay in the first cache */
 #define LANES 8
 
 typedef struct {
