@@ -37,7 +37,13 @@ typedef struct {
 
 static bool read_accumulator(accumulator *a, const cJSON *x) {
   const cJSON *acc = ci_get(x, "accumulator"), *range = ci_get(x, "bound");
-  *a = (accumulator){ci_word(range, "lo"), ci_word(range, "hi"), ci_word(acc, "bits"), ci_word(acc, "bits_needed"), ci_word(acc, "mode"), ci_word(x, "verdict"), x};
+  *a = (accumulator){ci_word(range, "lo"),
+                     ci_word(range, "hi"),
+                     ci_word(acc, "bits"),
+                     ci_word(acc, "bits_needed"),
+                     ci_word(acc, "mode"),
+                     ci_word(x, "verdict"),
+                     x};
   return cJSON_IsObject(acc) && isfinite(ci_real(a->lo)) && isfinite(ci_real(a->hi));
 }
 
@@ -64,12 +70,14 @@ static void accumulator_row(qv_buf *b, const accumulator *a, double top) {
   qv_buf_str(b, ", ");
   ci_escape(b, a->hi);
   qv_buf_str(b, "]\">");
-  if (isfinite(bits)) {
+  if (bits >= 1 && bits <= 128) { /* a report may have been tampered with */
     double l = place(-ldexp(1, (int)bits - 1), top), r = place(ldexp(1, (int)bits - 1) - 1, top);
     qv_buf_printf(b, "<i style=\"left:%.2f%%;width:%.2f%%\"></i>", l, r - l);
   }
   qv_buf_printf(b, "<b class=\"%s\" style=\"left:%.2f%%;width:%.2f%%\"></b></span><span class=\"n %s\">%s", c, from, to - from, c,
-                strcmp(c, "VERIFIED") == 0 ? "&#10003; " : strcmp(c, "FALSIFIED") == 0 ? "&#10007; " : "? ");
+                strcmp(c, "VERIFIED") == 0    ? "&#10003; "
+                : strcmp(c, "FALSIFIED") == 0 ? "&#10007; "
+                                              : "? ");
   ci_escape(b, a->needed != NULL ? a->needed : "?");
   qv_buf_str(b, a->bits != NULL ? " of " : " bits, ");
   ci_escape(b, a->bits);
@@ -89,7 +97,8 @@ static void ticks(qv_buf *b, int top) {
   qv_buf_str(b, "<div class=\"acc axis\"><span class=\"l\"></span><span class=\"ticks\">");
   for (int k = -top; k <= top; k += step)
     if (k == 0) qv_buf_str(b, "<span style=\"left:50%\">0</span>");
-    else if (abs(k) != top) qv_buf_printf(b, "<span style=\"left:%.2f%%\">%s2<sup>%d</sup></span>", 50 + 50.0 * k / top, k < 0 ? "&#8722;" : "", abs(k));
+    else if (abs(k) != top)
+      qv_buf_printf(b, "<span style=\"left:%.2f%%\">%s2<sup>%d</sup></span>", 50 + 50.0 * k / top, k < 0 ? "&#8722;" : "", abs(k));
   qv_buf_str(b, "</span><span class=\"n\"></span></div>\n");
 }
 
@@ -108,8 +117,7 @@ static void accumulators(qv_buf *b, const ci_item *i, const cJSON *report) {
   const int top = most >= 120 ? 128 : 8 * ((int)most / 8 + 1);
   subtitle(b, i);
   qv_buf_printf(b, "<div style=\"--k:%d\">\n", 2 * top / (top > 32 ? 16 : 8));
-  cJSON_ArrayForEach(x, ci_get(report, "obligations"))
-    if (read_accumulator(&a, x) && row++ < MAX_ROWS) accumulator_row(b, &a, top);
+  cJSON_ArrayForEach(x, ci_get(report, "obligations")) if (read_accumulator(&a, x) && row++ < MAX_ROWS) accumulator_row(b, &a, top);
   ticks(b, top);
   qv_buf_str(b, "</div>\n");
   if (n > MAX_ROWS) qv_buf_printf(b, "<p class=\"dim\">Showing %d of %d; all in the bundle.</p>\n", MAX_ROWS, n);
@@ -118,7 +126,8 @@ static void accumulators(qv_buf *b, const ci_item *i, const cJSON *report) {
 void ci_page_accumulators(const ci_page *p) {
   const size_t start = p->b->n;
   ci_heading(p->b, "accumulators", "Accumulators");
-  qv_buf_str(p->b, "<p class=\"dim\">Bar: the range that every sum of the layer is proved to stay in, on a signed logarithmic scale. Frame behind it: what the machine's accumulator holds. Right: bits needed of bits there are.</p>\n");
+  qv_buf_str(p->b, "<p class=\"dim\">Bar: the range that every sum of the layer is proved to stay in, on a signed logarithmic scale. Frame "
+                   "behind it: what the machine's accumulator holds. Right: bits needed of bits there are.</p>\n");
   const size_t empty = p->b->n;
   for (uint32_t k = 0; k < p->m->plan->n_item; k++) {
     const ci_check c = p->m->plan->item[k].check;
@@ -155,7 +164,8 @@ void ci_page_shares(const ci_page *p) {
     }
     if (rows++ == 0) {
       ci_heading(p->b, "shares", "Robustness");
-      qv_buf_str(p->b, "<p class=\"legend\"><span><i style=\"background:var(--ok)\"></i>verified</span><span><i style=\"background:var(--open)\"></i>open</span><span><i style=\"background:var(--bad)\"></i>refuted</span></p>\n");
+      qv_buf_str(p->b, "<p class=\"legend\"><span><i style=\"background:var(--ok)\"></i>verified</span><span><i "
+                       "style=\"background:var(--open)\"></i>open</span><span><i style=\"background:var(--bad)\"></i>refuted</span></p>\n");
     }
     qv_buf_str(p->b, "<div class=\"acc\"><span class=\"l\">");
     ci_escape(p->b, i->id);
@@ -163,18 +173,21 @@ void ci_page_shares(const ci_page *p) {
     qv_buf_str(p->b, "</span><span class=\"meter rail\" style=\"background:none\">");
     const uint32_t part[] = {o->verified, o->unknown, o->falsified};
     static const char *const name[] = {"ok", "open", "bad"};
-    for (int v = 0; v < 3; v++) qv_buf_printf(p->b, "<i style=\"position:static;border:0;width:%.3f%%;background:var(--%s)\"></i>", 100.0 * part[v] / all, name[v]);
+    for (int v = 0; v < 3; v++)
+      qv_buf_printf(p->b, "<i style=\"position:static;border:0;width:%.3f%%;background:var(--%s)\"></i>", 100.0 * part[v] / all, name[v]);
     qv_buf_printf(p->b, "</span><span class=\"n\">%" PRIu32 " of %" PRIu32 "</span></div>\n", o->verified, all);
   }
-  if (more > 0) qv_buf_printf(p->b, "<p class=\"dim\">Showing %" PRIu32 " of %" PRIu32 " obligations; all are in the table above.</p>\n", rows, rows + more);
+  if (more > 0)
+    qv_buf_printf(p->b, "<p class=\"dim\">Showing %" PRIu32 " of %" PRIu32 " obligations; all are in the table above.</p>\n", rows,
+                  rows + more);
 }
 
 /* ---- certified radii ---------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-  int64_t required;          /* -1: none */
-  int64_t most, width;       /* largest proved radius; of a bin */
-  uint32_t n, none;          /* samples; of these without any proved radius, not even 0 */
+  int64_t required;                         /* -1: none */
+  int64_t most, width;                      /* largest proved radius; of a bin */
+  uint32_t n, none;                         /* samples; of these without any proved radius, not even 0 */
   uint32_t exact[MAX_BINS], part[MAX_BINS]; /* radius known exactly; certified at least this, open above */
 } radii;
 
@@ -212,7 +225,10 @@ static void histogram(qv_buf *b, const radii *r) {
   for (int k = 0; k < n; k++)
     if (r->exact[k] + r->part[k] > most) most = r->exact[k] + r->part[k];
   const double w = 100.0 / (n > 8 ? n : 8);
-  qv_buf_printf(b, "<svg class=\"hist\" role=\"img\" aria-label=\"histogram of certified radii\" height=\"%d\">\n<line x1=\"0\" x2=\"100%%\" y1=\"%d\" y2=\"%d\"/>", H + 22, H, H);
+  qv_buf_printf(b,
+                "<svg class=\"hist\" role=\"img\" aria-label=\"histogram of certified radii\" height=\"%d\">\n<line x1=\"0\" x2=\"100%%\" "
+                "y1=\"%d\" y2=\"%d\"/>",
+                H + 22, H, H);
   for (int k = 0; k < n; k++) {
     const uint32_t part[] = {r->exact[k], r->part[k]}, all = part[0] + part[1];
     const bool small = r->required >= 0 && (k + 1) * r->width - 1 < r->required;
@@ -220,14 +236,20 @@ static void histogram(qv_buf *b, const radii *r) {
     for (int s = 0; s < 2; s++) {
       const double h = (double)(H - TOP) * part[s] / most;
       y -= h;
-      if (part[s] > 0) qv_buf_printf(b, "<rect class=\"%s%s\" x=\"%.2f%%\" width=\"%.2f%%\" y=\"%.1f\" height=\"%.1f\"><title>%" PRIu32 "%s</title></rect>", small ? "short" : "bar", s == 1 ? " part" : "",
-                                     k * w + 0.1 * w, 0.8 * w, y, h, part[s], s == 1 ? " certified to this radius, open above" : " of exactly this radius");
+      if (part[s] > 0)
+        qv_buf_printf(b,
+                      "<rect class=\"%s%s\" x=\"%.2f%%\" width=\"%.2f%%\" y=\"%.1f\" height=\"%.1f\"><title>%" PRIu32 "%s</title></rect>",
+                      small ? "short" : "bar", s == 1 ? " part" : "", k * w + 0.1 * w, 0.8 * w, y, h, part[s],
+                      s == 1 ? " certified to this radius, open above" : " of exactly this radius");
     }
     if (all > 0) qv_buf_printf(b, "<text x=\"%.2f%%\" y=\"%.1f\" text-anchor=\"middle\">%" PRIu32 "</text>", (k + 0.5) * w, y - 4, all);
-    if (n <= 16 || k % (n / 8) == 0) qv_buf_printf(b, "<text class=\"d\" x=\"%.2f%%\" y=\"%d\" text-anchor=\"middle\">%" PRId64 "</text>", (k + 0.5) * w, H + 15, k * r->width);
+    if (n <= 16 || k % (n / 8) == 0)
+      qv_buf_printf(b, "<text class=\"d\" x=\"%.2f%%\" y=\"%d\" text-anchor=\"middle\">%" PRId64 "</text>", (k + 0.5) * w, H + 15,
+                    k * r->width);
   }
   if (r->required >= 0 && r->required / r->width < n)
-    qv_buf_printf(b, "<line class=\"limit\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"0\" y2=\"%d\"/>", (double)r->required / (double)r->width * w, (double)r->required / (double)r->width * w, H);
+    qv_buf_printf(b, "<line class=\"limit\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"0\" y2=\"%d\"/>", (double)r->required / (double)r->width * w,
+                  (double)r->required / (double)r->width * w, H);
   qv_buf_str(b, "</svg>\n");
 }
 
@@ -243,11 +265,15 @@ void ci_page_radii(const ci_page *p) {
     if (first) ci_heading(p->b, "radii", "Certified radii");
     first = false;
     subtitle(p->b, &p->m->plan->item[k]);
-    qv_buf_printf(p->b, "<p class=\"dim\">%" PRIu32 " samples by the largest distance, in integer steps, within which the answer is proved not to change", r.n);
+    qv_buf_printf(p->b,
+                  "<p class=\"dim\">%" PRIu32
+                  " samples by the largest distance, in integer steps, within which the answer is proved not to change",
+                  r.n);
     if (r.width > 1) qv_buf_printf(p->b, " (%" PRId64 " distances a bar)", r.width);
     if (r.none > 0) qv_buf_printf(p->b, "; %" PRIu32 " without one, as the sample itself is refuted or open", r.none);
     qv_buf_str(p->b, ".</p>\n<p class=\"legend\"><span><i style=\"background:var(--blue)\"></i>certified</span>");
-    if (r.required > 0) qv_buf_printf(p->b, "<span><i style=\"background:var(--bad)\"></i>below the required %" PRId64 "</span>", r.required);
+    if (r.required > 0)
+      qv_buf_printf(p->b, "<span><i style=\"background:var(--bad)\"></i>below the required %" PRId64 "</span>", r.required);
     qv_buf_str(p->b, "<span>full: exact; pale: open above</span></p>\n");
     histogram(p->b, &r);
   }
@@ -261,7 +287,9 @@ typedef struct {
 
 enum { F_H = 260, F_TOP = 12, F_LEFT = 9, F_RIGHT = 97 }; /* px; percent */
 
-static double fx(const frame *f, double x) { return F_LEFT + 4 + (F_RIGHT - F_LEFT - 6) * (f->x1 > f->x0 ? (x - f->x0) / (f->x1 - f->x0) : 0.5); }
+static double fx(const frame *f, double x) {
+  return F_LEFT + 4 + (F_RIGHT - F_LEFT - 6) * (f->x1 > f->x0 ? (x - f->x0) / (f->x1 - f->x0) : 0.5);
+}
 static double fy(const frame *f, double y) { return F_H - (F_H - F_TOP) * (f->y1 > 0 ? sqrt(fmax(y, 0) / f->y1) : 0) * 0.95; }
 
 static double cost_of(const cJSON *point, const char *cost) { return ci_real(ci_word(ci_get(point, "costs"), cost)); }
@@ -293,7 +321,8 @@ static void front(qv_buf *b, const cJSON *single, const cJSON *whole_front) {
   const char *cost = ci_word(ci_get(whole_front, "front"), "cost");
   frame f = {INFINITY, -INFINITY, 0};
   if (cost == NULL || list == NULL || list->child == NULL) return;
-  const double limit = limit_of(single, cost), chosen = cJSON_IsObject(sol) ? cost_of(sol, cost) : NAN, loss = ci_real(ci_word(sol, "loss"));
+  const double limit = limit_of(single, cost), chosen = cJSON_IsObject(sol) ? cost_of(sol, cost) : NAN,
+               loss = ci_real(ci_word(sol, "loss"));
   int n = 0, all = cJSON_GetArraySize(list), hull = 0;
   cJSON_ArrayForEach(q, list) {
     cover(&f, cost_of(q, cost), ci_real(ci_word(q, "loss")));
@@ -302,29 +331,44 @@ static void front(qv_buf *b, const cJSON *single, const cJSON *whole_front) {
   cover(&f, limit, NAN);
   cover(&f, chosen, loss);
   if (!(f.x1 >= f.x0)) return;
-  qv_buf_printf(b, "<p class=\"legend\"><span><i style=\"border:2px solid var(--blue);border-radius:50%%\"></i>front, %d points</span><span><i style=\"background:var(--blue);border-radius:50%%\"></i>on its hull, %d</span>", all, hull);
+  qv_buf_printf(b,
+                "<p class=\"legend\"><span><i style=\"border:2px solid var(--blue);border-radius:50%%\"></i>front, %d "
+                "points</span><span><i style=\"background:var(--blue);border-radius:50%%\"></i>on its hull, %d</span>",
+                all, hull);
   if (isfinite(limit)) qv_buf_printf(b, "<span><i style=\"background:var(--bad);width:3px\"></i>budget %.10g</span>", limit);
-  if (isfinite(chosen)) qv_buf_printf(b, "<span><i style=\"background:var(--ok);border-radius:50%%\"></i>chosen: loss %.6g, cost %.10g</span>", loss, chosen);
+  if (isfinite(chosen))
+    qv_buf_printf(b, "<span><i style=\"background:var(--ok);border-radius:50%%\"></i>chosen: loss %.6g, cost %.10g</span>", loss, chosen);
   qv_buf_printf(b, "</p>\n<svg class=\"hist\" role=\"img\" aria-label=\"front of loss and cost\" height=\"%d\">", F_H + 40);
-  qv_buf_printf(b, "<line x1=\"%d%%\" x2=\"%d%%\" y1=\"%d\" y2=\"%d\"/><line x1=\"%d%%\" x2=\"%d%%\" y1=\"%d\" y2=\"%d\"/>\n", F_LEFT, F_RIGHT, F_H, F_H, F_LEFT, F_LEFT, F_TOP, F_H);
+  qv_buf_printf(b, "<line x1=\"%d%%\" x2=\"%d%%\" y1=\"%d\" y2=\"%d\"/><line x1=\"%d%%\" x2=\"%d%%\" y1=\"%d\" y2=\"%d\"/>\n", F_LEFT,
+                F_RIGHT, F_H, F_H, F_LEFT, F_LEFT, F_TOP, F_H);
   for (int k = 0; k <= 4; k++) {
     const double y = f.y1 * (k / 4.0) * (k / 4.0), x = f.x0 + (f.x1 - f.x0) * k / 4;
     qv_buf_printf(b, "<text class=\"d\" x=\"%d%%\" dx=\"-4\" y=\"%.1f\" text-anchor=\"end\">%.2g</text>", F_LEFT, fy(&f, y) + 4, y);
-    if (k % 2 == 0 && (k == 0 || f.x1 > f.x0)) qv_buf_printf(b, "<text class=\"d\" x=\"%.2f%%\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", fx(&f, x), F_H + 16, x);
+    if (k % 2 == 0 && (k == 0 || f.x1 > f.x0))
+      qv_buf_printf(b, "<text class=\"d\" x=\"%.2f%%\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", fx(&f, x), F_H + 16, x);
   }
   qv_buf_printf(b, "<text class=\"d\" x=\"%d%%\" y=\"%d\" text-anchor=\"middle\">", (F_LEFT + F_RIGHT) / 2, F_H + 34);
   ci_escape(b, cost);
   qv_buf_str(b, "</text><text class=\"d\" x=\"0\" y=\"9\">loss</text>\n");
-  if (isfinite(limit)) qv_buf_printf(b, "<line class=\"limit\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%d\" y2=\"%d\"/>\n", fx(&f, limit), fx(&f, limit), F_TOP, F_H);
+  if (isfinite(limit))
+    qv_buf_printf(b, "<line class=\"limit\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%d\" y2=\"%d\"/>\n", fx(&f, limit), fx(&f, limit), F_TOP, F_H);
   double px = NAN, py = NAN;
   qv_buf marks = {0};
   cJSON_ArrayForEach(q, list) {
     const double c = cost_of(q, cost), l = ci_real(ci_word(q, "loss"));
     if (!isfinite(c) || !isfinite(l) || n++ >= MAX_POINTS) continue;
     const double x = fx(&f, c), y = fy(&f, l);
-    if (isfinite(px)) qv_buf_printf(b, "<line class=\"f\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%.1f\" y2=\"%.1f\"/><line class=\"f\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%.1f\" y2=\"%.1f\"/>", px, x, py, py, x, x, py, y);
+    if (isfinite(px))
+      qv_buf_printf(b,
+                    "<line class=\"f\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%.1f\" y2=\"%.1f\"/><line class=\"f\" x1=\"%.2f%%\" x2=\"%.2f%%\" "
+                    "y1=\"%.1f\" y2=\"%.1f\"/>",
+                    px, x, py, py, x, x, py, y);
     const bool on_hull = cJSON_IsTrue(ci_get(q, "hull"));
-    spot(&marks, c > limit ? on_hull ? "h out" : "p out" : on_hull ? "h" : "p", x, y, 4, on_hull ? "on the hull" : "front", ci_word(q, "loss"), c);
+    spot(&marks,
+         c > limit ? on_hull ? "h out" : "p out"
+         : on_hull ? "h"
+                   : "p",
+         x, y, 4, on_hull ? "on the hull" : "front", ci_word(q, "loss"), c);
     px = x;
     py = y;
   }
@@ -374,7 +418,10 @@ void ci_page_timings(const ci_page *p) {
   }
   if (n == 0) return;
   ci_heading(p->b, "time", "Time and memory");
-  qv_buf_printf(p->b, "<p class=\"dim\">%" PRIu32 " processes, %.1f s of their time together (several run at once, and finished ones are not run again). Bar: seconds of each obligation.</p>\n", p->m->plan->n_job, all);
+  qv_buf_printf(p->b,
+                "<p class=\"dim\">%" PRIu32 " processes, %.1f s of their time together (several run at once, and finished ones are not run "
+                                            "again). Bar: seconds of each obligation.</p>\n",
+                p->m->plan->n_job, all);
   /* The longest ones: all that take at least a thousandth of the longest, up to a limit. */
   for (uint32_t k = 0; k < p->m->plan->n_item; k++) {
     const ci_outcome *o = &p->m->item[k];
@@ -382,8 +429,13 @@ void ci_page_timings(const ci_page *p) {
     rows++;
     qv_buf_str(p->b, "<div class=\"acc\"><span class=\"l\">");
     ci_escape(p->b, p->m->plan->item[k].id);
-    qv_buf_printf(p->b, "</span><span class=\"meter rail\" style=\"background:none\"><i style=\"position:static;border:0;width:%.2f%%;background:var(--blue)\"></i></span><span class=\"n\">%.2f s, %" PRIu64 " MB</span></div>\n",
+    qv_buf_printf(p->b,
+                  "</span><span class=\"meter rail\" style=\"background:none\"><i "
+                  "style=\"position:static;border:0;width:%.2f%%;background:var(--blue)\"></i></span><span class=\"n\">%.2f s, %" PRIu64
+                  " MB</span></div>\n",
                   most > 0 ? 100 * o->seconds / most : 0, o->seconds, o->max_rss_kb / 1024);
   }
-  if (rows < n) qv_buf_printf(p->b, "<p class=\"dim\">Showing %" PRIu32 " of %" PRIu32 " obligations; the seconds of all are in the table above.</p>\n", rows, n);
+  if (rows < n)
+    qv_buf_printf(p->b, "<p class=\"dim\">Showing %" PRIu32 " of %" PRIu32 " obligations; the seconds of all are in the table above.</p>\n",
+                  rows, n);
 }

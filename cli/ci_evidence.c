@@ -57,8 +57,8 @@ static void collect(lines *l, const ci_merged *m) {
       note(l, k, "only inputs of this domain are claimed about", option(job, "--domain"));
       note(l, k, "inputs stay within the ranges that these samples span, element by element", option(job, "--calibrate"));
       note(l, k, "only the elements that this mask lets change", option(job, "--mask"));
-      cJSON_ArrayForEach(x, ci_get(o->report != NULL ? o->report[j] : NULL, "assumptions"))
-        if (cJSON_IsString(x)) note(l, k, "of the model", x->valuestring);
+      cJSON_ArrayForEach(x, ci_get(o->report != NULL ? o->report[j] : NULL, "assumptions")) if (cJSON_IsString(x))
+          note(l, k, "of the model", x->valuestring);
     }
   }
 }
@@ -67,7 +67,8 @@ static void collect(lines *l, const ci_merged *m) {
 static void write_lines(qv_buf *b, const lines *l, const ci_plan *plan) {
   for (uint32_t k = 0; k < l->n; k++) {
     bool seen = false;
-    for (uint32_t e = 0; e < k; e++) seen = seen || (strcmp(l->v[e].what, l->v[k].what) == 0 && strcmp(l->v[e].detail, l->v[k].detail) == 0);
+    for (uint32_t e = 0; e < k; e++)
+      seen = seen || (strcmp(l->v[e].what, l->v[k].what) == 0 && strcmp(l->v[e].detail, l->v[k].detail) == 0);
     if (seen) continue;
     qv_buf_printf(b, "<li>%s: <b>", l->v[k].what);
     ci_escape(b, l->v[k].detail);
@@ -90,8 +91,10 @@ void ci_page_assumptions(const ci_page *p) {
   ci_heading(p->b, "assumptions", "Assumptions");
   qv_buf_str(p->b, "<ul>\n");
   write_lines(p->b, &l, p->m->plan);
-  qv_buf_str(p->b, "<li>Claims are about the integers that the named profiles compute, for every input of the stated sets (without a domain: every value of the input types). Whether an implementation follows its profile, "
-                   "and whether right answers are what one wants, is outside.</li>\n<li>VERIFIED: proved, and the certificate accepted by qverify-check, a second program. FALSIFIED: an input was executed. Everything else is open and "
+  qv_buf_str(p->b, "<li>Claims are about the integers that the named profiles compute, for every input of the stated sets (without a "
+                   "domain: every value of the input types). Whether an implementation follows its profile, "
+                   "and whether right answers are what one wants, is outside.</li>\n<li>VERIFIED: proved, and the certificate accepted by "
+                   "qverify-check, a second program. FALSIFIED: an input was executed. Everything else is open and "
                    "counts as not passed.</li></ul>\n");
   if (l.failed) p->b->failed = true;
   free(l.v);
@@ -111,7 +114,8 @@ static void files(const ci_page *p) {
     for (x = list != NULL ? list->child : single; x != NULL; x = list != NULL ? x->next : NULL) {
       const char *path = ci_word(x, "path"), *hash = ci_word(x, "sha256");
       bool known = path == NULL || hash == NULL;
-      for (uint32_t e = 0; !known && e < n; e++) known = strcmp(ci_word(seen[e], "path"), path) == 0 && strcmp(ci_word(seen[e], "sha256"), hash) == 0;
+      for (uint32_t e = 0; !known && e < n; e++)
+        known = strcmp(ci_word(seen[e], "path"), path) == 0 && strcmp(ci_word(seen[e], "sha256"), hash) == 0;
       if (known || n >= MAX_JOBS) continue;
       if (n == cap) {
         cap = cap == 0 ? 64 : 2 * cap;
@@ -126,7 +130,8 @@ static void files(const ci_page *p) {
       seen[n++] = x;
     }
   }
-  qv_buf_str(p->b, "<h3>Files that were read</h3>\n<table><thead><tr><th>file</th><th class=\"n wide\">bytes</th><th>SHA-256</th></tr></thead><tbody>\n<tr><td>");
+  qv_buf_str(p->b, "<h3>Files that were read</h3>\n<table><thead><tr><th>file</th><th class=\"n "
+                   "wide\">bytes</th><th>SHA-256</th></tr></thead><tbody>\n<tr><td>");
   ci_escape(p->b, m->plan->path);
   qv_buf_printf(p->b, " <small>manifest</small></td><td class=\"wide\"></td><td><code>%s</code></td></tr>\n", m->plan->sha256);
   for (uint32_t k = 0; k < n; k++) {
@@ -218,9 +223,14 @@ void ci_page_recheck(const ci_page *p) {
   qv_buf *b = p->b;
   uint32_t rows = 0;
   ci_heading(b, "check", "Check it yourself");
-  qv_buf_str(b, "<p>Everything at once: <code>qverify bundle PLAN -o evidence &amp;&amp; sh evidence/CHECK</code> needs only qverify-check. One by one, in the results folder (or <code>evidence/</code> of a bundle); "
-                "a certificate counts where the last line is <code>s CHECKED</code>. A question that was asked in parts also needs its cover, which CHECK has:</p>\n");
-  qv_buf_printf(b, "<details%s><summary>Every process and its evidence (%" PRIu32 ")</summary>\n<table><thead><tr><th>obligation</th><th>what was run, and how to check it</th></tr></thead><tbody>\n", m->plan->n_job <= 8 ? " open" : "", m->plan->n_job);
+  qv_buf_str(b, "<p>Everything at once: <code>qverify bundle PLAN -o evidence &amp;&amp; sh evidence/CHECK</code> needs only "
+                "qverify-check. One by one, in the results folder (or <code>evidence/</code> of a bundle); "
+                "a certificate counts where the last line is <code>s CHECKED</code>. A question that was asked in parts also needs its "
+                "cover, which CHECK has:</p>\n");
+  qv_buf_printf(b,
+                "<details%s><summary>Every process and its evidence (%" PRIu32
+                ")</summary>\n<table><thead><tr><th>obligation</th><th>what was run, and how to check it</th></tr></thead><tbody>\n",
+                m->plan->n_job <= 8 ? " open" : "", m->plan->n_job);
   for (uint32_t k = 0; k < m->plan->n_job && rows < MAX_JOBS; k++, rows++) {
     const ci_job *j = &m->plan->job[k];
     const ci_item *i = &m->plan->item[j->item];
@@ -239,7 +249,8 @@ void ci_page_recheck(const ci_page *p) {
     qv_buf_str(b, "</td></tr>\n");
   }
   qv_buf_str(b, "</tbody></table></details>\n");
-  if (rows < m->plan->n_job) qv_buf_printf(b, "<p class=\"dim\">Showing %" PRIu32 " of %" PRIu32 "; all in the bundle.</p>\n", rows, m->plan->n_job);
+  if (rows < m->plan->n_job)
+    qv_buf_printf(b, "<p class=\"dim\">Showing %" PRIu32 " of %" PRIu32 "; all in the bundle.</p>\n", rows, m->plan->n_job);
   files(p);
   qv_buf_printf(b, "<p><small>qverify %s</small></p>\n", qverify_version());
 }

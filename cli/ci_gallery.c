@@ -75,8 +75,7 @@ static bool has_pictures(ci_check c) { return c == CI_ROBUST || c == CI_RADIUS; 
 static const cJSON *counterexample(const ci_outcome *o, uint32_t skip, uint32_t *job) {
   for (*job = 0; o->report != NULL && *job < o->n_jobs; ++*job) {
     const cJSON *x;
-    cJSON_ArrayForEach(x, ci_get(o->report[*job], "obligations"))
-      if (cJSON_IsObject(ci_get(x, "cex")) && skip-- == 0) return x;
+    cJSON_ArrayForEach(x, ci_get(o->report[*job], "obligations")) if (cJSON_IsObject(ci_get(x, "cex")) && skip-- == 0) return x;
   }
   return NULL;
 }
@@ -116,7 +115,8 @@ void ci_page_gallery(const ci_page *p) {
   }
   if (shown > 0) {
     ci_heading(p->b, "gallery", "Counterexamples");
-    qv_buf_printf(p->b, "<p class=\"dim\">Inputs that were executed and refute a question. Difference: grey is no change, black and white the largest. Lead: the right class above the best other one, in integer steps of the output. ");
+    qv_buf_printf(p->b, "<p class=\"dim\">Inputs that were executed and refute a question. Difference: grey is no change, black and white "
+                        "the largest. Lead: the right class above the best other one, in integer steps of the output. ");
     if (shown < all) qv_buf_printf(p->b, "Showing %" PRIu32 " of %" PRIu32 "; all in the bundle.", shown, all);
     else qv_buf_printf(p->b, "All %" PRIu32 ".", all);
     qv_buf_str(p->b, "</p>\n<div class=\"gallery\">\n");

@@ -50,7 +50,8 @@ static void header(const ci_page *p) {
   const char *v = m->exit_code == 0 ? "VERIFIED" : m->exit_code == 10 ? "FALSIFIED" : "UNKNOWN";
   qv_buf_str(b, "<h1>");
   ci_escape(b, title(m));
-  qv_buf_printf(b, "</h1>\n<div class=\"verdict %s\"><strong>%s %s</strong><div>%" PRIu32 " of %" PRIu32 " obligations hold", v, glyph(v), v, m->verified, m->selected);
+  qv_buf_printf(b, "</h1>\n<div class=\"verdict %s\"><strong>%s %s</strong><div>%" PRIu32 " of %" PRIu32 " obligations hold", v, glyph(v),
+                v, m->verified, m->selected);
   if (m->falsified > 0) qv_buf_printf(b, ", %" PRIu32 " refuted by executed inputs or proofs", m->falsified);
   if (m->unknown > 0) qv_buf_printf(b, ", %" PRIu32 " open", m->unknown);
   if (m->error > 0) qv_buf_printf(b, ", %" PRIu32 " failed to run", m->error);
@@ -62,7 +63,10 @@ static void header(const ci_page *p) {
 /* ---- obligations ------------------------------------------------------------------------------------------------------------------------ */
 
 static void filter(qv_buf *b, const char *table, bool checks) {
-  qv_buf_printf(b, "<div class=\"filter\" data-for=\"%s\"><input type=\"search\" placeholder=\"filter: name, model, reason ..\" aria-label=\"filter\"><select name=\"v\" aria-label=\"verdict\"><option value=\"\">all verdicts</option>", table);
+  qv_buf_printf(b,
+                "<div class=\"filter\" data-for=\"%s\"><input type=\"search\" placeholder=\"filter: name, model, reason ..\" "
+                "aria-label=\"filter\"><select name=\"v\" aria-label=\"verdict\"><option value=\"\">all verdicts</option>",
+                table);
   for (int v = 0; v <= (checks ? CI_MISSING : CI_UNKNOWN); v++) qv_buf_printf(b, "<option>%s</option>", ci_verdict_name((ci_verdict)v));
   qv_buf_str(b, "</select>");
   if (checks) {
@@ -78,7 +82,8 @@ static void obligations(const ci_page *p) {
   const ci_merged *m = p->m;
   ci_heading(b, "obligations", "Obligations");
   filter(b, "t", true);
-  qv_buf_str(b, "<table id=\"t\"><thead><tr><th>obligation</th><th>verdict</th><th>why</th><th>requirement</th><th class=\"n\">seconds</th></tr></thead><tbody>\n");
+  qv_buf_str(b, "<table id=\"t\"><thead><tr><th>obligation</th><th>verdict</th><th>why</th><th>requirement</th><th "
+                "class=\"n\">seconds</th></tr></thead><tbody>\n");
   for (uint32_t k = 0; k < m->plan->n_item; k++) {
     const ci_item *i = &m->plan->item[k];
     const ci_outcome *o = &m->item[k];
@@ -122,7 +127,8 @@ static void add(qv_buf *b, const char *before, const char *s, const char *after)
 
 static void question(qv_buf *b, const ci_item *i, const cJSON *x) {
   const cJSON *cex = ci_get(x, "cex"), *radius = ci_get(x, "radius"), *lead = ci_get(cex, "lead");
-  const char *v = known(ci_word(x, "verdict")), *id = ci_word(x, "id"), *slash = id != NULL ? strchr(id, '/') : NULL, *refuted = ci_word(radius, "refuted");
+  const char *v = known(ci_word(x, "verdict")), *id = ci_word(x, "id"), *slash = id != NULL ? strchr(id, '/') : NULL,
+             *refuted = ci_word(radius, "refuted");
   qv_buf_printf(b, "<tr data-v=\"%s\"><td>", v);
   ci_escape(b, i->id);
   add(b, " <b>", slash != NULL ? slash + 1 : id, "</b>");
@@ -172,7 +178,8 @@ static void question_rows(table *t, const ci_merged *m, bool proved) {
     const ci_outcome *o = &m->item[k];
     if (!asks(m->plan->item[k].check)) continue;
     if (o->queries != NULL) add_rows(t, &m->plan->item[k], o->queries);
-    for (uint32_t j = 0; o->queries == NULL && o->report != NULL && j < o->n_jobs; j++) add_rows(t, &m->plan->item[k], ci_get(o->report[j], "obligations"));
+    for (uint32_t j = 0; o->queries == NULL && o->report != NULL && j < o->n_jobs; j++)
+      add_rows(t, &m->plan->item[k], ci_get(o->report[j], "obligations"));
   }
 }
 
@@ -182,11 +189,16 @@ static void questions(const ci_page *p) {
   question_rows(&t, p->m, true);
   const uint32_t n = t.n, shown = t.shown;
   if (n > 0) {
-    qv_buf_printf(p->b, "<details id=\"questions\"%s><summary>Every question (%" PRIu32 ")</summary>\n<p class=\"dim\">What is not proved comes first. Lead: the right class above the best other one, in integer steps of the output, executed.", n <= 40 ? " open" : "", n);
+    qv_buf_printf(p->b,
+                  "<details id=\"questions\"%s><summary>Every question (%" PRIu32
+                  ")</summary>\n<p class=\"dim\">What is not proved comes first. Lead: the right class above the best other one, in "
+                  "integer steps of the output, executed.",
+                  n <= 40 ? " open" : "", n);
     if (shown < n) qv_buf_printf(p->b, " Showing %" PRIu32 " of %" PRIu32 "; all in the bundle.", shown, n);
     qv_buf_str(p->b, "</p>");
     filter(p->b, "qs", false);
-    qv_buf_str(p->b, "<table id=\"qs\"><thead><tr><th>question</th><th>verdict</th><th>what came out</th><th class=\"wide\">by</th></tr></thead><tbody>\n");
+    qv_buf_str(p->b, "<table id=\"qs\"><thead><tr><th>question</th><th>verdict</th><th>what came out</th><th "
+                     "class=\"wide\">by</th></tr></thead><tbody>\n");
     qv_buf_put(p->b, t.rows.p, t.rows.n);
     qv_buf_str(p->b, "</tbody></table></details>\n");
     p->b->failed = p->b->failed || t.rows.failed;
@@ -200,13 +212,22 @@ static void questions(const ci_page *p) {
 static void nav(qv_buf *b, const qv_buf *body) {
   static const struct {
     const char *id, *name;
-  } part[] = {{"assumptions", "Assumptions"}, {"obligations", "Obligations"}, {"accumulators", "Accumulators"}, {"shares", "Robustness"}, {"radii", "Radii"},
-              {"gallery", "Counterexamples"}, {"questions", "Questions"}, {"front", "Allocation"}, {"time", "Time"}, {"check", "Check it yourself"}};
+  } part[] = {{"assumptions", "Assumptions"},
+              {"obligations", "Obligations"},
+              {"accumulators", "Accumulators"},
+              {"shares", "Robustness"},
+              {"radii", "Radii"},
+              {"gallery", "Counterexamples"},
+              {"questions", "Questions"},
+              {"front", "Allocation"},
+              {"time", "Time"},
+              {"check", "Check it yourself"}};
   qv_buf_str(b, "<nav>");
   for (size_t k = 0; k < sizeof part / sizeof *part; k++) {
     char id[40] = "id=\"";
     (void)strcat(strcat(id, part[k].id), "\"");
-    if (body->p != NULL && memmem(body->p, body->n, id, strlen(id)) != NULL) qv_buf_printf(b, "<a href=\"#%s\">%s</a>", part[k].id, part[k].name);
+    if (body->p != NULL && memmem(body->p, body->n, id, strlen(id)) != NULL)
+      qv_buf_printf(b, "<a href=\"#%s\">%s</a>", part[k].id, part[k].name);
   }
   qv_buf_str(b, "</nav>\n");
 }
@@ -226,7 +247,8 @@ qv_status ci_html(qv_buf *out, const ci_merged *m, const char *const *dir, uint3
   ci_page_fronts(&q);
   ci_page_timings(&q);
   ci_page_recheck(&q);
-  qv_buf_str(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">"
+  qv_buf_str(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+                  "content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">"
                   "<link rel=\"icon\" href=\"data:,\"><title>qverify: ");
   ci_escape(out, title(m));
   qv_buf_str(out, "</title><style>");

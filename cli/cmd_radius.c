@@ -18,10 +18,10 @@ typedef struct {
 } bracket;
 
 typedef struct {
-  rb_job *job; /* workers copy it: each asks about another distance */
-  int64_t most, least; /* largest distance asked about; radius that is required, -1: none */
+  rb_job *job;                  /* workers copy it: each asks about another distance */
+  int64_t most, least;          /* largest distance asked about; radius that is required, -1: none */
   const char *witness, *advice; /* advice: what is said of an open question */
-  bracket *b;  /* [job->n_items], each written by the worker that has the item */
+  bracket *b;                   /* [job->n_items], each written by the worker that has the item */
   bool quiet;
   cJSON *list; /* of the report */
   uint32_t exact, open, verified, falsified, checked;
@@ -186,7 +186,8 @@ static qv_status done(void *ctx, size_t i, rb_answer *a, qv_err *err) {
     st = rb_witness_files(r->witness, rb_name(&arena, r->job, c), r->job, c, a, err);
     file = qv_arena_printf(&arena, "%s/%s_input0.npy", r->witness, rb_name(&arena, r->job, c));
   }
-  if (st == QV_OK && r->list != NULL && !qv_json_push(r->list, obligation(r, c, a, b, file))) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  if (st == QV_OK && r->list != NULL && !qv_json_push(r->list, obligation(r, c, a, b, file)))
+    st = QV_FAIL(err, QV_E_NOMEM, "out of memory");
   if (st == QV_OK && !r->quiet && (line.failed || fwrite(line.p, 1, line.n, stdout) != line.n || fflush(stdout) != 0))
     st = QV_FAIL(err, QV_E_INTERNAL, "cannot write the result");
   qv_buf_free(&line);
@@ -200,7 +201,8 @@ static void conclusion(qv_buf *out, const run_state *r, bool no_check) {
                 no_check ? "; NOT independently checked" : "; every proof accepted by qverify-check");
   if (r->least < 0) return;
   const qv_verdict v = r->falsified > 0 ? QV_FALSIFIED : n > 0 && r->verified == n ? QV_VERIFIED : QV_UNKNOWN;
-  qv_buf_printf(out, "%s: radius %" PRId64 " certified for %" PRIu32 " of %zu, refuted for %" PRIu32 "\n", qv_verdict_name(v), r->least, r->verified, n, r->falsified);
+  qv_buf_printf(out, "%s: radius %" PRId64 " certified for %" PRIu32 " of %zu, refuted for %" PRIu32 "\n", qv_verdict_name(v), r->least,
+                r->verified, n, r->falsified);
 }
 
 static int solve(cli_report *r, run_state *state, const rb_opts *o, qv_err *err) {
@@ -240,19 +242,26 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   char size[32];
   cli_report_robust rb = {.question = "radius", .size = size};
   const char *file[4 * QV_MAX_INPUTS];
-  cli_report r = {.requested = "radius", .path = cli_get(cmd, val, "json"), .argc = cli_argc, .argv = cli_argv,
-                  .profile_asked = cli_get(cmd, val, "profile"), .model_path = operand[0], .robust = &rb};
+  cli_report r = {.requested = "radius",
+                  .path = cli_get(cmd, val, "json"),
+                  .argc = cli_argc,
+                  .argv = cli_argv,
+                  .profile_asked = cli_get(cmd, val, "profile"),
+                  .model_path = operand[0],
+                  .robust = &rb};
   run_state state = {.job = &j, .witness = cli_get(cmd, val, "witness"), .quiet = r.path != NULL && strcmp(r.path, "-") == 0};
   int rc = rb_options(&o, cmd, val);
   if (rc != 0) return rc;
   if (!cli_profile_ok(cmd, r.profile_asked) || !cli_get_int(&threads, cmd, val, "threads", 0, 1024, 0) ||
-      !cli_get_int(&state.most, cmd, val, "max-eps", 0, (int64_t)1 << 40, 255) || !cli_get_int(&state.least, cmd, val, "at-least", 0, (int64_t)1 << 40, -1))
+      !cli_get_int(&state.most, cmd, val, "max-eps", 0, (int64_t)1 << 40, 255) ||
+      !cli_get_int(&state.least, cmd, val, "at-least", 0, (int64_t)1 << 40, -1))
     return QV_EXIT_USAGE;
   if (state.least > state.most) return cli_usage(cmd, "--at-least %" PRId64 " is beyond --max-eps %" PRId64, state.least, state.most);
   o.journal = cli_get(cmd, val, "resume");
   static const char *const named[] = {"input", "labels", "mask", "condition"};
   for (size_t k = 0; k < sizeof named / sizeof named[0]; k++)
-    for (uint32_t i = 0; i < cli_all(cmd, val, named[k])->n && rb.n_files < 4 * QV_MAX_INPUTS; i++) file[rb.n_files++] = cli_all(cmd, val, named[k])->v[i];
+    for (uint32_t i = 0; i < cli_all(cmd, val, named[k])->n && rb.n_files < 4 * QV_MAX_INPUTS; i++)
+      file[rb.n_files++] = cli_all(cmd, val, named[k])->v[i];
   rb.file = file;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   rb.threads = threads > 0 ? (unsigned)threads : cores > 0 ? (unsigned)cores : 1;
@@ -285,7 +294,8 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
 
 static const cli_opt opts[] = {
     {"max-eps", 'e', "N", false, "largest distance to ask about, in integer steps (default 255)"},
-    {"at-least", 0, "N", false, "the radius that every sample has to have: VERIFIED where one of N or more is proved, FALSIFIED where N is refuted"},
+    {"at-least", 0, "N", false,
+     "the radius that every sample has to have: VERIFIED where one of N or more is proved, FALSIFIED where N is refuted"},
     RB_SAMPLE_OPTS,
     RB_SOLVE_OPTS,
     {"witness", 'w', "DIR", false, "the counterexample at the smallest falsified distance, as for 'qverify robust'"},
@@ -299,10 +309,11 @@ const cli_cmd cli_radius = {
     .operands = "MODEL",
     .n_operands = 1,
     .summary = "find the largest distance within which the answer of the integer network cannot change",
-    .detail = "By bisection over integer steps: the largest distance that is VERIFIED (a certificate was accepted by the independent checker) "
-              "and the smallest that is FALSIFIED (an input was executed). The radius is exact where the two are neighbours; otherwise what "
-              "lies between is open. With a mask the distances are multiples of it. Exit codes: 0 all radii exact, 5 otherwise; with --at-least "
-              "0 all that large, 10 some refuted, 5 otherwise.",
+    .detail =
+        "By bisection over integer steps: the largest distance that is VERIFIED (a certificate was accepted by the independent checker) "
+        "and the smallest that is FALSIFIED (an input was executed). The radius is exact where the two are neighbours; otherwise what "
+        "lies between is open. With a mask the distances are multiples of it. Exit codes: 0 all radii exact, 5 otherwise; with --at-least "
+        "0 all that large, 10 some refuted, 5 otherwise.",
     .example = "qverify radius model.tflite --input images.npy --labels labels.txt --index 0:9 --certificate proofs --witness cex",
     .opt = opts,
     .run = run,

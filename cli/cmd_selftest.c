@@ -19,7 +19,8 @@ static const char NET[] =
     "qir 1\nsource \"\"\nsha256 \"\"\nprofile \"\"\nformat \"qir\"\nnotes 0\ntensors 3\n"
     "tensor 0 name \"x\" type u8 dims 2 1 2 scale none const no\ntensor 1 name \"acc\" type i32 dims 2 1 2 scale none const no\n"
     "tensor 2 name \"y\" type i16 dims 2 1 2 scale none const no\ninputs 1\ninput 0 tensor 0 lo 0 hi 255 end int name \"x\"\nnodes 2\n"
-    "node 0 affine op \"FC\" layer 0 in 1 0 out 1\nwindow n 1 ih 1 iw 1 ic 2 oh 1 ow 1 oc 2 kh 1 kw 1 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups 1\n"
+    "node 0 affine op \"FC\" layer 0 in 1 0 out 1\nwindow n 1 ih 1 iw 1 ic 2 oh 1 ow 1 oc 2 kh 1 kw 1 sh 1 sw 1 dh 1 dw 1 pt 0 pl 0 groups "
+    "1\n"
     "acc wrap bits %d order kernel bias last form corrected\nx_zp 0\nw_zp 1 0\nb 20 0\nw\n30 127\n1 -2\n"
     "node 1 step op \"FC\" layer 0 in 1 1 out 2\nstep in_zp 0 lshift 0 out_zp 0 lo -32768 hi 32767 inner 1\nidx none\npar 1\nRQ_S 1 23\n"
     "outputs 1\noutput 0 tensor 2 end int name \"y\" tail none\nend\n";
@@ -28,11 +29,12 @@ static const char NET[] =
 static const char PROPERTY[] = "qvp 1\nclaim robust\ninput 0 elements 2\n200 255\n0 255\nkeep first %d output 0\nend\n";
 
 /* Two groups; within a size of 3 only b with c is left, within 2.5 nothing. */
-static const char TABLE[] =
-    "{\"format\":\"qverify-table/1\",\"name\":\"\",\"costs\":[\"size\"],\"groups\":["
-    "{\"name\":\"g\",\"candidates\":[{\"name\":\"a\",\"precision\":\"8\",\"loss\":\"0\",\"cost\":{\"size\":\"4\"}},{\"name\":\"b\",\"precision\":\"4\",\"loss\":\"1/3\",\"cost\":{\"size\":\"2\"}}]},"
-    "{\"name\":\"h\",\"candidates\":[{\"name\":\"c\",\"precision\":\"4\",\"loss\":\"1\",\"cost\":{\"size\":\"1\"}},{\"name\":\"d\",\"precision\":\"8\",\"loss\":\"0\",\"cost\":{\"size\":\"2\"}}]}],"
-    "\"limits\":{\"size\":\"3\"}}";
+static const char TABLE[] = "{\"format\":\"qverify-table/1\",\"name\":\"\",\"costs\":[\"size\"],\"groups\":["
+                            "{\"name\":\"g\",\"candidates\":[{\"name\":\"a\",\"precision\":\"8\",\"loss\":\"0\",\"cost\":{\"size\":\"4\"}},"
+                            "{\"name\":\"b\",\"precision\":\"4\",\"loss\":\"1/3\",\"cost\":{\"size\":\"2\"}}]},"
+                            "{\"name\":\"h\",\"candidates\":[{\"name\":\"c\",\"precision\":\"4\",\"loss\":\"1\",\"cost\":{\"size\":\"1\"}},"
+                            "{\"name\":\"d\",\"precision\":\"8\",\"loss\":\"0\",\"cost\":{\"size\":\"2\"}}]}],"
+                            "\"limits\":{\"size\":\"3\"}}";
 
 typedef struct {
   qv_buf out;
@@ -70,10 +72,14 @@ static int self(test *t, const char *const *args) {
 }
 
 static void rounding(test *t) {
-  static const struct { qv_rq_par p; int64_t v, y; } row[] = {
-      {{.fn = QV_RQ_D, .m = 1583594044, .sh = -9}, 7984, 12}, {{.fn = QV_RQ_S, .m = 1583594044, .sh = -9}, 7984, 11},
-      {{.fn = QV_RQ_D, .m = 1 << 30, .sh = -1}, -6, -2},      {{.fn = QV_RQ_S, .m = 1 << 30, .sh = -1}, -6, -1},
-      {{.fn = QV_RQ_D, .m = 1373157221, .sh = 0}, -966241705, -617840222}};
+  static const struct {
+    qv_rq_par p;
+    int64_t v, y;
+  } row[] = {{{.fn = QV_RQ_D, .m = 1583594044, .sh = -9}, 7984, 12},
+             {{.fn = QV_RQ_S, .m = 1583594044, .sh = -9}, 7984, 11},
+             {{.fn = QV_RQ_D, .m = 1 << 30, .sh = -1}, -6, -2},
+             {{.fn = QV_RQ_S, .m = 1 << 30, .sh = -1}, -6, -1},
+             {{.fn = QV_RQ_D, .m = 1373157221, .sh = 0}, -966241705, -617840222}};
   bool good = true;
   for (size_t i = 0; i < sizeof row / sizeof *row; i++) good = good && qv_rq_eval(&row[i].p, row[i].v, 0) == row[i].y;
   say(t, good, "requantization: published vectors of double and single rounding");
@@ -97,7 +103,8 @@ static void kernels(test *t) {
       unsigned char x[2];
       int16_t y[2];
       for (int e = 0; e < 2; e++) v.v[0][e] = x[e] = (unsigned char)qv_rng_range(&r, 0, 255);
-      good = qv_plan_run(p, 1, (const void *const[]){x}, (void *const[]){y}, 1, NULL) == QV_OK && qv_ref_run(net, &v, NULL) == QV_OK && v.v[2][0] == y[0] && v.v[2][1] == y[1];
+      good = qv_plan_run(p, 1, (const void *const[]){x}, (void *const[]){y}, 1, NULL) == QV_OK && qv_ref_run(net, &v, NULL) == QV_OK &&
+             v.v[2][0] == y[0] && v.v[2][1] == y[1];
     }
     (void)snprintf(what, sizeof what, "kernels: %s equals the reference", qv_isa_name(isa[k]));
     say(t, good, what);
@@ -122,7 +129,8 @@ static void verdicts(test *t) {
     say(t, false, "temporary files");
     return;
   }
-  say(t, self(t, (const char *const[]){"overflow", wide, "--certificate", cert, NULL}) == 0, "overflow: a safe network is proved, and the independent checker accepts");
+  say(t, self(t, (const char *const[]){"overflow", wide, "--certificate", cert, NULL}) == 0,
+      "overflow: a safe network is proved, and the independent checker accepts");
   say(t, self(t, (const char *const[]){"overflow", narrow, NULL}) == 10, "overflow: a planted overflow is found and executed");
   say(t, self(t, (const char *const[]){"check", cert, NULL}) == 0, "certificate: accepted by itself");
   qv_buf c = {0};
@@ -136,8 +144,10 @@ static void verdicts(test *t) {
     say(t, caught, "certificate: changed bytes are noticed");
   } else say(t, false, "certificate: cannot be read back");
   qv_buf_free(&c);
-  say(t, self(t, (const char *const[]){"robust", wide, "--property", keep0, NULL}) == 0, "robustness: a true statement is proved, and the independent checker accepts");
-  say(t, self(t, (const char *const[]){"robust", wide, "--property", keep1, NULL}) == 10, "robustness: a planted counterexample is found and executed");
+  say(t, self(t, (const char *const[]){"robust", wide, "--property", keep0, NULL}) == 0,
+      "robustness: a true statement is proved, and the independent checker accepts");
+  say(t, self(t, (const char *const[]){"robust", wide, "--property", keep1, NULL}) == 10,
+      "robustness: a planted counterexample is found and executed");
 }
 
 /* Samples (228,128) and (0,1): sums 30 x0 + 127 x1 + 20 and x0 - 2 x1, rounded after / 256: 90 against 0, and 1 against 0. The first keeps class 0 up to
@@ -150,8 +160,11 @@ static void radii(test *t) {
     say(t, false, "temporary files");
     return;
   }
-  say(t, self(t, (const char *const[]){"radius", wide, "--input", samples, "--index", "0", "--at-least", "28", "--max-eps", "40", NULL}) == 0, "radius: a known radius is certified");
-  say(t, self(t, (const char *const[]){"robust", wide, "--input", samples, "--index", "1", "--eps", "1", "--margin", "1", NULL}) == 10, "radius: a step that changes the answer is found and executed");
+  say(t,
+      self(t, (const char *const[]){"radius", wide, "--input", samples, "--index", "0", "--at-least", "28", "--max-eps", "40", NULL}) == 0,
+      "radius: a known radius is certified");
+  say(t, self(t, (const char *const[]){"robust", wide, "--input", samples, "--index", "1", "--eps", "1", "--margin", "1", NULL}) == 10,
+      "radius: a step that changes the answer is found and executed");
 }
 
 static void allocations(test *t) {
@@ -160,12 +173,15 @@ static void allocations(test *t) {
     say(t, false, "temporary files");
     return;
   }
-  say(t, self(t, (const char *const[]){"allocate", table, NULL}) == 0, "allocation: an optimum is proved, and the independent checker accepts");
-  say(t, self(t, (const char *const[]){"allocate", table, "--limit", "size=2.5", NULL}) == 10, "allocation: limits that nothing keeps are proved to be such");
+  say(t, self(t, (const char *const[]){"allocate", table, NULL}) == 0,
+      "allocation: an optimum is proved, and the independent checker accepts");
+  say(t, self(t, (const char *const[]){"allocate", table, "--limit", "size=2.5", NULL}) == 10,
+      "allocation: limits that nothing keeps are proved to be such");
 }
 
 static void clean(test *t) {
-  static const char *const name[] = {"samples.bin", "table.json", "wide.qir", "narrow.qir", "keep0.qvp", "keep1.qvp", "proof.qvc", "proof.qir", "proof.qvp"};
+  static const char *const name[] = {"samples.bin", "table.json", "wide.qir",  "narrow.qir", "keep0.qvp",
+                                     "keep1.qvp",   "proof.qvc",  "proof.qir", "proof.qvp"};
   char path[200];
   for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
     (void)snprintf(path, sizeof path, "%s/%s", t->dir, name[i]);
@@ -200,7 +216,8 @@ const cli_cmd cli_selftest = {
     .operands = "",
     .n_operands = 0,
     .summary = "known answers and planted counterexamples, on this machine",
-    .detail = "Runs requantization vectors, the kernels of every instruction set of this machine, and whole proofs and refutations with the independent checker. Exit code 0 only if every answer is the known one.",
+    .detail = "Runs requantization vectors, the kernels of every instruction set of this machine, and whole proofs and refutations with "
+              "the independent checker. Exit code 0 only if every answer is the known one.",
     .example = "qverify selftest",
     .opt = opts,
     .run = run,

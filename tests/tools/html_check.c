@@ -37,7 +37,8 @@ static void attribute(const char *at, const char *tag, const char *name, const c
       if (strcmp(id[i], value) == 0) fail(at, "two elements with one id", value);
     if (n_id < MAX_IDS) (void)snprintf(id[n_id++], 64, "%s", value);
   }
-  const bool loads = strcmp(name, "src") == 0 || strcmp(name, "href") == 0 || strcmp(name, "action") == 0 || strcmp(name, "data") == 0 || strcmp(name, "srcset") == 0;
+  const bool loads = strcmp(name, "src") == 0 || strcmp(name, "href") == 0 || strcmp(name, "action") == 0 || strcmp(name, "data") == 0 ||
+                     strcmp(name, "srcset") == 0;
   if (loads && strncmp(value, "data:", 5) == 0 && strcmp(tag, "a") != 0) return;
   if (loads && value[0] == '#') {
     if (n_link < MAX_IDS) (void)snprintf(link_to[n_link++], 64, "%s", value + 1);
@@ -76,9 +77,7 @@ static const char *attributes(const char *s, const char *tag) {
 
 /* One character of text; entities that the page may use. */
 static const char *character(const char *s) {
-  static const struct {
-    const char *entity, *is;
-  } known[] = {{"&lt;", "<"}, {"&gt;", ">"}, {"&amp;", "&"}, {"&quot;", "\""}};
+  static const struct { const char *entity, *is; } known[] = {{"&lt;", "<"}, {"&gt;", ">"}, {"&amp;", "&"}, {"&quot;", "\""}};
   if (*s != '&') {
     text[n_text++] = *s;
     return s + 1;
@@ -155,7 +154,8 @@ static void parse(void) {
 int main(int argc, char **argv) {
   FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
   long n = f != NULL && fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
-  if (n < 0 || fseek(f, 0, SEEK_SET) != 0 || (page = malloc((size_t)n + 1)) == NULL || (text = malloc((size_t)n + 1)) == NULL || fread(page, 1, (size_t)n, f) != (size_t)n) {
+  if (n < 0 || fseek(f, 0, SEEK_SET) != 0 || (page = malloc((size_t)n + 1)) == NULL || (text = malloc((size_t)n + 1)) == NULL ||
+      fread(page, 1, (size_t)n, f) != (size_t)n) {
     printf("html_check: cannot read %s\n", argc > 1 ? argv[1] : "nothing");
     return 2;
   }
