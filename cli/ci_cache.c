@@ -25,11 +25,13 @@ struct ci_cache {
 };
 
 static const char schema[] =
+    "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS job(key TEXT PRIMARY KEY, seal TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS file(key TEXT NOT NULL, name TEXT NOT NULL, blob TEXT NOT NULL, PRIMARY KEY(key, name)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS blob(sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, data BLOB NOT NULL);"
     "CREATE INDEX IF NOT EXISTS file_blob ON file(blob);"
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 1;"
+    "COMMIT;";
 
 /* What a job leaves: files KEY.ext, and files of folders KEY.ext. The result is a file as well. */
 static const char *const file_ext[] = {".json", ".qvc", ".qvp", ".qir", ".qva", ".qap", ".journal"};
@@ -99,13 +101,24 @@ static bool default_path(char out[4200]) {
 static bool right_version(ci_cache *c) {
   sqlite3_stmt *s = ask(c, "PRAGMA user_version", NULL, NULL);
   int v = s != NULL && sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int(s, 0) : -1;
-  (void)sqlite3_finalize(s);
+  (void)sqlite3_finalize(s); /* (leaves the statement's error code, if it failed) */
   if (v == VERSION) return true;
   if (v != 0) return false;
   s = ask(c, "SELECT 1 FROM sqlite_master", NULL, NULL);
   bool empty = s != NULL && sqlite3_step(s) == SQLITE_DONE;
   (void)sqlite3_finalize(s);
   return empty;
+}
+
+/* The tables, all or none: nobody sees half a cache. */
+static bool made(ci_cache *c) {
+  if (run(c, schema)) return true;
+  if (sqlite3_get_autocommit(c->db) == 0) (void)run(c, "ROLLBACK");
+  return false;
+}
+
+static bool prepared(ci_cache *c) {
+  return right_version(c) && (c->mode == CI_CACHE_READ || (run(c, "PRAGMA journal_mode = WAL") && run(c, "PRAGMA synchronous = NORMAL") && made(c)));
 }
 
 ci_cache *ci_cache_open(ci_cache_mode mode, const char *path, uint64_t limit_mb) {
@@ -123,8 +136,11 @@ ci_cache *ci_cache_open(ci_cache_mode mode, const char *path, uint64_t limit_mb)
   }
   bool ok = sqlite3_open_v2(c->path, &c->db, flags, NULL) == SQLITE_OK && sqlite3_busy_timeout(c->db, BUSY_MS) == SQLITE_OK;
   (void)(ok && sqlite3_extended_result_codes(c->db, 1));
-  ok = ok && right_version(c);
-  if (ok && mode != CI_CACHE_READ) ok = run(c, "PRAGMA journal_mode = WAL") && run(c, "PRAGMA synchronous = NORMAL") && run(c, schema);
+  if (ok) {
+    /* a database that is just being made by another worker is busy in ways that the timeout does not cover */
+    const struct timespec pause = {0, 20000000};
+    for (int tries = BUSY_MS / 20; !(ok = prepared(c)) && (sqlite3_errcode(c->db) & 255) == SQLITE_BUSY && tries > 0; tries--) (void)nanosleep(&pause, NULL);
+  }
   if (!ok) give_up(c, "not a cache that can be used");
   return c;
 }
