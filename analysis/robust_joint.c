@@ -166,9 +166,8 @@ static bool note_tensor(qv_joint *j, uint32_t t) {
   if (i < j->n_tensor && j->tensor[i] == t) return true;
   uint32_t *p = QV_NEW(&j->arena, j->n_tensor + 1, uint32_t);
   if (p == NULL) return false;
-  memcpy(p, j->tensor, i * sizeof *p);
+  for (uint32_t k = 0; k < j->n_tensor; k++) p[k < i ? k : k + 1] = j->tensor[k];
   p[i] = t;
-  memcpy(p + i + 1, j->tensor + i, (j->n_tensor - i) * sizeof *p);
   j->tensor = p;
   j->n_tensor++;
   return true;
