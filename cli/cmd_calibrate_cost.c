@@ -128,7 +128,7 @@ static measured *known(job *j, const measured *like) {
 static qv_status one(job *j, const qv_quantized *q, uint32_t k, qv_bits b, qv_accum acc) {
   qv_net *net = NULL;
   qv_plan *plan = NULL;
-  qv_acc machine = qv_accum_machine(acc);
+  qv_acc machine = qv_accum_machine((qv_accum){32, false}); /* the profiles' own: a narrower choice is a fact about its sums */
   qv_itv range;
   bool safe;
   int bits;
