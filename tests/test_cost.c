@@ -130,11 +130,17 @@ static qv_fgraph *random_graph(qv_rng *r) {
   uint32_t t = g->in, side = QV_NONE;
   for (int k = (int)qv_rng_range(r, 1, 6); k > 0; k--) {
     char *name = qv_arena_printf(&g->arena, "n%d", k);
-    switch (qv_rng_range(r, 0, 5)) {
+    switch (qv_rng_range(r, 0, 6)) {
     case 0: t = conv1x1(g, r, t, (uint32_t)qv_rng_range(r, 1, 4), name); break;
     case 1: t = unary(g, QF_CLIP, conv1x1(g, r, t, g->tensor[t].dim[1], name), "r"); break;
     case 2: t = unary(g, QF_SIGMOID, t, name); break;
     case 3: t = unary(g, QF_CLIP, t, name); break;
+    case 5: { /* two readers with weights: one group */
+      qv_fnode sum = {.op = QF_ADD, .n_in = 2};
+      sum.in[0] = conv1x1(g, r, t, 2, name), sum.in[1] = conv1x1(g, r, t, 2, "other");
+      t = add(g, sum, "both");
+      break;
+    }
     case 4: {
       qv_fnode turn = {.op = QF_TRANSPOSE, .n_in = 1, .perm = {0, 1, 3, 2}};
       turn.in[0] = t;
