@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 F = np.float32
 QUANTIZE = [["8/8"], ["4/8"], ["4/4"], ["8/8", "--pow2"], ["4/8", "--pow2", "--pow2-weights"], ["8/8", "--acc-bits", "16"],
-            ["8/8", "--sums"], ["8/8", "--range", "mse", "--round-to-output", "--correct-bias"], ["6/8", "--per-tensor"],
+            ["8/8", "--sums"], ["8/8", "--profile", "ort-avx2"], ["8/8", "--range", "mse", "--round-to-output", "--correct-bias"], ["6/8", "--per-tensor"],
             ["8/16"], ["16/16"], ["3/10", "--pow2", "--acc-bits", "24"]]
 ALLOCATE = ["75%", "50%", "35%"]
 QONNX = [["8/8"], ["4/4"], ["3/5"]]
