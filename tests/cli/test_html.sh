@@ -73,7 +73,7 @@ check 'nothing selected: well formed' "$HTML" "$T/none.html" 'NOTHING_SELECTED'
 
 # Results that somebody has tampered with are text all the same, and name no files elsewhere.
 mkdir "$T/evil"
-for f in "$T/r"/*.json; do sed 's,"id": "robust/[0-9]*","id": "robust/../../../etc/x",; s,"bits": [0-9]*,"bits": 1e300,; s,"proved": "[0-9]*","proved": "1e14",; s,"seconds": "[0-9.]*","seconds": "1e999",; s,"engine": "[a-z]*","engine": "<script>alert(9)</script>",; s,"lo": "\(-*[0-9]*\)","lo": "1\\"><script>alert(8)</script>",' "$f" >"$T/evil/${f##*/}"; done
+for f in "$T/r"/*.json; do sed 's,"id": "robust/[0-9]*","id": "robust/../../../etc/x",; s,"bits": [0-9][0-9]*,"bits": 1e300,; s,"proved": "[0-9]*","proved": "1e14",; s,"seconds": "[0-9.]*","seconds": "1e999",; s,"engine": "[a-z]*","engine": "<script>alert(9)</script>",; s,"lo": "\(-*[0-9]*\)","lo": "1\\"><script>alert(8)</script>",' "$f" >"$T/evil/${f##*/}"; done
 (cd "$T/all" && "$QVERIFY" plan qverify.json -o "$T/evil.jsonl" --batch 10 && "$QVERIFY" merge "$T/evil.jsonl" --results "$T/evil" --html "$T/evil.html") >/dev/null 2>"$T/err"
 check 'tampered results: well formed' "$HTML" "$T/evil.html"
 finish
