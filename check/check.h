@@ -301,13 +301,27 @@ void unit_prepare(Net *net);                                               // th
 bool unit_min(Node *n, uint32_t set, Iv x, int64_t m, int64_t s, i128 *r); // of m*f(x) - s*x over an interval; false: f is not defined
 bool unit_last(Node *n, uint32_t set, Iv x, i128 y, i128 *last); // non-decreasing f: the largest a in x with f(a) <= y, x.lo - 1 if none
 bool unit_rises(const Node *n, uint32_t set);
+const Pieces *unit_pieces(Node *n, uint32_t set); // of a step, table or threshold node, over all that is read at the root; NULL: too many
 bool unit_piece(Node *n, uint32_t set, int64_t x, Iv *same, i128 *y); // y = f(x), and so for all of `same`, which x lies in
+
+// pair.c: execution of an affine node and a unit as one
+typedef struct {
+  uint32_t e;
+  int64_t y;
+} PairChange;
+typedef struct Pair Pair;
+Pair *pair_make(Net *net, uint32_t k); // of affine node k; NULL: it is not of that kind. At first all inputs are 0
+const Node *pair_unit(const Pair *p);
+// The input's values x differ from those of the last run in n elements, which were `old`. What the unit's outputs that may have changed
+// are, each once; their number.
+uint32_t pair_run(Pair *p, const uint32_t *changed, const int64_t *old, uint32_t n, const int64_t *x, const PairChange **changes);
 
 // eval.c, tail.c: execution
 typedef struct Eval Eval;
 Eval *eval_make(Net *net);
 void eval_set(Eval *v, uint32_t tensor, uint32_t e, int64_t x); // of a net input
 void eval_run(Eval *v);
+uint64_t eval_work(const Eval *v); // elements that have changed, in all runs until now
 int64_t eval_at(const Eval *v, uint32_t tensor, uint32_t e);
 int64_t tail_exp(const Tail *f, int64_t d); // E(d) of softmax_q
 void tail_run(const Node *n, const int64_t *x, int64_t *y, uint32_t row);

@@ -55,9 +55,10 @@ void cone_prepare(Net *net) {
 // The output coordinate that reads coordinate `at` by tap k; false if there is none.
 static bool reading(uint32_t at, uint32_t k, uint32_t stride, uint32_t pad, uint32_t dilation, uint32_t out, uint32_t *o) {
   int64_t p = (int64_t)at + pad - (int64_t)k * dilation;
-  if (p < 0 || p % stride != 0 || p / stride >= out) return false;
-  *o = (uint32_t)(p / stride);
-  return true;
+  if (p < 0 || (stride > 1 && p % stride != 0)) return false;
+  if (stride > 1) p /= stride;
+  *o = (uint32_t)p;
+  return p < out;
 }
 
 void window_readers(const Window *w, uint32_t e, WindowReader *read, void *context) {

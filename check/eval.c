@@ -9,10 +9,13 @@ struct Eval {
   int64_t **value, **old; // old[t][i]: before the run, of changed[t][i]
   uint64_t **sum;         // of affine nodes
   uint32_t **changed, *n_changed, **stamp, *touched, n_touched, run;
+  uint64_t work;
   Wide *term, *raw;
   int64_t *row; // of a tail
   bool first;
   Iv **same;        // per unit node and element: between these inputs the value stays what it is
+  Pair **pair;      // per affine node: that runs together with its unit; then the values of its tensor are never looked at
+  bool *paired;     // per unit
   const Node *node; // at hand
   // changed channels of one pixel of an affine node's input, and by how much, modulo 2^64
   uint32_t n_channels, *channel;
@@ -43,12 +46,15 @@ Eval *eval_make(Net *net) {
     if (t->size > most) most = t->size;
   }
   v->same = take(net->n_nodes, sizeof *v->same);
+  v->pair = take(net->n_nodes, sizeof *v->pair), v->paired = take(net->n_nodes, sizeof *v->paired);
   for (uint32_t k = 0; k < net->n_nodes; k++) {
     const Node *n = &net->nodes[k];
     if (n->kind == OPAQUE) rejected("node %" PRIu32 ": opaque, cannot be executed", k);
     if (n->kind == AFFINE && n->taps > terms) terms = n->taps;
     if (n->kind == AFFINE && n->w.ic > channels) channels = n->w.ic;
-    if (is_unit(n)) v->same[k] = take(net->tensors[n->out].size, sizeof **v->same);
+    v->pair[k] = pair_make(net, k);
+    if (v->pair[k]) v->paired[pair_unit(v->pair[k]) - net->nodes] = true;
+    if (is_unit(n) && !v->paired[k]) v->same[k] = take(net->tensors[n->out].size, sizeof **v->same);
     if (n->n_in > terms) terms = n->n_in;
   }
   v->touched = take(most, sizeof *v->touched), v->term = take(terms, sizeof *v->term), v->raw = take(terms, sizeof *v->raw);
@@ -56,6 +62,8 @@ Eval *eval_make(Net *net) {
   v->channel = take(channels, sizeof *v->channel), v->by = take(channels, sizeof *v->by);
   return v;
 }
+
+uint64_t eval_work(const Eval *v) { return v->work; }
 
 int64_t eval_at(const Eval *v, uint32_t tensor, uint32_t e) { return v->value[tensor][e]; }
 
@@ -349,12 +357,23 @@ static void run_exact(Eval *v, uint32_t count) {
   }
 }
 
+static void run_pair(Eval *v, uint32_t k) {
+  uint32_t in = v->net->nodes[k].in[0], out = pair_unit(v->pair[k])->out;
+  const PairChange *c;
+  uint32_t n = pair_run(v->pair[k], v->changed[in], v->old[in], v->n_changed[in], v->value[in], &c);
+  for (uint32_t i = 0; i < n; i++) store(v, out, c[i].e, c[i].y);
+}
+
 static void run_node(Eval *v, uint32_t k) {
   const Node *n = v->node = &v->net->nodes[k];
   uint32_t count = v->net->tensors[n->out].size;
   bool any = v->first, exact = n->kind == AFFINE && n->own_harmless;
   for (uint32_t s = 0; s < n->n_in; s++) any = any || v->n_changed[n->in[s]] > 0;
-  if (!any) return;
+  if (!any || v->paired[k]) return;
+  if (v->pair[k]) {
+    run_pair(v, k);
+    return;
+  }
   v->n_touched = 0;
   if (v->first && n->kind == AFFINE) affine_begin(v, n);
   if (!v->first || n->kind == AFFINE) {
@@ -377,6 +396,6 @@ void eval_run(Eval *v) {
   const Net *net = v->net;
   if (++v->run == 0) unusable("too many runs");
   for (uint32_t k = 0; k < net->n_nodes; k++) run_node(v, k);
-  for (uint32_t t = 0; t < net->n_tensors; t++) v->n_changed[t] = 0;
+  for (uint32_t t = 0; t < net->n_tensors; t++) v->work += v->n_changed[t], v->n_changed[t] = 0;
   v->first = false;
 }

@@ -39,7 +39,7 @@ static const Pieces *make_pieces(const Node *n, uint32_t set, Iv x) {
   return p;
 }
 
-static const Pieces *pieces_of(Node *n, uint32_t set) {
+const Pieces *unit_pieces(Node *n, uint32_t set) {
   if (n->kind == THRESHOLD) return &n->pieces[set];
   if (!n->set_seen[set]) n->set_pieces[set] = make_pieces(n, set, n->set_range[set]), n->set_seen[set] = true;
   return n->set_pieces[set];
@@ -85,7 +85,7 @@ bool unit_min(Node *n, uint32_t set, Iv x, int64_t m, int64_t s, i128 *r) {
     *r = clamp_min(n, x, m, s);
     return true;
   }
-  const Pieces *p = pieces_of(n, set);
+  const Pieces *p = unit_pieces(n, set);
   if (p) *r = pieces_min(p, x, m, s);
   return p || (n->kind == STEP && coarse_min(n, set, x, m, s, r));
 }
@@ -93,7 +93,7 @@ bool unit_min(Node *n, uint32_t set, Iv x, int64_t m, int64_t s, i128 *r) {
 bool unit_rises(const Node *n, uint32_t set) { return n->kind == STEP && (n->par[set].fn != RQ_D || n->par[set].m >= 0); }
 
 bool unit_last(Node *n, uint32_t set, Iv x, i128 y, i128 *last) {
-  const Pieces *p = pieces_of(n, set);
+  const Pieces *p = unit_pieces(n, set);
   i128 a = (i128)x.lo - 1, b = (i128)x.hi + 1, v; // f(a) <= y < f(b), reading f as infinite outside
   if (p) {
     uint32_t i = 0, j = p->n; // pieces before i have values <= y, from j on > y
@@ -116,7 +116,7 @@ bool unit_last(Node *n, uint32_t set, Iv x, i128 y, i128 *last) {
 }
 
 bool unit_piece(Node *n, uint32_t set, int64_t x, Iv *same, i128 *y) {
-  const Pieces *p = n->kind == CLAMP ? NULL : pieces_of(n, set);
+  const Pieces *p = n->kind == CLAMP ? NULL : unit_pieces(n, set);
   *same = (Iv){x, x};
   if (!p || x < n->set_range[set].lo || x > n->set_range[set].hi) return unit_value(n, set, x, y);
   uint32_t i = piece_at(p, x);

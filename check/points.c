@@ -63,6 +63,26 @@ typedef struct {
 
 static uint64_t size_of(Iv v) { return (uint64_t)v.hi - (uint64_t)v.lo + 1; } // at most 2^63 + 1
 
+// The first element changes most often: the one with the least to compute again. Each is changed once to see how much that is.
+static void cheapest_first(Points *s, Digit *digit, uint32_t n) {
+  uint64_t work[25];
+  eval_run(s->eval);
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t before = eval_work(s->eval);
+    eval_set(s->eval, digit[i].tensor, digit[i].e, digit[i].iv.lo + 1), eval_run(s->eval);
+    eval_set(s->eval, digit[i].tensor, digit[i].e, digit[i].iv.lo), eval_run(s->eval);
+    work[i] = eval_work(s->eval) - before;
+  }
+  for (uint32_t i = 1; i < n; i++) {
+    for (uint32_t j = i; j > 0 && work[j] < work[j - 1]; j--) {
+      Digit d = digit[j];
+      uint64_t w = work[j];
+      digit[j] = digit[j - 1], work[j] = work[j - 1];
+      digit[j - 1] = d, work[j - 1] = w;
+    }
+  }
+}
+
 void points_box(Points *s, const Force *f, const Target *t, uint32_t n) {
   const Net *net = s->net;
   uint64_t total = 1;
@@ -87,6 +107,7 @@ void points_box(Points *s, const Force *f, const Target *t, uint32_t n) {
       if (v.lo < v.hi) digit[digits++] = (Digit){tensor, e, v, v.lo, 1};
     }
   }
+  if (total > 1000) cheapest_first(s, digit, digits);
   for (;;) {
     run(s, t, n);
     uint32_t i = 0;

@@ -13,6 +13,7 @@
 #include "check/linear.c"
 #include "check/minimum.c"
 #include "check/net.c"
+#include "check/pair.c"
 #include "check/points.c"
 #include "check/property.c"
 #include "check/requant.c"
