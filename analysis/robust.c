@@ -25,6 +25,7 @@
 #define JOINT_POINTS ((uint64_t)1 << 18) /* of a group whose units count together */
 #define JOINT_BYTES ((size_t)32 << 20)   /* values of all groups */
 #define JOINT_SHARE 8                    /* units times points of groups in a node's search, per term of the net */
+#define JOINT_TREE 0x1p34                /* nodes of a tree times these: a checker takes 2^36 in a certificate */
 #define MEMORY ((size_t)600 << 20) /* bytes of multipliers: open nodes, and all leaves that are kept */
 
 struct qv_robust {
@@ -649,10 +650,11 @@ static qv_status join(query *k) {
   return QV_OK;
 }
 
-/* Joint minima are worth much at the root; below it they must not make nodes slow. */
+/* Joint minima are worth much at the root; below it they must not make nodes slow where they bring little: they stay if without them the
+ * bound would lack a fifth more. */
 static void set_joint(query *k, qv_robust_target *t, bool root) {
   const qv_joint *j = k->r->joint;
-  t->joint = j == NULL ? 0 : root ? j->limit : qv_joint_limit(j, JOINT_SHARE * (double)k->r->graph->n_w);
+  t->joint = j == NULL ? 0 : root || t->joint_gain > -0.2 * t->margin ? j->limit : qv_joint_limit(j, JOINT_SHARE * (double)k->r->graph->n_w);
   for (uint32_t i = 0; i < k->r->n_dual; i++) k->r->dual[i]->joint_most = t->joint;
 }
 
@@ -715,6 +717,7 @@ static qv_status bound_target(query *k, qv_robust_target *t, uint32_t max_nodes,
     o.leaf_points = k->o.leaf_points > 0 ? k->o.leaf_points : (uint64_t)fmin(LEAF_POINTS, fmax(1, LEAF_WORK / ((double)qv_box_net_work(leaf.net) + 1)));
   }
   set_joint(k, t, max_nodes == 1);
+  if (t->joint > 0 && max_nodes > 1) o.max_nodes = (uint32_t)fmin(max_nodes, fmax(1, JOINT_TREE / qv_joint_work(k->r->joint, t->joint)));
   qv_status st = qv_bnb_run(&b, k->r->dual, &t->goal, &o, k->err);
   qv_box_net_free(leaf.net);
   if (st == QV_OK) st = k->inner;
@@ -749,7 +752,11 @@ static qv_status linear_pass(query *k) {
   qv_status st = QV_OK;
   for (uint32_t i = 0; st == QV_OK && i < k->res->n_target && k->res->verdict == QV_UNKNOWN && !late(k); i++) {
     uint32_t used;
-    if (k->res->target[i].engine == QV_BY_NOTHING) st = bound_target(k, &k->res->target[i], 1, &used);
+    qv_robust_target *t = &k->res->target[i];
+    double alone = t->margin;
+    if (t->engine != QV_BY_NOTHING) continue;
+    st = bound_target(k, t, 1, &used);
+    t->joint_gain = k->r->joint != NULL ? t->margin - alone : 0;
   }
   return st;
 }

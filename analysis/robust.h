@@ -60,6 +60,7 @@ typedef struct {
   double margin;           /* NOTHING: bound that was reached, in units of the goal; positive would be a proof */
   qv_losses loss;          /* NOTHING: where the bound at the root loses, in the same units; all 0 if it was not computed */
   uint32_t nodes, leaves;
+  double joint_gain; /* what joint minima added to the bound at the root */
   uint64_t joint; /* groups of at most so many points count together in its tree; 0: none */
   qv_bnb tree;    /* LINEAR, BRANCHING with opts.evidence */
 } qv_robust_target;

@@ -227,6 +227,12 @@ uint64_t qv_joint_limit(const qv_joint *j, double work) {
   return limit;
 }
 
+double qv_joint_work(const qv_joint *j, uint64_t limit) {
+  double work = 0;
+  for (uint32_t i = 0; j != NULL && i < j->n && j->group[i].points <= limit; i++) work += (double)j->group[i].points * j->group[i].n;
+  return work;
+}
+
 /* ---- minima ------------------------------------------------------------------------------------------------------------- */
 
 #define OUTSIDE 1e30F                          /* on points that do not count */

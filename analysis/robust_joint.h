@@ -52,6 +52,8 @@ QV_NODISCARD qv_status qv_joint_new(qv_joint **out, const qv_graph *g, const int
 void qv_joint_free(qv_joint *j);
 /* The largest limit with which all groups below it have at most `work` points times units. */
 uint64_t qv_joint_limit(const qv_joint *j, double work);
+/* Points times units of the groups up to a limit. */
+double qv_joint_work(const qv_joint *j, uint64_t limit);
 bool qv_joint_room_for(qv_joint_room *r, const qv_joint *j, qv_arena *a);
 
 /* Least sum of m*y - s*acc over the group's points, in doubles; m, s, x, at are indexed by variable, as in qv_dual. x and at get the
