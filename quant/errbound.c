@@ -456,11 +456,27 @@ static void max_error(engine *x, uint32_t at) {
   x->e[at] = e;
 }
 
+/* Does qv_unit_image of qv_unit_acc hold x_v's range? Without `default`: a new kind of unit has to be looked at here. */
+static bool has_image(qv_unit_fn fn) {
+  switch (fn) {
+  case QV_UNIT_ID:
+  case QV_UNIT_STEP:
+  case QV_UNIT_TABLE:
+  case QV_UNIT_THRESHOLD:
+  case QV_UNIT_CLAMP:
+  case QV_UNIT_TAP:
+  case QV_UNIT_MAX:
+  case QV_UNIT_PRODUCT: return true;
+  case QV_UNIT_FREE: break;
+  }
+  return false;
+}
+
 static void integer_range(engine *x, uint32_t at) {
   const qv_graph *g = x->p->g;
   const qv_unit *u = &g->unit[at];
   qv_itv r = qv_ranges_at(&x->range.tensor[u->tensor], u->el);
-  if (u->fn != QV_UNIT_FREE) {
+  if (has_image(u->fn)) {
     qv_itv s = qv_unit_image(g, at, qv_unit_acc(g, at, x->xlo, x->xhi));
     r = (qv_itv){qv_max64(r.lo, s.lo), qv_min64(r.hi, s.hi)};
   }
