@@ -748,6 +748,7 @@ static int by_margin(const void *p, const void *q) {
   return (a->target > b->target) - (a->target < b->target);
 }
 
+/* One vector of multipliers a target. */
 static qv_status linear_pass(query *k) {
   qv_status st = QV_OK;
   for (uint32_t i = 0; st == QV_OK && i < k->res->n_target && k->res->verdict == QV_UNKNOWN && !late(k); i++) {
@@ -757,16 +758,15 @@ static qv_status linear_pass(query *k) {
     if (t->engine != QV_BY_NOTHING) continue;
     st = bound_target(k, t, 1, &used);
     t->joint_gain = k->r->joint != NULL ? t->margin - alone : 0;
+    if (k->r->joint != NULL && t->joint_gain < -0.05 * t->margin) break; /* clamps or wide units decide here: not worth the time */
   }
   return st;
 }
 
-/* Each unit alone first: that is cheap. */
-static qv_status run_linear(query *k) {
-  qv_status st = linear_pass(k);
-  if (st == QV_OK && k->res->verdict == QV_UNKNOWN && open_left(k) && !late(k)) st = join(k);
-  if (st == QV_OK && k->r->joint != NULL) st = linear_pass(k);
-  return st;
+/* Once more with joint minima, for what neither bounds of units alone nor the attack have decided. */
+static qv_status run_joint(query *k) {
+  qv_status st = join(k);
+  return st == QV_OK && k->r->joint != NULL ? linear_pass(k) : st;
 }
 
 /* In a large net only kinks and inputs can be split often enough to count, and if these lost nothing at all the bound would still not be a
@@ -904,10 +904,11 @@ static qv_status engines(query *k) {
   }
   if (late(k)) return QV_OK;
   if (!k->r->may_trap && !(k->o.no_linear && k->o.no_branching)) QV_TRY(deeper_bounds(k));
-  if (!k->r->may_trap && !k->o.no_linear) QV_TRY(run_linear(k));
+  if (!k->r->may_trap && !k->o.no_linear) QV_TRY(linear_pass(k));
   if (res->verdict != QV_UNKNOWN || !open_left(k)) return QV_OK;
   if (attack) QV_TRY(run_attack(k, k->o.attack_rounds));
   if (attack && res->verdict == QV_UNKNOWN && !late(k)) QV_TRY(attack_local(k, k->o.attack_rounds));
+  if (!k->r->may_trap && !k->o.no_linear && res->verdict == QV_UNKNOWN && !late(k)) QV_TRY(run_joint(k));
   if (!k->r->may_trap && !k->o.no_branching && res->verdict == QV_UNKNOWN) QV_TRY(run_branching(k));
   if (res->verdict == QV_UNKNOWN && open_left(k) && !late(k) && enumerable && points <= ALL_POINTS) {
     bool complete;
