@@ -183,7 +183,9 @@ static bool missing(const qv_smt_opts *o, qv_child_end end, int code) {
   return end == QV_CHILD_DONE && code == (ours(o) ? QV_NO_LIBRARY : 127);
 }
 
-static const char *why(qv_child_end end, const qv_buf *answer) {
+#define Z3_MEMORY 101 /* ERR_MEMOUT of its util/error_codes.h: the exit code where Z3 cannot even report it */
+
+static const char *why(qv_child_end end, int code, const qv_buf *answer) {
   const char *text = answer->p != NULL ? (const char *)answer->p : "";
   switch (end) {
   case QV_CHILD_TIME: return "time";
@@ -191,7 +193,7 @@ static const char *why(qv_child_end end, const qv_buf *answer) {
   case QV_CHILD_DIED: return "the solver died";
   case QV_CHILD_DONE: break;
   }
-  return strstr(text, "memory") != NULL || strstr(text, "memout") != NULL ? "memory" : "the solver gave up";
+  return code == Z3_MEMORY || strstr(text, "memory") != NULL || strstr(text, "memout") != NULL ? "memory" : "the solver gave up";
 }
 
 /* Make something of the answer. */
@@ -200,10 +202,10 @@ static qv_status judge(qv_smt_result *out, const qv_net *net, const qv_property 
   reader r = {(const char *)answer->p, (const char *)answer->p + answer->n};
   bool refused = false, violates;
   qv_smt_answer a = first_word(&r, out->solver, &refused);
-  out->reason = why(end, answer);
+  out->reason = why(end, ours(o) ? code : 0, answer);
   if (a == QV_SMT_UNKNOWN && end == QV_CHILD_DONE && refused && strcmp(out->reason, "memory") != 0)
     return QV_FAIL(err, QV_E_INTERNAL, "%s rejects the question: %.200s", out->solver, (const char *)answer->p);
-  if (a == QV_SMT_UNKNOWN && end == QV_CHILD_DONE && ours(o) && code != 0) /* one of its exit() calls */
+  if (a == QV_SMT_UNKNOWN && end == QV_CHILD_DONE && ours(o) && code != 0 && code != Z3_MEMORY) /* one of its exit() calls */
     return QV_FAIL(err, QV_E_INTERNAL, "%s ended its process, exit code %d, in place of an answer", out->solver, code);
   if (a == QV_SMT_UNKNOWN || (a == QV_SMT_UNSAT && end != QV_CHILD_DONE)) return QV_OK;
   if (a == QV_SMT_UNSAT) {
