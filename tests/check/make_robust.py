@@ -463,6 +463,44 @@ def joints(R, seed, rnd):
         R.run('%d-jt%d' % (seed, off), text, prop_text(box, cond, rnd), head + 'target 0\n' + body + 'verdict verified\n', off == 0)
     R.joined, R.left_out, R.no_point = R.joined + M.joined, R.left_out + M.left_out, R.no_point + M.no_point
 
+# ---- long executions ---------------------------------------------------------------------------------------------------------------------------------
+def layers(R, seed, rnd):
+    """Affine nodes of many channels with units behind them, over boxes of some hundred points: every output's extremes, and sums of outputs'."""
+    net = Net()
+    dims = [1, 2, 2, rnd.choice([1, 2, 16])]
+    net.inputs = [(net.tensor(dims), -9, 9)]
+    x, span = 0, 10
+    for q in range(rnd.randint(1, 2)):
+        f = dict(n=1, ih=dims[1], iw=dims[2], ic=dims[3], sh=1, sw=1, dh=1, dw=1, xz=rnd.choice([0, -3]), pt=rnd.randint(0, 1), pl=rnd.randint(0, 1))
+        f['groups'] = dims[3] if rnd.random() < 0.3 else 1
+        f['oc'] = dims[3] if f['groups'] > 1 else rnd.choice([3, 16, 18])
+        f.update(kh=rnd.randint(1, 2), kw=rnd.randint(1, 2), oh=2, ow=rnd.randint(1, 2), wz=[rnd.randint(-2, 2)], acc=dict(mode='exact', order='kernel', bias='last', form='corrected'))
+        n = f['kh'] * f['kw'] * (f['ic'] // f['groups'])
+        f.update(w=[[rnd.choice([0, 1, rnd.randint(-9, 9)]) for _ in range(n)] for _ in range(f['oc'])], b=[rnd.randint(-9, 9) for _ in range(f['oc'])])
+        dims = [1, f['oh'], f['ow'], f['oc']]
+        a = net.node('affine', [x], dims, **f)
+        span = n * 11 * (span + 3) + 9
+        k = rnd.choice(['step', 'table', 'threshold'] if span < 10**4 else ['step', 'threshold'])
+        if k == 'step': x = net.node(k, [a], dims, in_zp=0, lshift=0, out_zp=1, lo=-30, hi=30, inner=1, idx=None, par=[par(rnd, rnd.choice(FNS), 60) for _ in range(rnd.choice([1, dims[3]]))])
+        elif k == 'table': x = net.node(k, [a], dims, lo=-span, t=[i // 3 % 31 for i in range(2 * span + 1)])
+        else: x = net.node(k, [a], dims, inner=1, pieces=[(t, [rnd.randint(-30, 30) for _ in range(len(t) + 1)]) for t in [sorted(rnd.sample(range(-40, 41), 20))]])
+        span = 31
+        if rnd.random() < 0.3: x = net.node('sum', [x, a], dims, acc=dict(mode='exact', order='kernel', bias='last', form='corrected'), z=[0, 0], c=[1, rnd.choice([0, 1])]); span = 10**4
+    box = [[(v, v) for v in (rnd.randint(-9, 9) for _ in range(net.size(0)))]]
+    for e in rnd.sample(range(net.size(0)), min(net.size(0), rnd.randint(2, 4))): box[0][e] = (lambda a: (a, a + rnd.randint(1, 3)))(rnd.randint(-9, 6))
+    M = Model(net, box)
+    if not check_tables(net, M.root): return
+    vs = [execute(net, p)[x] for p in points_of(box)]
+    sums = [[(1, e)] for e in range(net.size(x))] + [[(rnd.choice([1, -1, 3]), e) for e in sorted(rnd.sample(range(net.size(x)), min(3, net.size(x))))] for _ in range(20)]
+    for bad in (None, rnd.randrange(2 * len(sums))):
+        cond, i = 'violations %d\n' % (2 * len(sums)), 0
+        for q in sums:
+            at = [sum(c * v[e] for c, e in q) for v in vs]
+            for sign in (1, -1):
+                cond += 'violation 1\nge %d %d' % (max(sign * v for v in at) + (i != bad), len(q)) + ''.join(' %d 0 %d' % (sign * c, e) for c, e in q) + '\n'
+                i += 1
+        R.run('%d-e' % seed, qir(net), prop_text(box, cond, rnd), 'points\nverdict verified\n', bad is None, False)
+
 # ---- covers: section 7.7 -------------------------------------------------------------------------------------------------------------------------
 def covers(R, seed, rnd):
     """A random tree over a random box, parts that are as large as they should be or one smaller or larger somewhere, all enumerated."""
@@ -784,6 +822,8 @@ def main():
         seed += 1
         logits(R, seed, random.Random(seed))
         covers(R, seed, random.Random(seed + 2 * 10**7))
+        try: layers(R, seed, random.Random(seed + 3 * 10**7))
+        except (IndexError, OverflowError): pass
         try: joints(R, seed, random.Random(seed + 10**7))
         except (IndexError, OverflowError): pass  # a table that does not cover
         net, rnd = small_net(seed + 10**6)
