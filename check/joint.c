@@ -12,7 +12,7 @@ enum { MOST_DIGITS = 20 }; // an input element with two values doubles the point
 typedef struct {
   Iv x;
   uint32_t tap, n;
-} Digit;
+} TapRange;
 
 typedef struct {
   bool any;
@@ -29,7 +29,7 @@ struct Joint {
   Net *net;
   const Force *f;
   uint64_t work; // points times elements until now
-  Digit digit[MOST_DIGITS];
+  TapRange digit[MOST_DIGITS];
   uint32_t digits, points;
   Iv *x; // of all inside taps, by their places; the others are not looked at
   bool *inside;
@@ -84,7 +84,7 @@ static bool read_points(Joint *j, const Node *n, uint32_t e, uint32_t limit) {
         if (values > limit / j->points) return false;
         j->x[tap] = v, j->inside[tap] = true;
         j->points *= (uint32_t)values;
-        if (values > 1) j->digit[j->digits++] = (Digit){v, tap, (uint32_t)values};
+        if (values > 1) j->digit[j->digits++] = (TapRange){v, tap, (uint32_t)values};
       }
     }
   }
