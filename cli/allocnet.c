@@ -173,7 +173,7 @@ static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, c
   int w, a, rc;
   qv_status st;
   x->used = true;
-  x->profile = cli_get(cmd, val, "profile") != NULL ? cli_get(cmd, val, "profile") : "ort-vnni";
+  x->profile = cli_get(cmd, val, "profile");
   if (!cli_profile_ok(cmd, x->profile)) return QV_EXIT_USAGE;
   if ((rc = read_metrics(list, &n, cmd, val, metric)) != 0 || (rc = cli_allocnet_widths(x, cmd, val)) != 0) return rc;
   if (ends != NULL && sscanf(ends, "%2d/%2d", &w, &a) != 2) return cli_usage(cmd, "--keep-ends '%.20s': W/A", ends);

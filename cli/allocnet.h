@@ -21,7 +21,7 @@ typedef struct {
   bool fit;         /* weights of candidates are fitted into their accumulators */
   cli_latency latency;
   qv_arena arena;
-  const char *profile;
+  const char *profile; /* as asked for; NULL: ort-vnni, or onnx-spec for a choice that it does not take */
 } cli_allocnet;
 
 /* Widths to choose from, for the option lists of allocate, compare and calibrate-cost. */
@@ -40,7 +40,7 @@ typedef struct {
       {"alps", 0, "FILE", false, "float network: ALPS's gains per layer (docs/quantize.md section 8)"},                                                \
       {"latency", 0, "FILE", false, "float network: measured times, from 'qverify calibrate-cost' or your own: a cost 'latency'"},                     \
       {"unpacked", 0, NULL, false, "float network: in the cost 'ram', codes below 8 bits take a byte each, as in our executor"},                        \
-      {"profile", 'p', "NAME", false, "float network: runtime that the result is read back and proved for (default ort-vnni)"},                    \
+      {"profile", 'p', "NAME", false, "float network: runtime that the result is read back and proved for (default ort-vnni; onnx-spec where that refuses)"},                    \
       {"table", 0, "FILE", false, "float network: write the table that was measured"}
 
 /* --candidates, --acc-bits, --pairs. Returns 0, or the exit code after a message. */

@@ -482,8 +482,8 @@ static qv_status realize(job *j, qv_buf *out, qv_err *err) {
   if (to != NULL) QV_TRY(cli_emit(to, &j->quantized.onnx, err));
   qv_verdict v = qv_ovcheck_verdict(&j->quantized.ov);
   qv_buf_printf(out, "%s: accumulator overflow of the exported network, ", qv_verdict_name(v));
-  if (j->quantized.proved_bits != 0) qv_buf_printf(out, "%d bits, profile %s\n", j->quantized.proved_bits, j->net.profile);
-  else qv_buf_printf(out, "each accumulator as profile %s has it\n", j->net.profile);
+  if (j->quantized.proved_bits != 0) qv_buf_printf(out, "%d bits, profile %s\n", j->quantized.proved_bits, j->quantized.profile);
+  else qv_buf_printf(out, "each accumulator as profile %s has it\n", j->quantized.profile);
   QV_TRY(cli_allocnet_accumulators(out, &j->net, j->a.p, j->result.choice, &q, &j->quantized, err));
 done:
   qv_quantized_clear(&q);

@@ -250,7 +250,7 @@ static void net_reasons(qv_buf *out, job *j, uint32_t from, uint32_t to) {
     if (x == NULL || x->refused == NULL) continue;
     while (k < i && (j->out[k].net == NULL || j->out[k].net->refused == NULL || strcmp(j->out[k].net->refused, x->refused) != 0)) k++;
     if (k == i)
-      qv_buf_printf(out, "  no network of %s under profile %s: %s\n", cli_safe(&j->arena, j->out[i].method), j->net.profile,
+      qv_buf_printf(out, "  no network of %s under profile %s: %s\n", cli_safe(&j->arena, j->out[i].method), j->net.profile != NULL ? j->net.profile : "onnx-spec",
                     cli_safe(&j->arena, x->refused));
   }
 }
@@ -507,7 +507,8 @@ static void net_line(qv_buf *out, const job *j) {
   const cli_floatnet *f = &j->net.f;
   size_t right = 0;
   if (!j->net.used) return;
-  qv_buf_printf(out, "Each choice quantized, exported, read back under profile %s and executed on %zu samples", j->net.profile, f->n_test);
+  qv_buf_printf(out, "Each choice quantized, exported, read back under profile %s and executed on %zu samples",
+                j->net.profile != NULL ? j->net.profile : "ort-vnni (onnx-spec where that refuses)", f->n_test);
   if (f->test_label != NULL) {
     for (size_t i = 0; i < f->n_test; i++) right += (int64_t)f->test_class[i] == f->test_label[i];
     qv_buf_printf(out, "; accuracy of the float network %.2f %%\n", 100.0 * (double)right / (double)f->n_test);

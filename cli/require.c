@@ -74,7 +74,7 @@ qv_status cli_require_check(int *code, const cli_requirement *r, const cli_alloc
   if (pid == 0) {
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0) _exit(127);
-    (void)execl(self, "qverify", "robust", model, "--profile", x->profile, "--input", samples, "--index", index, "--eps", eps, "--timeout", seconds, (char *)NULL);
+    (void)execl(self, "qverify", "robust", model, "--profile", q->profile, "--input", samples, "--index", index, "--eps", eps, "--timeout", seconds, (char *)NULL);
     _exit(127);
   }
   if (pid < 0) st = QV_FAIL(err, QV_E_INTERNAL, "no process: %s", strerror(errno));

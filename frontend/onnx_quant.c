@@ -352,13 +352,12 @@ static qv_status finish_concat(ox *L, const ox_value *x, float s, int32_t z, int
   QV_TRY(fold_clip(L, p, s, z, &cut, x));
   for (uint32_t k = 0; k < p->n_part; k++) {
     ox_value part = *p->part[k], q = {.name = v->name, .net = QV_NONE};
-    QV_TRY(ox_net_of(L, &part, false, &part.net));
+    QV_TRY(ox_net_of(L, &part, false, &in[k]));
+    part.net = in[k];
     part.cl = false;
-    if (part.s == s && part.z == z && part.type == type) in[k] = part.net;
-    else {
-      QV_TRY(table_of_map(L, &part, s, z, type, &q));
-      in[k] = q.net;
-    }
+    if (part.s == s && part.z == z && part.type == type) continue;
+    QV_TRY(table_of_map(L, &part, s, z, type, &q));
+    in[k] = q.net;
   }
   QV_TRY(ox_add_tensor(L, v, "", ox_dtype(type), &x->shape, &net));
   QV_TRY(ox_add_node(L, &(qv_node){.kind = QV_INDEX, .u.index = {.form = QV_IX_CONCAT, .axis = p->axis}}, in, p->n_part, net));
