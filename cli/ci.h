@@ -94,7 +94,10 @@ typedef struct {
   uint64_t max_rss_kb;
   cJSON *queries; /* verdicts of queries that were asked in parts, or NULL */
   const cJSON **report; /* [jobs of the item] reports, NULL where there is none; owned by the merged result */
+  cJSON *baseline;        /* what was lost against an older network (docs/ci.md 1.1), or NULL */
   uint32_t first_job, n_jobs;
+  uint32_t n_old;         /* the last so many of its jobs asked the older network */
+  uint32_t cached;        /* jobs whose results came from the cache, as far as the folders know */
 } ci_outcome;
 
 typedef struct {

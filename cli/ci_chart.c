@@ -198,7 +198,7 @@ static int64_t whole(const cJSON *o, const char *key) {
 
 /* pass 0: sizes; pass 1: bins */
 static void count(radii *r, const ci_page *p, uint32_t item, int pass) {
-  for (uint32_t j = 0; j < p->m->item[item].n_jobs; j++) {
+  for (uint32_t j = 0; j < p->m->item[item].n_jobs - p->m->item[item].n_old; j++) {
     const cJSON *x;
     cJSON_ArrayForEach(x, ci_get(report_of(p->m, item, j), "obligations")) {
       const cJSON *d = ci_get(x, "radius");
@@ -410,8 +410,9 @@ void ci_page_fronts(const ci_page *p) {
 
 void ci_page_timings(const ci_page *p) {
   double most = 0, all = 0;
-  uint32_t rows = 0, n = 0;
+  uint32_t rows = 0, n = 0, cached = 0;
   for (uint32_t k = 0; k < p->m->plan->n_item; k++) {
+    cached += p->m->item[k].cached;
     most = fmax(most, p->m->item[k].seconds);
     all += p->m->item[k].seconds;
     n += p->m->plan->item[k].selected;
@@ -420,8 +421,11 @@ void ci_page_timings(const ci_page *p) {
   ci_heading(p->b, "time", "Time and memory");
   qv_buf_printf(p->b,
                 "<p class=\"dim\">%" PRIu32 " processes, %.1f s of their time together (several run at once, and finished ones are not run "
-                                            "again). Bar: seconds of each obligation.</p>\n",
+                                            "again). Bar: seconds of each obligation.",
                 p->m->plan->n_job, all);
+  if (cached > 0)
+    qv_buf_printf(p->b, " The results of %" PRIu32 " came from the cache; their seconds are those of the runs that made them.", cached);
+  qv_buf_str(p->b, "</p>\n");
   /* The longest ones: all that take at least a thousandth of the longest, up to a limit. */
   for (uint32_t k = 0; k < p->m->plan->n_item; k++) {
     const ci_outcome *o = &p->m->item[k];

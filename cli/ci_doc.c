@@ -42,6 +42,8 @@ bool ci_range(const ci_job *j, int64_t *lo, int64_t *hi, uint32_t *at) {
   return false;
 }
 
+bool ci_old(const ci_job *j) { return strcmp(j->part, "old") == 0 || strncmp(j->part, "old ", 4) == 0; }
+
 bool ci_part(const ci_job *j, uint32_t *part, uint32_t *of) {
   for (uint32_t i = 0; i + 1 < j->argc; i++)
     if (strcmp(j->argv[i], "--part") == 0) return ci_read_part(j->argv[i + 1], part, of);

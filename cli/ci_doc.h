@@ -21,6 +21,9 @@ bool ci_ended_well(const cJSON *doc);
 /* Samples lo..hi that a job asks about; argv[at] says so. False: it is not about a range of samples. */
 bool ci_range(const ci_job *j, int64_t *lo, int64_t *hi, uint32_t *at);
 
+/* Does the job ask an older network, that another job's answers are compared with? Its part says so. */
+bool ci_old(const ci_job *j);
+
 /* Is the job part (from 1) of `of` of a query? */
 bool ci_part(const ci_job *j, uint32_t *part, uint32_t *of);
 

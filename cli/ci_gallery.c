@@ -73,7 +73,7 @@ static bool has_pictures(ci_check c) { return c == CI_ROBUST || c == CI_RADIUS; 
 
 /* The number `skip` of the obligations with a counterexample, and the job (of the item's) that found it. */
 static const cJSON *counterexample(const ci_outcome *o, uint32_t skip, uint32_t *job) {
-  for (*job = 0; o->report != NULL && *job < o->n_jobs; ++*job) {
+  for (*job = 0; o->report != NULL && *job < o->n_jobs - o->n_old; ++*job) {
     const cJSON *x;
     cJSON_ArrayForEach(x, ci_get(o->report[*job], "obligations")) if (cJSON_IsObject(ci_get(x, "cex")) && skip-- == 0) return x;
   }
@@ -84,7 +84,7 @@ static uint32_t count(const ci_merged *m) {
   uint32_t n = 0;
   for (uint32_t k = 0; k < m->plan->n_item; k++) {
     if (!has_pictures(m->plan->item[k].check)) continue;
-    for (uint32_t j = 0; m->item[k].report != NULL && j < m->item[k].n_jobs; j++) {
+    for (uint32_t j = 0; m->item[k].report != NULL && j < m->item[k].n_jobs - m->item[k].n_old; j++) {
       const cJSON *x;
       cJSON_ArrayForEach(x, ci_get(m->item[k].report[j], "obligations")) n += cJSON_IsObject(ci_get(x, "cex")) ? 1 : 0;
     }

@@ -77,6 +77,22 @@ static void filter(qv_buf *b, const char *table, bool checks) {
   qv_buf_str(b, "<output class=\"dim\"></output><button type=\"button\" hidden>show all</button></div>\n");
 }
 
+#define MAX_LOSSES 10 /* lines an obligation; the JSON report has all */
+
+/* What an obligation has lost against its baseline. */
+static void losses(qv_buf *b, const cJSON *baseline) {
+  const cJSON *list = ci_get(baseline, "losses"), *x;
+  int n = 0;
+  cJSON_ArrayForEach(x, list) {
+    if (n++ >= MAX_LOSSES) continue;
+    const char *v = known(ci_word(x, "verdict"));
+    qv_buf_printf(b, "<br><small class=\"loss\">%s ", glyph(v));
+    ci_escape(b, ci_word(x, "reason"));
+    qv_buf_str(b, "</small>");
+  }
+  if (n > MAX_LOSSES) qv_buf_printf(b, "<br><small>and %d more, in the JSON report</small>", n - MAX_LOSSES);
+}
+
 static void obligations(const ci_page *p) {
   qv_buf *b = p->b;
   const ci_merged *m = p->m;
@@ -104,6 +120,7 @@ static void obligations(const ci_page *p) {
     tag(b, v);
     qv_buf_str(b, "</td><td>");
     ci_escape(b, o->reason);
+    losses(b, o->baseline);
     if (o->next != NULL) {
       qv_buf_str(b, "<br><small>next: ");
       ci_escape(b, o->next);
@@ -111,7 +128,9 @@ static void obligations(const ci_page *p) {
     }
     qv_buf_str(b, "</td><td>");
     ci_escape(b, i->requirement);
-    qv_buf_printf(b, "</td><td class=\"n wide\">%.2f</td></tr>\n", o->seconds);
+    qv_buf_printf(b, "</td><td class=\"n wide\">%.2f", o->seconds);
+    if (o->cached > 0) qv_buf_printf(b, "<br><small>cached: %" PRIu32 " of %" PRIu32 "</small>", o->cached, o->n_jobs);
+    qv_buf_str(b, "</td></tr>\n");
   }
   qv_buf_str(b, "</tbody></table>\n");
 }
@@ -178,7 +197,7 @@ static void question_rows(table *t, const ci_merged *m, bool proved) {
     const ci_outcome *o = &m->item[k];
     if (!asks(m->plan->item[k].check)) continue;
     if (o->queries != NULL) add_rows(t, &m->plan->item[k], o->queries);
-    for (uint32_t j = 0; o->queries == NULL && o->report != NULL && j < o->n_jobs; j++)
+    for (uint32_t j = 0; o->queries == NULL && o->report != NULL && j < o->n_jobs - o->n_old; j++)
       add_rows(t, &m->plan->item[k], ci_get(o->report[j], "obligations"));
   }
 }

@@ -99,6 +99,16 @@ static qv_status collect(merger *g, uint32_t k, const char *const *dir, uint32_t
   return QV_OK;
 }
 
+/* Did a worker take the job's result from the cache? */
+static bool from_cache(const merger *g, const ci_job *j) {
+  for (uint32_t d = 0; d < g->n_dir; d++) {
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%.4000s/%s.origin", g->dir[d], j->key);
+    if (access(path, F_OK) == 0) return true;
+  }
+  return false;
+}
+
 /* ---- judgement ------------------------------------------------------------------------------------------------------------------------ */
 
 static void set(ci_outcome *o, ci_verdict v, const char *reason, const char *next) {
@@ -436,13 +446,14 @@ static void judge_parts(queries *q, uint32_t first, uint32_t of) {
 static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
   queries q = {.g = g, .i = i, .o = o};
   const ci_job *j = &g->m->plan->job[o->first_job];
+  const uint32_t n = o->n_jobs - o->n_old;
   uint32_t part, of;
-  for (uint32_t k = 0; k < o->n_jobs;) {
+  for (uint32_t k = 0; k < n;) {
     bool parts = ci_part(&j[k], &part, &of);
     if (!parts) judge_batch(&q, &j[k], g->m->doc[o->first_job + k]);
-    else if (part != 1 || of > o->n_jobs - k) q.crash = "parts of a query are missing in the plan";
+    else if (part != 1 || of > n - k) q.crash = "parts of a query are missing in the plan";
     else judge_parts(&q, o->first_job + k, of);
-    k += parts && part == 1 && of <= o->n_jobs - k ? of : 1;
+    k += parts && part == 1 && of <= n - k ? of : 1;
   }
   uint32_t all = o->verified + o->falsified + o->unknown;
   double least = i->has_at_least ? i->at_least : 1;
@@ -453,6 +464,114 @@ static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
   else if ((double)o->verified >= least * (double)all) set(o, CI_VERIFIED, count_text, NULL);
   else if ((double)(o->verified + o->unknown) < least * (double)all) set(o, CI_FALSIFIED, count_text, NULL);
   else set(o, CI_UNKNOWN, count_text, q.next != NULL ? q.next : advice(i->check));
+}
+
+/* ---- robustness against an older network ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  queries q; /* of the old network: only for what ended without an answer */
+  uint32_t compared, lost, open;
+  const char *first_lost, *first_open;
+  cJSON *list; /* what is lost or open */
+} comparison;
+
+/* Largest distance at which a question is VERIFIED, and smallest at which it is FALSIFIED; a question about a single distance has distance 0.
+ * -1: none. */
+static long proved_at(const cJSON *x) {
+  const cJSON *radius = ci_get(x, "radius");
+  return cJSON_IsObject(radius) ? ci_long(radius, "proved", -1) : ci_is(x, "verdict", "VERIFIED") ? 0 : -1;
+}
+static long refuted_at(const cJSON *x) {
+  const cJSON *radius = ci_get(x, "radius");
+  return cJSON_IsObject(radius) ? ci_long(radius, "refuted", -1) : ci_is(x, "verdict", "FALSIFIED") ? 0 : -1;
+}
+
+/* What the new network's answer x (NULL: none) has lost of what was certified of the old one's; NULL: nothing. *refuted: an executed input lies
+ * within what was certified; else it is only not proved any more. */
+static const char *loss(merger *g, const cJSON *old, const cJSON *x, bool *refuted) {
+  const char *c0 = ci_word(old, "class"), *c1 = ci_word(x, "class"), *id = ci_word(old, "id"), *slash = id != NULL ? strchr(id, '/') : NULL;
+  const char *name = slash != NULL ? slash + 1 : "?";
+  const long was = proved_at(old), now = proved_at(x), bad = refuted_at(x);
+  const bool moved = c0 != NULL && c1 != NULL && strcmp(c0, c1) != 0; /* (without labels each network's own class is asked about) */
+  *refuted = moved || (bad >= 0 && bad <= was);
+  if (was < 0 || (now >= was && !moved && !*refuted)) return NULL;
+  if (x == NULL) return say(g, "sample %.80s: no answer, certified on the baseline", name);
+  if (moved) return say(g, "sample %.80s: class %.20s, certified as class %.20s on the baseline", name, c1, c0);
+  if (!cJSON_IsObject(ci_get(old, "radius"))) return say(g, "sample %.80s: %.20s, VERIFIED on the baseline", name, ci_word(x, "verdict") != NULL ? ci_word(x, "verdict") : "no answer");
+  const char *kept = now >= 0 ? say(g, "certified up to %ld", now) : "nothing certified";
+  return bad >= 0 ? say(g, "sample %.80s: %s, up to %ld on the baseline; refuted at %ld", name, kept, was, bad) : say(g, "sample %.80s: %s, up to %ld on the baseline", name, kept, was);
+}
+
+static void compare_one(comparison *c, const cJSON *old, const cJSON *x) {
+  bool refuted;
+  const char *why = loss(c->q.g, old, x, &refuted);
+  c->compared++;
+  if (why == NULL) return;
+  c->lost += refuted;
+  c->open += !refuted;
+  if (refuted && c->first_lost == NULL) c->first_lost = why;
+  if (!refuted && c->first_open == NULL) c->first_open = why;
+  cJSON *o = cJSON_CreateObject();
+  bool ok = qv_json_add_str(o, "id", ci_word(old, "id"));
+  ok = qv_json_add_str(o, "verdict", refuted ? "FALSIFIED" : "UNKNOWN") && ok;
+  ok = qv_json_add_str(o, "reason", why) && ok;
+  if (!qv_json_push(c->list, o) || !ok) c->q.crash = "out of memory";
+}
+
+/* Jobs that asked the same questions: every answer of the old network's needs one of the new's. */
+static void compare_jobs(comparison *c, const cJSON *old, const cJSON *now) {
+  const cJSON *x;
+  const char *why;
+  if (!answered(old)) {
+    bool crash = no_answer(&c->q, old, &why);
+    if (crash && c->q.crash == NULL) c->q.crash = why;
+    if (!crash && c->q.open == NULL) c->q.open = why;
+    return;
+  }
+  cJSON_ArrayForEach(x, ci_get(ci_get(old, "report"), "obligations")) {
+    const char *id = ci_word(x, "id");
+    const cJSON *same = NULL, *y, *list = answered(now) ? ci_get(ci_get(now, "report"), "obligations") : NULL;
+    cJSON_ArrayForEach(y, list) if (id != NULL && ci_is(y, "id", id)) same = y;
+    compare_one(c, x, same);
+  }
+}
+
+/* The parts of the plan in their order: the new network's jobs, then as many of the old one's? */
+static bool paired(const merger *g, const ci_outcome *o) {
+  const uint32_t n = o->n_jobs - o->n_old;
+  bool good = o->n_old == n;
+  for (uint32_t k = 0; k < o->n_jobs; k++) good = good && ci_old(&g->m->plan->job[o->first_job + k]) == (k >= n);
+  return good;
+}
+
+static void judge_against_old(merger *g, ci_outcome *o) {
+  comparison c = {.q = {.g = g, .o = o}, .list = cJSON_CreateArray()};
+  const uint32_t n = o->n_jobs - o->n_old;
+  for (uint32_t k = 0; k < n; k++) compare_jobs(&c, g->m->doc[o->first_job + n + k], g->m->doc[o->first_job + k]);
+  cJSON *b = cJSON_CreateObject();
+  bool ok = qv_json_add_int(b, "compared", c.compared);
+  ok = qv_json_add_int(b, "lost", c.lost) && ok;
+  ok = qv_json_add_int(b, "open", c.open) && ok;
+  ok = qv_json_add(b, "losses", c.list) && ok;
+  o->baseline = b;
+  if (!ok) c.q.crash = "out of memory";
+  const char *first = c.first_lost != NULL ? c.first_lost : c.first_open, *told = o->reason;
+  const char *text = say(g, "%.300s; against the baseline: %u of %u lost, %u open%s%.160s", told, c.lost, c.compared, c.open, first != NULL ? ", first: " : "", first != NULL ? first : "");
+  if (o->verdict == CI_ERROR) return;
+  if (o->verdict == CI_FALSIFIED || c.lost > 0) set(o, CI_FALSIFIED, text, o->next);
+  else if (c.q.crash != NULL) set(o, CI_ERROR, say(g, "the baseline: %.400s", c.q.crash), NULL);
+  else if (c.q.open != NULL || c.compared == 0) set(o, CI_UNKNOWN, say(g, "%.300s; no answers of the baseline to compare with: %.200s", told, c.q.open != NULL ? c.q.open : "no questions"), c.q.next);
+  else if (c.open > 0) set(o, CI_UNKNOWN, text, "a longer \"timeout\", or more \"steps\"");
+  else set(o, o->verdict, say(g, "%.400s; nothing lost against the baseline (%u compared)", told, c.compared), o->next);
+}
+
+static void judge_samples(merger *g, const ci_item *i, ci_outcome *o) {
+  if (o->n_old > 0 && !paired(g, o)) {
+    set(o, CI_ERROR, "the plan does not ask the baseline what it asks the model", NULL);
+    return;
+  }
+  judge_robust(g, i, o);
+  if (o->n_old > 0) judge_against_old(g, o);
 }
 
 static void judge(merger *g, uint32_t k) {
@@ -476,7 +595,7 @@ static void judge(merger *g, uint32_t k) {
   case CI_AUDIT:
   case CI_DIFF: judge_plain(g, i, o, doc); break;
   case CI_ROBUST:
-  case CI_RADIUS: judge_robust(g, i, o); break;
+  case CI_RADIUS: judge_samples(g, i, o); break;
   case CI_ACCURACY: judge_accuracy(g, i, o, doc); break;
   case CI_ALLOCATION: judge_allocation(g, o, doc); break;
   case CI_ERROR_BOUND: judge_error(g, o, doc); break;
@@ -503,8 +622,11 @@ qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint3
   for (uint32_t k = 0; k < p->n_job; k++) {
     ci_outcome *o = &m->item[p->job[k].item];
     if (o->n_jobs++ == 0) o->first_job = k;
+    const ci_check check = p->item[p->job[k].item].check;
+    o->n_old += (check == CI_ROBUST || check == CI_RADIUS) && ci_old(&p->job[k]);
     qv_status st = collect(&g, k, dir, n);
     if (st != QV_OK) return st;
+    o->cached += from_cache(&g, &p->job[k]);
   }
   for (uint32_t k = 0; k < p->n_item; k++) {
     ci_outcome *o = &m->item[k];
@@ -529,7 +651,10 @@ qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint3
 
 void ci_merged_clear(ci_merged *m) {
   for (uint32_t k = 0; m->doc != NULL && k < m->plan->n_job; k++) cJSON_Delete(m->doc[k]);
-  for (uint32_t k = 0; m->item != NULL && k < m->plan->n_item; k++) cJSON_Delete(m->item[k].queries);
+  for (uint32_t k = 0; m->item != NULL && k < m->plan->n_item; k++) {
+    cJSON_Delete(m->item[k].queries);
+    cJSON_Delete(m->item[k].baseline);
+  }
   qv_arena_clear(&m->arena);
   *m = (ci_merged){0};
 }

@@ -231,8 +231,9 @@ static qv_status split_jobs(reader *r, args a, const char *name, uint32_t split,
   return QV_OK;
 }
 
-/* Queries "index" of a robustness obligation, r->batch at a time, or, in parts, one at a time: the list's ranges are cut. */
-static qv_status robust_jobs(reader *r, args a, const char *index, uint32_t split, const char *what, double seconds, uint64_t mb) {
+/* Queries "index" of a robustness obligation, r->batch at a time, or, in parts, one at a time: the list's ranges are cut.
+ * mark: in front of the names of the jobs' parts. */
+static qv_status robust_jobs(reader *r, args a, const char *mark, const char *index, uint32_t split, const char *what, double seconds, uint64_t mb) {
   arg(&a, "--index");
   uint32_t at = a.n, step = split > 1 ? 1 : r->batch;
   arg(&a, "");
@@ -247,10 +248,10 @@ static qv_status robust_jobs(reader *r, args a, const char *index, uint32_t spli
     if (lo < 0 || hi < lo || hi > 1000000000 || (s[len] != 0 && s[len] != ',')) return FAIL(r, "%s: \"index\" is a list like \"0:99,150\"", what);
     for (int64_t k = lo; k <= hi; k += step) {
       int64_t e = k + step - 1 < hi ? k + step - 1 : hi;
-      const char *part = qv_arena_printf(&r->p->arena, "%" PRId64 ":%" PRId64, k, e);
-      if (part == NULL) return NOMEM(r);
+      const char *part = qv_arena_printf(&r->p->arena, "%" PRId64 ":%" PRId64, k, e), *label = qv_arena_printf(&r->p->arena, "%s%s", mark, part);
+      if (part == NULL || label == NULL) return NOMEM(r);
       a.v[at] = part;
-      qv_status st = split > 1 ? split_jobs(r, a, part, split, seconds, mb) : add_job(r, &a, part, seconds * (double)(e - k + 1), mb);
+      qv_status st = split > 1 ? split_jobs(r, a, label, split, seconds, mb) : add_job(r, &a, label, seconds * (double)(e - k + 1), mb);
       if (st != QV_OK) return st;
     }
     if (s[len] == 0) return QV_OK;
@@ -346,15 +347,60 @@ static qv_status add_options(reader *r, const cJSON *o, const char *what, args *
   return QV_OK;
 }
 
-#define SAMPLES COMMON, "input", "labels", "label", "index", "mask", "patch", "ties", "top", "margin", "at_least", "timeout", "steps", "seed", "engine"
+#define SAMPLES                                                                                                                            \
+  COMMON, "input", "labels", "label", "index", "mask", "patch", "ties", "top", "margin", "at_least", "timeout", "steps", "seed", "engine", \
+      "baseline", "baseline_profile"
+
+/* The options of a question about samples, whichever network is asked. */
+static qv_status sample_args(reader *r, const cJSON *o, const char *what, args *a, bool is_radius) {
+  qv_status st;
+  QV_TRY(add_options(r, o, what, a, sample_options));
+  QV_TRY(add_options(r, o, what, a, is_radius ? radius_options : robust_options));
+  opt(a, "--threads", "1");
+  opt(a, "--json", "@json");
+  opt(a, "--certificate", "@cert");
+  opt(a, "--witness", "@witness");
+  if (!is_radius) opt(a, "--resume", "@journal"), arg(a, "--no-sync");
+done:
+  return st;
+}
+
+/* The same questions, asked of the older network: behind the others, in the same order. */
+static qv_status old_jobs(reader *r, const cJSON *o, const char *what, bool is_radius, const char *old, const char *index, double seconds, uint64_t mb) {
+  const char *profile;
+  args a = {0};
+  qv_status st;
+  QV_TRY(word(r, o, "baseline_profile", what, &profile));
+  arg(&a, is_radius ? "radius" : "robust");
+  arg(&a, old);
+  opt(&a, "--profile", profile);
+  QV_TRY(sample_args(r, o, what, &a, is_radius));
+  st = index != NULL ? robust_jobs(r, a, "old ", index, 1, what, seconds, mb) : add_job(r, &a, "old", seconds, mb);
+done:
+  return st;
+}
+
+/* How many parts each query is asked in. */
+static qv_status parts(reader *r, const cJSON *o, const char *what, bool is_radius, int64_t *split) {
+  const bool said = ci_get(o, "split") != NULL, listed = ci_get(o, "brightness") != NULL || ci_get(o, "contrast") != NULL;
+  qv_status st = QV_OK;
+  *split = is_radius ? 1 : r->split;
+  if (said) QV_TRY(qv_json_get_int(split, o, "split", 1, CI_PARTS_MAX, what, r->err));
+  if (*split == 1 || (!listed && ci_get(o, "baseline") == NULL)) return QV_OK;
+  if (said && listed) return FAIL(r, "%s: brightness and contrast are lists of inputs, which are not cut into parts: \"split\" does not go with them", what);
+  if (said) return FAIL(r, "%s: \"baseline\" compares whole queries: \"split\" does not go with it", what);
+  *split = 1; /* --split is for those that can be */
+done:
+  return st;
+}
 
 /* Questions about samples, `robust` and `radius`. */
 static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb) {
   static const char *const robust[] = {SAMPLES, "eps", "eps_real", "brightness", "contrast", "property", "split", NULL};
   static const char *const radius[] = {SAMPLES, "radius", "max_eps", NULL};
   const bool is_radius = i->check == CI_RADIUS;
-  const char *index;
-  int64_t split = is_radius ? 1 : r->split;
+  const char *index, *old;
+  int64_t split;
   args a = {0};
   qv_status st;
   arg(&a, is_radius ? "radius" : "robust");
@@ -362,22 +408,15 @@ static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_ite
   QV_TRY(model_args(r, o, what, &a, i, true));
   QV_TRY(share(r, o, what, i));
   if (is_radius && ci_get(o, "radius") == NULL) return FAIL(r, "%s: \"radius\" is missing: how large it has to be", what);
-  QV_TRY(add_options(r, o, what, &a, sample_options));
-  QV_TRY(add_options(r, o, what, &a, is_radius ? radius_options : robust_options));
-  opt(&a, "--threads", "1");
-  opt(&a, "--json", "@json");
-  opt(&a, "--certificate", "@cert");
-  opt(&a, "--witness", "@witness");
-  if (!is_radius) opt(&a, "--resume", "@journal"), arg(&a, "--no-sync");
-  if (ci_get(o, "split") != NULL) QV_TRY(qv_json_get_int(&split, o, "split", 1, CI_PARTS_MAX, what, r->err));
-  if (split > 1 && (ci_get(o, "brightness") != NULL || ci_get(o, "contrast") != NULL)) {
-    if (ci_get(o, "split") != NULL) return FAIL(r, "%s: brightness and contrast are lists of inputs, which are not cut into parts: \"split\" does not go with them", what);
-    split = 1; /* --split is for those that can be */
-  }
+  QV_TRY(sample_args(r, o, what, &a, is_radius));
+  QV_TRY(parts(r, o, what, is_radius, &split));
   QV_TRY(word(r, o, "index", what, &index));
-  if (index != NULL) st = robust_jobs(r, a, index, (uint32_t)split, what, seconds, mb);
-  else if (split > 1) st = split_jobs(r, a, "", (uint32_t)split, seconds, mb);
-  else st = add_job(r, &a, "", seconds, mb);
+  QV_TRY(file(r, o, "baseline", what, &old));
+  if (old == NULL && ci_get(o, "baseline_profile") != NULL) return FAIL(r, "%s: \"baseline_profile\" without \"baseline\"", what);
+  if (index != NULL) QV_TRY(robust_jobs(r, a, "", index, (uint32_t)split, what, seconds, mb));
+  else if (split > 1) QV_TRY(split_jobs(r, a, "", (uint32_t)split, seconds, mb));
+  else QV_TRY(add_job(r, &a, "", seconds, mb));
+  if (old != NULL) st = old_jobs(r, o, what, is_radius, old, index, seconds, mb);
 done:
   return st;
 }

@@ -66,6 +66,7 @@ static cJSON *item_json(const ci_merged *m, uint32_t k) {
   for (uint32_t j = 0; j < r->n_jobs; j++) ok = qv_json_push(jobs, job_json(&m->plan->job[r->first_job + j], m->doc[r->first_job + j])) && ok;
   ok = qv_json_add(o, "jobs", jobs) && ok;
   if (r->queries != NULL) ok = qv_json_add(o, "queries", cJSON_Duplicate(r->queries, true)) && ok;
+  if (r->baseline != NULL) ok = qv_json_add(o, "baseline", cJSON_Duplicate(r->baseline, true)) && ok;
   if (ok) return o;
   cJSON_Delete(o);
   return NULL;

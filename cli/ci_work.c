@@ -71,6 +71,14 @@ static void remove_ext(const worker *w, const ci_job *j, const char *ext) {
   (void)unlink(path);
 }
 
+/* KEY.origin beside a result says that it is the cache's; for the page only. */
+static qv_status mark_origin(const worker *w, const ci_job *j) {
+  static const char text[] = "cache\n";
+  char path[4200];
+  path_of(path, w, j, ".origin");
+  return qv_file_write(path, text, sizeof text - 1, w->err);
+}
+
 static void remove_journal(const worker *w, const ci_job *j) {
   char path[4200], file[4500];
   remove_ext(w, j, ".journal");
@@ -247,7 +255,10 @@ static qv_status finish(worker *w, running *r, cJSON *doc) {
   qv_status st = doc != NULL ? qv_json_print(&b, doc, true, w->err) : QV_FAIL(w->err, QV_E_NOMEM, "out of memory");
   if (st == QV_OK) st = qv_file_write(path, b.p, b.n, w->err);
   if (st == QV_OK && !r->cached && r->what == WHOLE && ci_ended_well(doc)) ci_cache_put(w->o->cache, r->job, w->o->dir);
-  if (st == QV_OK && r->cached) w->done->checked++;
+  if (st == QV_OK && r->cached) {
+    w->done->checked++;
+    st = mark_origin(w, r->job);
+  }
   if (st == QV_OK) tidy(w, r->job);
   cJSON_Delete(doc);
   qv_buf_free(&b);
@@ -402,7 +413,7 @@ static bool can_check(const ci_job *j) {
 
 /* The cache's row was no good: say so, forget it, and begin as if there had been none. */
 static qv_status reject(worker *w, running *r) {
-  static const char *const made[] = {".cached", ".qvc", ".qvp", ".qir"};
+  static const char *const made[] = {".cached", ".qvc", ".qvp", ".qir", ".origin"};
   (void)fprintf(stderr, "qverify: cache: REJECTED: the evidence of job %.16s.. does not prove what it says; the job is run again\n", r->job->key);
   ci_cache_forget(w->o->cache, r->job->key);
   for (size_t i = 0; i < sizeof made / sizeof *made; i++) remove_ext(w, r->job, made[i]);
@@ -588,10 +599,11 @@ static qv_status begin(worker *w, const ci_job *j, bool *later) {
   ci_cache_mode mode = ci_cache_mode_of(w->o->cache);
   if (mode == CI_CACHE_READ || mode == CI_CACHE_READ_WRITE) {
     if (ci_cache_get(w->o->cache, j, w->o->dir, ".json")) {
+      qv_status st = mark_origin(w, j);
       w->done->cached++;
       free_running(w, r);
       w->n_run--;
-      return QV_OK;
+      return st;
     }
   } else if (mode == CI_CACHE_VERIFY && can_check(j) && ci_cache_get(w->o->cache, j, w->o->dir, ".cached")) {
     cJSON *old = read_json(w, j, ".cached");
@@ -603,6 +615,7 @@ static qv_status begin(worker *w, const ci_job *j, bool *later) {
     if (r->cached) return launch(w, r);
   }
   ++w->done->ran;
+  remove_ext(w, j, ".origin");
   return launch(w, r);
 }
 

@@ -211,11 +211,12 @@ done:
   return st;
 }
 
-/* What was measured with a clock is no evidence, and no run has it twice. */
+/* What was measured with a clock, or depends on what ran before, is no evidence, and no run has it twice. */
 static void without_times(ci_merged *m) {
   for (uint32_t k = 0; k < m->plan->n_item; k++) {
     m->item[k].seconds = 0;
     m->item[k].max_rss_kb = 0;
+    m->item[k].cached = 0;
   }
 }
 

@@ -75,7 +75,7 @@ static const struct {
     {"accuracy", "(obligation, rule qverify/accuracy) A share of labelled samples is right, executed bit for bit.\n"},
     {"allocation", "(obligation, rule qverify/allocation) A best allocation within limits exists, and is proved. docs/allocation.md.\n"},
     {"baseline", "(obligation, rule qverify/baseline) No accumulator has less headroom, and no verdict is lost, against an older network. "
-                 "docs/ci.md.\n"},
+                 "docs/ci.md. (Certified radii and robustness: member baseline of those obligations.)\n"},
     {"error", "(obligation, rule qverify/error) The integers stay within a distance of the float network. docs/error-bound.md.\n"},
 };
 enum { N_ENTRIES = sizeof entries / sizeof *entries };

@@ -73,6 +73,12 @@ cat >"$T/alloc.json" <<EOF
 {"format":"qverify-ci/1","obligations":[{"id":"alloc","check":"allocation","table":"$ROOT/examples/allocation/two-layers.json","limits":{"size":"75%"}}]}
 EOF
 t 'an allocation' 0 ci --manifest "$T/alloc.json" --results "$T/alloc"
+t 'an allocation: plan' 0 plan "$T/alloc.json" -o "$T/alloc.jsonl"
+t 'an allocation: bundle' 0 bundle "$T/alloc.jsonl" --results "$T/alloc" -o "$T/alloc.bundle"
+check 'an allocation: its bundle checks itself' sh -c "CHECKER='${QVERIFY%/*}/qverify-check' sh '$T/alloc.bundle/CHECK' >'$T/out'"
+has out 'an allocation: the verdict of its certificate' '^optimum [0-9/]+: evidence/[0-9a-f]+\.qap evidence/[0-9a-f]+\.qva$'
+has out 'an allocation: the verdict of its front' '^front .*: evidence/'
+hasnt out 'an allocation: no empty verdict' '^: '
 sed -i 's/"run_state": "COMPLETE"/"run_state": "INCOMPLETE"/' "$T/alloc"/*.json
 "$QVERIFY" ci --manifest "$T/alloc.json" --results "$T/alloc" >"$T/out" 2>/dev/null
 if [ $? = 6 ]; then ok 'an allocation without a complete report'; else not_ok 'an allocation without a complete report passes'; fi

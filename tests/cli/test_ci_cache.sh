@@ -22,14 +22,18 @@ DB=$XDG_CACHE_HOME/qverify/ci.sqlite
 ci 'empty cache' 0 a read-write
 has err 'empty cache: all is run' 'cache: 0 jobs taken, 0 taken and checked again, 0 rejected, 5 run'
 check 'the cache is where the manual says' test -s "$DB"
-ci 'off' 0 b off
+ci 'off' 0 b off --html "$T/b.html"
+check 'off: the page does not speak of it' sh -c "! grep -q 'from the cache' '$T/b.html'"
 hasnt err 'off: silent' 'cache'
-ci 'read' 0 c read
+ci 'read' 0 c read --html "$T/c.html"
+check 'read: the page says so' grep -q 'The results of 5 came from the cache' "$T/c.html"
+check 'read: and of each obligation' test "$(grep -c 'cached: 1 of 1' "$T/c.html")" = 5
 has err 'read: nothing is run' 'cache: 5 jobs taken, 0 taken and checked again, 0 rejected, 0 run'
 same read c
 check 'read: the evidence is there' sh -c "ls '$T'/c/*.evidence/65500.qvc && ls '$T'/c/*.qvc"
 check 'read: paths are those of the new folder' sh -c "grep -q '\"path\": \"$T/c/' '$T'/c/*.json && ! grep -q '\"$T/a/' '$T'/c/*.json"
-ci 'verify' 0 d verify
+ci 'verify' 0 d verify --html "$T/d.html"
+check 'verify: the page says what is the cache'\''s' grep -q 'The results of 4 came from the cache' "$T/d.html"
 has err 'verify: proofs and counterexamples are checked, the rest is run' 'cache: 0 jobs taken, 4 taken and checked again, 0 rejected, 1 run'
 same verify d
 check 'verify: no search' sh -c "grep -l 'searched by an earlier run' '$T'/d/*.json | wc -l | grep -q '^2$'"
