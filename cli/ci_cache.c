@@ -97,17 +97,22 @@ static bool default_path(char out[4200]) {
   return true;
 }
 
-/* Another program's database, or a newer one, is not touched. */
-static bool right_version(ci_cache *c) {
+static int version(ci_cache *c) {
   sqlite3_stmt *s = ask(c, "PRAGMA user_version", NULL, NULL);
   int v = s != NULL && sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int(s, 0) : -1;
   (void)sqlite3_finalize(s); /* (leaves the statement's error code, if it failed) */
+  return v;
+}
+
+/* Another program's database, or a newer one, is not touched. */
+static bool right_version(ci_cache *c) {
+  int v = version(c);
   if (v == VERSION) return true;
   if (v != 0) return false;
-  s = ask(c, "SELECT 1 FROM sqlite_master", NULL, NULL);
-  bool empty = s != NULL && sqlite3_step(s) == SQLITE_DONE;
+  sqlite3_stmt *s = ask(c, "SELECT 1 FROM sqlite_master", NULL, NULL);
+  int rc = s != NULL ? sqlite3_step(s) : SQLITE_ERROR;
   (void)sqlite3_finalize(s);
-  return empty;
+  return rc == SQLITE_DONE || (rc == SQLITE_ROW && version(c) == VERSION); /* or another worker has made it between the two looks */
 }
 
 /* The tables, all or none: nobody sees half a cache. */

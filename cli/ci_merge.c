@@ -494,7 +494,7 @@ static const char *loss(merger *g, const cJSON *old, const cJSON *x, bool *refut
   const long was = proved_at(old), now = proved_at(x), bad = refuted_at(x);
   const bool moved = c0 != NULL && c1 != NULL && strcmp(c0, c1) != 0; /* (without labels each network's own class is asked about) */
   *refuted = moved || (bad >= 0 && bad <= was);
-  if (was < 0 || (now >= was && !moved && !*refuted)) return NULL;
+  if (was < 0 || (now >= was && !*refuted)) return NULL;
   if (x == NULL) return say(g, "sample %.80s: no answer, certified on the baseline", name);
   if (moved) return say(g, "sample %.80s: class %.20s, certified as class %.20s on the baseline", name, c1, c0);
   if (!cJSON_IsObject(ci_get(old, "radius"))) return say(g, "sample %.80s: %.20s, VERIFIED on the baseline", name, ci_word(x, "verdict") != NULL ? ci_word(x, "verdict") : "no answer");

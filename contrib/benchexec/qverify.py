@@ -1,4 +1,4 @@
-"""BenchExec tool-info module of qverify: runs `qverify OPTIONS INPUT FILES` and reads its exit code and last line.
+"""BenchExec tool-info module of qverify: runs `qverify OPTIONS INPUT FILES` and reads its exit code and verdict line.
 
 <benchmark tool="contrib.benchexec.qverify" ...> finds it when this tree is in PYTHONPATH (a name without a dot is looked for in
 benchexec/tools/). The first option is the command (overflow, audit, robust, ...); a task definition may add options of its
@@ -33,7 +33,8 @@ class Tool(benchexec.tools.template.BaseTool2):
             return result.RESULT_TIMEOUT
         if run.exit_code is None or run.exit_code.value is None:
             return result.RESULT_ERROR + " (killed)"
-        verdict = next((line.split(":")[0].split()[0] for line in reversed(list(run.output)) if line.strip()), "")
+        # The verdict is the last line that is not indented; below it stands what to try next.
+        verdict = next((line.split(":")[0].split()[0] for line in reversed(list(run.output)) if line.strip() and not line[0].isspace()), "")
         # A proof or a counterexample needs both: the code and the word.
         if run.exit_code.value == 0 and verdict == "VERIFIED":
             return result.RESULT_TRUE_PROP

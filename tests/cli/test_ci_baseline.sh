@@ -94,9 +94,9 @@ t 'open: plan' 0 plan "$T/m.json" -o "$T/p.jsonl"
 key=$(grep '"part":"0:1"' "$T/p.jsonl" | sed 's/.*"key":"\([0-9a-f]*\)".*/\1/')
 old=$(grep '"part":"old 0:1"' "$T/p.jsonl" | sed 's/.*"key":"\([0-9a-f]*\)".*/\1/')
 cp -r "$T/r" "$T/open"
-sed -i 's/"refuted": *"4"/"refuted": "6"/' "$T/open/$key.json"
+sed -i 's/"proved": *"3"/"proved": "4"/; s/"refuted": *"4"/"refuted": "6"/' "$T/open/$key.json"
 t 'open' 5 merge "$T/p.jsonl" --results "$T/open"
-has out 'open: said' '0 of 2 lost, 1 open, first: sample 0: certified up to 3, up to 5 on the baseline; refuted at 6$'
+has out 'open: said' '0 of 2 lost, 1 open, first: sample 0: certified up to 4, up to 5 on the baseline; refuted at 6$'
 rm "$T/open/$old.json"
 t 'no result of the baseline' 5 merge "$T/p.jsonl" --results "$T/open"
 has out 'no result of the baseline: said' 'why: no result for part "old 0:1"'
