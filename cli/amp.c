@@ -157,18 +157,30 @@ static qv_status prefixes(amp *m, uint32_t *choice, const entry *list, uint32_t 
   return st;
 }
 
+/* What is to be reached, in dB or per cent. */
+static double target_of(const cli_allocnet *x, const cli_target *t) {
+  size_t right = 0;
+  if (!t->relative || x->f.n_test == 0) return t->value;
+  for (size_t i = 0; i < x->f.n_test; i++) right += x->f.test_label == NULL || (int64_t)x->f.test_class[i] == x->f.test_label[i];
+  return t->value + 100.0 * (double)right / (double)x->f.n_test;
+}
+
+qv_status cli_amp_score(double *v, bool *met, const cli_allocnet *x, const qv_alloc *p, const cli_target *t, const uint32_t *choice, qv_err *err) {
+  amp m = {.x = x, .p = p, .t = t, .err = err, .target = target_of(x, t)};
+  qv_status st = score(v, &m, choice);
+  *met = st == QV_OK && *v >= m.target;
+  cli_realized_clear(&m.set);
+  return st;
+}
+
 qv_status cli_amp(uint32_t *choice, bool *met, qv_buf *log, const cli_allocnet *x, const qv_alloc *p, const cli_target *t, qv_err *err) {
-  amp m = {.x = x, .p = p, .t = t, .log = log, .err = err, .target = t->value};
+  amp m = {.x = x, .p = p, .t = t, .log = log, .err = err};
   uint32_t *low = calloc(p->n_groups + 1, sizeof *low), n = 0;
   double top = 0, least = 0;
   bool any;
   entry *list = NULL;
   qv_status st = low != NULL ? QV_OK : QV_FAIL(err, QV_E_NOMEM, "out of memory");
-  if (t->relative) {
-    size_t right = 0;
-    for (size_t i = 0; i < x->f.n_test; i++) right += x->f.test_label == NULL || (int64_t)x->f.test_class[i] == x->f.test_label[i];
-    m.target += x->f.n_test > 0 ? 100.0 * (double)right / (double)x->f.n_test : 0;
-  }
+  m.target = target_of(x, t);
   qv_buf_printf(log, "AMP: target %.3f %s\n", m.target, t->sqnr ? "dB on the calibration samples" : x->f.test_label != NULL ? "% of the test samples right" : "% of the test samples as in float");
   if (st == QV_OK) st = ends(&m, choice, low, &top, &least, &any);
   if (st == QV_OK && !any) st = QV_FAIL(err, QV_E_ARG, "AMP starts from all groups at one candidate; none of --candidates is safe for every group");

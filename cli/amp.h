@@ -17,4 +17,8 @@ bool cli_target_read(cli_target *t, const char *spec);
  * choice. Errors: as cli_realize. */
 QV_NODISCARD qv_status cli_amp(uint32_t *choice, bool *met, qv_buf *log, const cli_allocnet *x, const qv_alloc *p, const cli_target *t, qv_err *err);
 
+/* The score of one choice, and whether it reaches the target. Errors: as cli_realize. */
+QV_NODISCARD qv_status cli_amp_score(double *score, bool *met, const cli_allocnet *x, const qv_alloc *p, const cli_target *t, const uint32_t *choice,
+                                     qv_err *err);
+
 #endif

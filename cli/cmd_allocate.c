@@ -6,7 +6,7 @@
 
 #include "cli/alloc_report.h"
 #include "cli/allocnet.h"
-#include "cli/amp.h"
+#include "cli/phase3.h"
 #include "cli/require.h"
 #include "ilp/greedy.h"
 
@@ -527,6 +527,7 @@ static int solve(job *j, const char *path, qv_err *err) {
   cli_requirement need = {0};
   cli_target target;
   bool met = true;
+  cli_phase3 phase3;
   qv_buf amp = {0};
   uint32_t cuts = 0;
   if (rc != 0) return rc;
@@ -541,6 +542,8 @@ static int solve(job *j, const char *path, qv_err *err) {
     return cli_usage(j->cmd, "--target needs --method greedy-amp on a float network, without --limit");
   if (target_text != NULL && !cli_target_read(&target, target_text))
     return cli_usage(j->cmd, "--target '%.40s': accuracy=97.5 (per cent), accuracy=float-0.5, or sqnr=30 (dB)", target_text);
+  if (!cli_phase3_read(&phase3, j->cmd, j->val)) return QV_EXIT_USAGE;
+  if (phase3.alphas != NULL && strcmp(j->report.method, "amp") != 0) return cli_usage(j->cmd, "--phase3 needs --method greedy-amp");
   if (!exact && target_text == NULL) {
     uint32_t m = 0;
     while (m < j->a.p->n_rows && !j->a.p->row[m].limited) m++;
@@ -558,6 +561,11 @@ static int solve(job *j, const char *path, qv_err *err) {
   }
   else if (target_text != NULL) QV_TRY(solve_amp(j, &target, &amp, &met, err));
   else QV_TRY(solve_greedy(j, j->report.method, err));
+  if (phase3.alphas != NULL && j->result.has_choice && met) {
+    QV_TRY(cli_phase3_run(j->result.choice, &amp, &phase3, &j->a, &j->net, target_text != NULL ? &target : NULL,
+                          cli_get(j->cmd, j->val, "no-check") == NULL, err));
+    j->report.method = "amp-phase3";
+  }
   j->report.hint = j->hint;
   j->report.n_hints = j->n_hints;
   if (cert != NULL && j->report.cert != NULL) {
@@ -579,7 +587,8 @@ static int solve(job *j, const char *path, qv_err *err) {
 done:
   qv_buf_free(&out);
   qv_buf_free(&amp);
-  if (st != QV_OK) return cli_fail(st, st == QV_E_ARG || st == QV_E_UNSUP ? path : NULL, err);
+  if (st == QV_E_ARG) return cli_usage(j->cmd, "%s", err->msg);
+  if (st != QV_OK) return cli_fail(st, st == QV_E_UNSUP ? path : NULL, err);
   bool accepted = j->report.checked == CLI_CHECK_ACCEPTED;
   bool realized = j->net.used && j->result.has_choice;
   const qv_tally tally = {.selected = 1 + (realized ? j->quantized.ov.selected : 0),
@@ -643,6 +652,7 @@ static const cli_opt opts[] = {
     {"target", 0, "SCORE", false,
      "greedy-amp on a float network: instead of limits, what the integers must reach: accuracy=97.5 (% of --test), accuracy=float-0.5, "
      "sqnr=30 (dB)"},
+    CLI_PHASE3_OPTS,
     {"require", 0, "CLAIM", false,
      "float network: robust:EPS (the chosen network provably keeps its answers within EPS integer steps of the input), or error<=X, "
      "error<=X@R (it is provably within X of the float network, for every input, or within R of samples); allocations that do not are "

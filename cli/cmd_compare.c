@@ -7,6 +7,7 @@
 
 #include "cli/alloc_report.h"
 #include "cli/figure.h"
+#include "cli/phase3.h"
 #include "cli/realized.h"
 #include "ilp/greedy.h"
 
@@ -36,6 +37,7 @@ typedef struct {
   cli_allocnet net;          /* where the operand is a float network */
   cli_realized_set realized; /* then: what became of the choices */
   own_loss own[OWNS];
+  cli_phase3 phase3;
   uint32_t cost; /* whose limit is varied */
   bool check, all_checked, all_known;
   const char *label[MAX_LABELS]; /* precisions, for uniform */
@@ -200,6 +202,9 @@ static qv_status one_budget(job *j, const char *budget, qv_err *err) {
     if (!offered(j, m)) continue;
     QV_TRY(run_method(j, m, x, &has, &tried, err));
     QV_TRY(add(j, budget, method_name(m), tried ? x : NULL, false, err));
+    if (m != QV_GREEDY_AMP || j->phase3.alphas == NULL || !has) continue;
+    QV_TRY(cli_phase3_run(x, NULL, &j->phase3, &j->a, &j->net, NULL, j->check, err));
+    QV_TRY(add(j, budget, "amp-phase3", x, false, err));
   }
   for (uint32_t k = 0; k < j->n_labels; k++)
     if (all_at(j, x, j->label[k])) QV_TRY(add(j, budget, qv_arena_printf(&j->arena, "uniform %s", j->label[k]), x, false, err));
@@ -523,6 +528,7 @@ static int compare(job *j, const char *path, qv_err *err) {
   qv_buf out = {0};
   qv_status st;
   if (!cli_get_int(&n_grid, j->cmd, j->val, "grid", 2, 100000, 0)) return QV_EXIT_USAGE;
+  if (!cli_phase3_read(&j->phase3, j->cmd, j->val)) return QV_EXIT_USAGE;
   int rc = cli_allocnet_load(&j->net, &j->a, j->cmd, j->val, path, err);
   if (rc != 0) return rc;
   j->report.a = &j->a;
@@ -604,6 +610,7 @@ static const cli_opt opts[] = {
     {"figure", 'f', "FILE", false, "the front with every method's points, as .html or .svg"},
     {"json", 'j', "FILE", false, "write a report (docs/allocation.md section 8); '-' writes it to standard output in place of the text"},
     {"no-check", 0, NULL, false, "do not run the independent checker; nothing is claimed then (exit 5)"},
+    CLI_PHASE3_OPTS,
     CLI_ALLOCNET_OPTS,
     {.name = NULL},
 };

@@ -412,13 +412,13 @@ done:
   return st;
 }
 
-/* The two groups of a conversion or pair. */
-static qv_status two_groups(qv_atable_pair *q, const qv_atable *t, const cJSON *list, const char *what, qv_err *err) {
+/* The two groups of a conversion, pair or edge. */
+static qv_status two_groups(uint32_t *g, uint32_t *h, const qv_atable *t, const cJSON *list, const char *what, qv_err *err) {
   qv_status st;
   if (!cJSON_IsArray(list) || length(list) != 2) return QV_FAIL(err, QV_E_PARSE, "%s needs two group names", what);
-  QV_TRY(find_group(&q->g, t, list->child, what, err));
-  QV_TRY(find_group(&q->h, t, list->child->next, what, err));
-  if (q->g == q->h) return QV_FAIL(err, QV_E_PARSE, "%s: the two groups are the same, \"%.80s\"", what, t->group[q->g].name);
+  QV_TRY(find_group(g, t, list->child, what, err));
+  QV_TRY(find_group(h, t, list->child->next, what, err));
+  if (*g == *h) return QV_FAIL(err, QV_E_PARSE, "%s: the two groups are the same, \"%.80s\"", what, t->group[*g].name);
 done:
   return st;
 }
@@ -440,7 +440,7 @@ static qv_status read_conversions(qv_atable *t, const cJSON *list, qv_err *err) 
     qv_atable_pair *q = &t->pair[t->n_pairs++];
     q->a = q->b = QV_ATABLE_NONE;
     QV_TRY(only(v, known, "a conversion", err));
-    QV_TRY(two_groups(q, t, member(v, "between"), "a conversion", err));
+    QV_TRY(two_groups(&q->g, &q->h, t, member(v, "between"), "a conversion", err));
     QV_TRY(pair_values(q, t, v, "a conversion", err));
   }
 done:
@@ -472,7 +472,7 @@ static qv_status read_pairs(qv_atable *t, const cJSON *list, qv_err *err) {
   cJSON_ArrayForEach(v, list) {
     qv_atable_pair of = {0};
     QV_TRY(only(v, known, "a member of \"pairs\"", err));
-    QV_TRY(two_groups(&of, t, member(v, "groups"), "a member of \"pairs\"", err));
+    QV_TRY(two_groups(&of.g, &of.h, t, member(v, "groups"), "a member of \"pairs\"", err));
     QV_TRY(want_array(member(v, "terms"), "\"terms\" of a pair", err));
     cJSON_ArrayForEach(term, member(v, "terms")) QV_TRY(read_term(t, &of, term, err));
   }
@@ -496,11 +496,32 @@ done:
   return st;
 }
 
+static qv_status read_edges(qv_atable *t, const cJSON *list, qv_err *err) {
+  static const char *const known[] = {"between", "weight", "note", NULL};
+  qv_status st = QV_OK;
+  const cJSON *v;
+  if (list == NULL) return QV_OK;
+  QV_TRY(want_array(list, "\"edges\"", err));
+  if ((t->edge = QV_NEW(&t->arena, length(list), qv_atable_edge)) == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
+  cJSON_ArrayForEach(v, list) {
+    qv_atable_edge *e = &t->edge[t->n_edges];
+    QV_TRY(only(v, known, "an edge", err));
+    QV_TRY(two_groups(&e->g, &e->h, t, member(v, "between"), "an edge", err));
+    QV_TRY(numbers(&e->weight, t, 1, err));
+    mpq_set_ui(e->weight[0], 1, 1);
+    if (member(v, "weight") != NULL) QV_TRY(number(e->weight[0], member(v, "weight"), "an edge's \"weight\"", err));
+    if (mpq_sgn(e->weight[0]) < 0) return QV_FAIL(err, QV_E_PARSE, "an edge's \"weight\" must not be negative");
+    t->n_edges++;
+  }
+done:
+  return st;
+}
+
 /* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
 
 static qv_status read_root(qv_atable *t, const cJSON *root, const char *metric, qv_err *err) {
   static const char *const known[] = {"format", "name",   "note",  "source",      "costs", "groups", "metric", "reference", "limits", "peaks",
-                                      "links",  "pins",   "pairs", "conversions", "at_most_precisions", NULL};
+                                      "links",  "pins",   "pairs", "conversions", "edges",  "at_most_precisions", NULL};
   qv_status st;
   const char *format;
   QV_TRY(only(root, known, "the table", err));
@@ -519,6 +540,7 @@ static qv_status read_root(qv_atable *t, const cJSON *root, const char *metric, 
   QV_TRY(read_links(t, member(root, "links"), err));
   QV_TRY(read_pins(t, member(root, "pins"), err));
   QV_TRY(read_couplings(t, member(root, "conversions"), member(root, "pairs"), err));
+  QV_TRY(read_edges(t, member(root, "edges"), err));
   if (member(root, "at_most_precisions") != NULL) {
     int64_t k;
     QV_TRY(qv_json_get_int(&k, root, "at_most_precisions", 1, 65536, "the table", err));

@@ -33,6 +33,12 @@ typedef struct {
   mpq_t *val; /* [1 + rows] */
 } qv_atable_pair;
 
+/* A value goes from group to group: no cost, but what counts as a conversion in AMP's phase 3 (ilp/convert.h). */
+typedef struct {
+  uint32_t g, h;  /* g != h */
+  mpq_t *weight;  /* [1], >= 0 */
+} qv_atable_edge;
+
 typedef struct {
   uint32_t n;
   uint32_t *group;
@@ -53,7 +59,7 @@ typedef struct {
 
 typedef struct {
   const char *name;
-  uint32_t n_rows, n_groups, n_links, n_pairs, n_peaks;
+  uint32_t n_rows, n_groups, n_links, n_pairs, n_edges, n_peaks;
   const char **row;      /* names of the costs */
   qv_atable_limit *limit; /* [n_rows]; equal for all rows of a peak: percentages mean the peak's */
   uint32_t *peak_of;      /* [n_rows] the peak that a row belongs to, or QV_ATABLE_NONE */
@@ -61,6 +67,7 @@ typedef struct {
   qv_atable_group *group;
   qv_atable_link *link;
   qv_atable_pair *pair;
+  qv_atable_edge *edge;
   uint32_t at_most;      /* precisions; 0 = no rule */
   const char *reference; /* candidate name that 100 % means, or NULL */
   const char *metric;    /* loss that was taken, or NULL where there is only one */

@@ -311,6 +311,35 @@ static qv_status put_group(maker *k, uint32_t group) {
   return n > 0 ? QV_OK : no_candidate(k, group);
 }
 
+/* The tensor that node n makes as far as groups go: behind the Clip that it is computed with. */
+static uint32_t made_by(const qv_fgraph *g, const qv_fnode *n) {
+  uint32_t to = qv_quant_root(g, n->out);
+  for (uint32_t i = 0; to == QV_NONE && i < g->n_nodes; i++)
+    if (g->node[i].op == QF_CLIP && g->node[i].in[0] == n->out) to = qv_quant_root(g, g->node[i].out);
+  return to;
+}
+
+/* A node takes values of one group and makes values of another: with as many elements as it makes. */
+static void put_edges(maker *k) {
+  const qv_groups *x = &k->t->groups;
+  bool first = true;
+  for (uint32_t i = 0; i < k->g->n_nodes; i++) {
+    const qv_fnode *n = &k->g->node[i];
+    uint32_t to = made_by(k->g, n);
+    if (to == QV_NONE || x->of[to] == QV_NONE) continue;
+    for (uint32_t j = 0; j < (qv_quant_linear(n) ? 1 : n->n_in); j++) {
+      uint32_t from = qv_quant_root(k->g, n->in[j]);
+      if (from == QV_NONE || from == to || x->of[from] == QV_NONE) continue;
+      PUT(k, "%s\n    {\"between\": [", first ? "" : ",");
+      put_group_name(k, "", x->of[from]);
+      PUT(k, ", ");
+      put_group_name(k, "", x->of[to]);
+      PUT(k, "], \"weight\": \"%zu\"}", qv_felems(&k->g->tensor[to]));
+      first = false;
+    }
+  }
+}
+
 static uint64_t bytes_at(const maker *k, uint32_t m, uint32_t group, uint32_t i, uint32_t j) {
   return qv_moment_bytes(&k->schedule.at[m], group, k->o->cand[i].a, k->o->acc[j].bits, !k->o->unpacked);
 }
@@ -387,7 +416,9 @@ qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *
   QV_TRY(qv_measure_new(&k.m, g, c, &out->groups, o, err));
   put_head(&k);
   for (uint32_t i = 0; i < out->groups.n; i++) QV_TRY(put_group(&k, i));
-  PUT(&k, "\n  ]\n}\n");
+  PUT(&k, "\n  ],\n  \"edges\": [");
+  put_edges(&k);
+  PUT(&k, "]\n}\n");
   if (out->json.failed) st = QV_FAIL(err, QV_E_NOMEM, "allocation table");
 done:
   qv_measure_free(k.m);

@@ -147,4 +147,28 @@ t 'same run, same bytes' 0 allocate "$T/two.json" --json "$T/r1.json"
 t 'same run, same bytes again' 0 allocate "$T/two.json" --json "$T/r1.json"
 check 'content hash' test -n "$(json "$T/r1.json" content_sha256)"
 
+# Three groups in a chain, wide 8 and narrow 4; least sensitive first: b, then c. Phase 2 narrows b alone: 10 + 20 conversions.
+cat >"$T/chain.json" <<'END'
+{ "format": "qverify-table/1", "costs": ["size", "bops"],
+  "groups": [
+    { "name": "a", "candidates": [ {"name": "8", "loss": 0, "cost": {"size": 80, "bops": 64}}, {"name": "4", "loss": 9, "cost": {"size": 40, "bops": 16}} ] },
+    { "name": "b", "candidates": [ {"name": "8", "loss": 0, "cost": {"size": 80, "bops": 64}}, {"name": "4", "loss": 1, "cost": {"size": 40, "bops": 16}} ] },
+    { "name": "c", "candidates": [ {"name": "8", "loss": 0, "cost": {"size": 80, "bops": 64}}, {"name": "4", "loss": 2, "cost": {"size": 40, "bops": 16}} ] } ],
+  "edges": [ {"between": ["a", "b"], "weight": 10}, {"between": ["b", "c"], "weight": 20} ] }
+END
+t 'phase 3' 5 allocate "$T/chain.json" --limit bops=150 --method greedy-amp --phase3 1,0.5 --json "$T/r.json"
+has out 'phase 3: before' '^  phase 2: conversions 30, bops 144, loss 1$'
+has out 'phase 3: nothing to gain' '^  alpha 1: conversions 30, bops 144, loss 1 \(proved: .*; certificate accepted\)$'
+has out 'phase 3: the limit' '^  alpha 0\.5: nothing keeps it within the limits \(proved, certificate accepted\)$'
+has out 'phase 3: what is taken' '^AMP phase 3: alpha 1 is taken$'
+valid_allocation 'phase 3' "$T/r.json"
+t 'phase 3: narrow twice' 5 allocate "$T/chain.json" --limit bops=100 --limit size=none --method greedy-amp --phase3 1/3,0
+has out 'phase 3: narrow twice, before' '^  phase 2: conversions 10, bops 96, loss 3$'
+t 'phase 3: in a comparison' 0 compare "$T/chain.json" --cost bops --at 100 --phase3 0.5
+has out 'phase 3: in a comparison, row' '^  amp-phase3 +3 '
+t 'phase 3: another method' 1 allocate "$T/chain.json" --limit bops=150 --method greedy-nncf --phase3 1
+t 'phase 3: no number' 1 allocate "$T/chain.json" --limit bops=150 --method greedy-amp --phase3 1,,0
+t 'phase 3: negative' 1 allocate "$T/chain.json" --limit bops=150 --method greedy-amp --phase3 -1
+t 'phase 3: how to count' 1 allocate "$T/chain.json" --limit bops=150 --method greedy-amp --phase3 1 --conversions twice
+t 'phase 3: a table without edges' 1 allocate "$T/two.json" --method greedy-amp --phase3 1
 finish

@@ -63,6 +63,9 @@ done
 t 'allocate falls back as quantize does' 0 allocate $F/dense.onnx --calib "$T/dense.csv" --candidates 8/16,4/16 --limit size=90%
 has out 'and says so' 'profile onnx-spec'
 t 'unless a profile was asked for' 3 allocate $F/dense.onnx --calib "$T/dense.csv" --candidates 8/16,4/16 --limit size=90% --profile ort-vnni
+t 'AMP with phase 3' 5 allocate $F/residual.onnx --calib "$T/residual.csv" --candidates 8/8,4/4,4/8 --metric sqnr --method greedy-amp --target sqnr=20 --phase3 1,0.5,0
+has out 'AMP with phase 3: edges' '^AMP phase 3: 10 edges between groups, each counted with its weight$'
+has out 'AMP with phase 3: scored' '^  alpha 1: conversions [0-9]+, bops [0-9]+, loss .*; score [0-9.]+.* \(proved: .*; certificate accepted\)$'
 t 'compare too' 0 compare $F/dense.onnx --calib "$T/dense.csv" --candidates 8/16,4/16 --at 90%
 has out 'compare too: says so' 'read back under profile ort-vnni \(onnx-spec where that refuses\)'
 
