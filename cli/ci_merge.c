@@ -263,7 +263,7 @@ static void judge_baseline(merger *g, ci_outcome *o, const cJSON *now, const cJS
       set(o, CI_FALSIFIED, say(g, "accumulator %d (%.40s): %s, was VERIFIED", k, op1 != NULL ? op1 : "?", v1), NULL);
       return;
     }
-    if (w1 - n1 < w0 - n0) {
+    if ((w0 > 0 || w1 > 0) && w1 - n1 < w0 - n0) { /* (an exact sum has no width) */
       set(o, CI_FALSIFIED, say(g, "accumulator %d (%.40s): %ld bits of headroom left, were %ld", k, op1 != NULL ? op1 : "?", w1 - n1, w0 - n0), NULL);
       return;
     }
@@ -466,7 +466,7 @@ static void judge_robust(merger *g, const ci_item *i, ci_outcome *o) {
   else set(o, CI_UNKNOWN, count_text, q.next != NULL ? q.next : advice(i->check));
 }
 
-/* ---- robustness against an older network ----------------------------------------------------------------------------------------------------- */
+/* ---- against an older network ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
   queries q; /* of the old network: only for what ended without an answer */
@@ -536,6 +536,8 @@ static void compare_jobs(comparison *c, const cJSON *old, const cJSON *now) {
   }
 }
 
+static const char unpaired[] = "the plan does not ask the baseline what it asks the model";
+
 /* The parts of the plan in their order: the new network's jobs, then as many of the old one's? */
 static bool paired(const merger *g, const ci_outcome *o) {
   const uint32_t n = o->n_jobs - o->n_old;
@@ -565,9 +567,25 @@ static void judge_against_old(merger *g, ci_outcome *o) {
   else set(o, o->verdict, say(g, "%.400s; nothing lost against the baseline (%u compared)", told, c.compared), o->next);
 }
 
+/* Accumulators against an older network: what kind `baseline` asks, beside what the obligation itself asks. */
+static void judge_accumulators(merger *g, const ci_item *i, ci_outcome *o, const cJSON *now, const cJSON *old) {
+  ci_outcome b = {0};
+  judge_plain(g, i, o, now);
+  if (o->n_old == 0 || o->verdict == CI_ERROR) return;
+  if (!paired(g, o)) {
+    set(o, CI_ERROR, unpaired, NULL);
+    return;
+  }
+  judge_baseline(g, &b, now, old);
+  const char *text = say(g, "%.300s; against the baseline: %.250s", o->reason, b.reason);
+  if (o->verdict == CI_FALSIFIED || b.verdict == CI_FALSIFIED) set(o, CI_FALSIFIED, text, o->next);
+  else if (b.verdict == CI_ERROR) set(o, CI_ERROR, text, b.next);
+  else set(o, o->verdict == CI_VERIFIED ? b.verdict : o->verdict, text, o->next != NULL ? o->next : b.next);
+}
+
 static void judge_samples(merger *g, const ci_item *i, ci_outcome *o) {
   if (o->n_old > 0 && !paired(g, o)) {
-    set(o, CI_ERROR, "the plan does not ask the baseline what it asks the model", NULL);
+    set(o, CI_ERROR, unpaired, NULL);
     return;
   }
   judge_robust(g, i, o);
@@ -592,7 +610,7 @@ static void judge(merger *g, uint32_t k) {
   const cJSON *doc = m->doc[o->first_job];
   switch (i->check) {
   case CI_OVERFLOW:
-  case CI_AUDIT:
+  case CI_AUDIT: judge_accumulators(g, i, o, doc, o->n_jobs > 1 ? m->doc[o->first_job + 1] : NULL); break;
   case CI_DIFF: judge_plain(g, i, o, doc); break;
   case CI_ROBUST:
   case CI_RADIUS: judge_samples(g, i, o); break;
@@ -623,7 +641,7 @@ qv_status ci_merge(ci_merged *m, const ci_plan *p, const char *const *dir, uint3
     ci_outcome *o = &m->item[p->job[k].item];
     if (o->n_jobs++ == 0) o->first_job = k;
     const ci_check check = p->item[p->job[k].item].check;
-    o->n_old += (check == CI_ROBUST || check == CI_RADIUS) && ci_old(&p->job[k]);
+    o->n_old += check != CI_BASELINE && ci_old(&p->job[k]); /* (of that kind both jobs are its question) */
     qv_status st = collect(&g, k, dir, n);
     if (st != QV_OK) return st;
     o->cached += from_cache(&g, &p->job[k]);

@@ -280,26 +280,62 @@ static qv_status model_args(reader *r, const cJSON *o, const char *what, args *a
 
 #define COMMON "id", "requirement", "tags", "check", "model", "seconds", "memory_mb"
 
+/* Members that become options of one name. */
+typedef struct {
+  const char *key, *option;
+  bool is_file;
+} member_option;
+
+static qv_status add_options(reader *r, const cJSON *o, const char *what, args *a, const member_option *m) {
+  for (; m->key != NULL; m++) {
+    const char *v;
+    qv_status st = m->is_file ? file(r, o, m->key, what, &v) : word(r, o, m->key, what, &v);
+    if (st != QV_OK) return st;
+    opt(a, m->option, v);
+  }
+  return QV_OK;
+}
+
+/* The older network that an obligation names, as arguments of `command`: its file and profile. *there: it names one. */
+static qv_status old_args(reader *r, const cJSON *o, const char *what, const char *command, args *a, bool *there) {
+  const char *old, *profile;
+  qv_status st;
+  QV_TRY(file(r, o, "baseline", what, &old));
+  QV_TRY(word(r, o, "baseline_profile", what, &profile));
+  *there = old != NULL;
+  if (old == NULL && profile != NULL) return FAIL(r, "%s: \"baseline_profile\" without \"baseline\"", what);
+  if (old == NULL) return QV_OK;
+  arg(a, command);
+  arg(a, old);
+  opt(a, "--profile", profile);
+done:
+  return st;
+}
+
+/* The options of a question about accumulators, whichever network is asked. */
+static qv_status overflow_args(reader *r, const cJSON *o, const char *what, args *a) {
+  static const member_option options[] = {{"acc_bits", "--acc-bits", false}, {"kernel", "--kernel", false}, {"domain", "--domain", true}, {"calibrate", "--calibrate", true}, {NULL, NULL, false}};
+  qv_status st = add_options(r, o, what, a, options);
+  opt(a, "--json", "@json");
+  opt(a, "--certificate", "@cert");
+  opt(a, "--witness", "@witness");
+  return st;
+}
+
 static qv_status overflow_jobs(reader *r, const cJSON *o, const char *what, ci_item *i, double seconds, uint64_t mb, const char *command) {
-  static const char *const allowed[] = {COMMON, "acc_bits", "kernel", "domain", "calibrate", NULL};
-  const char *bits, *kernel, *domain, *calib;
-  args a = {0};
+  static const char *const allowed[] = {COMMON, "acc_bits", "kernel", "domain", "calibrate", "baseline", "baseline_profile", NULL};
+  args a = {0}, b = {0};
+  bool old;
   qv_status st;
   arg(&a, command);
   QV_TRY(only(r, o, what, allowed));
   QV_TRY(model_args(r, o, what, &a, i, true));
-  QV_TRY(word(r, o, "acc_bits", what, &bits));
-  QV_TRY(word(r, o, "kernel", what, &kernel));
-  QV_TRY(file(r, o, "domain", what, &domain));
-  QV_TRY(file(r, o, "calibrate", what, &calib));
-  opt(&a, "--acc-bits", bits);
-  opt(&a, "--kernel", kernel);
-  opt(&a, "--domain", domain);
-  opt(&a, "--calibrate", calib);
-  opt(&a, "--json", "@json");
-  opt(&a, "--certificate", "@cert");
-  opt(&a, "--witness", "@witness");
-  st = add_job(r, &a, "", seconds, mb);
+  QV_TRY(overflow_args(r, o, what, &a));
+  QV_TRY(add_job(r, &a, "", seconds, mb));
+  QV_TRY(old_args(r, o, what, command, &b, &old));
+  if (!old) return QV_OK;
+  QV_TRY(overflow_args(r, o, what, &b));
+  st = add_job(r, &b, "old", seconds, mb);
 done:
   return st;
 }
@@ -323,12 +359,6 @@ done:
   return st;
 }
 
-/* Members that become options of one name. */
-typedef struct {
-  const char *key, *option;
-  bool is_file;
-} member_option;
-
 static const member_option sample_options[] = {{"input", "--input", true}, {"labels", "--labels", true}, {"label", "--label", false},
                                                {"mask", "--mask", true}, {"patch", "--patch", false}, {"ties", "--ties", false}, {"top", "--top", false},
                                                {"margin", "--margin", false}, {"timeout", "--timeout", false}, {"steps", "--steps", false},
@@ -336,16 +366,6 @@ static const member_option sample_options[] = {{"input", "--input", true}, {"lab
 static const member_option robust_options[] = {{"eps", "--eps", false}, {"eps_real", "--eps-real", false}, {"brightness", "--brightness", false},
                                                {"contrast", "--contrast", false}, {"property", "--property", true}, {NULL, NULL, false}};
 static const member_option radius_options[] = {{"radius", "--at-least", false}, {"max_eps", "--max-eps", false}, {NULL, NULL, false}};
-
-static qv_status add_options(reader *r, const cJSON *o, const char *what, args *a, const member_option *m) {
-  for (; m->key != NULL; m++) {
-    const char *v;
-    qv_status st = m->is_file ? file(r, o, m->key, what, &v) : word(r, o, m->key, what, &v);
-    if (st != QV_OK) return st;
-    opt(a, m->option, v);
-  }
-  return QV_OK;
-}
 
 #define SAMPLES                                                                                                                            \
   COMMON, "input", "labels", "label", "index", "mask", "patch", "ties", "top", "margin", "at_least", "timeout", "steps", "seed", "engine", \
@@ -365,15 +385,13 @@ done:
   return st;
 }
 
-/* The same questions, asked of the older network: behind the others, in the same order. */
-static qv_status old_jobs(reader *r, const cJSON *o, const char *what, bool is_radius, const char *old, const char *index, double seconds, uint64_t mb) {
-  const char *profile;
+/* The same questions, asked of the older network, if one is named: behind the others, in the same order. */
+static qv_status old_jobs(reader *r, const cJSON *o, const char *what, bool is_radius, const char *index, double seconds, uint64_t mb) {
   args a = {0};
+  bool there;
   qv_status st;
-  QV_TRY(word(r, o, "baseline_profile", what, &profile));
-  arg(&a, is_radius ? "radius" : "robust");
-  arg(&a, old);
-  opt(&a, "--profile", profile);
+  QV_TRY(old_args(r, o, what, is_radius ? "radius" : "robust", &a, &there));
+  if (!there) return QV_OK;
   QV_TRY(sample_args(r, o, what, &a, is_radius));
   st = index != NULL ? robust_jobs(r, a, "old ", index, 1, what, seconds, mb) : add_job(r, &a, "old", seconds, mb);
 done:
@@ -399,7 +417,7 @@ static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_ite
   static const char *const robust[] = {SAMPLES, "eps", "eps_real", "brightness", "contrast", "property", "split", NULL};
   static const char *const radius[] = {SAMPLES, "radius", "max_eps", NULL};
   const bool is_radius = i->check == CI_RADIUS;
-  const char *index, *old;
+  const char *index;
   int64_t split;
   args a = {0};
   qv_status st;
@@ -411,12 +429,10 @@ static qv_status sample_jobs(reader *r, const cJSON *o, const char *what, ci_ite
   QV_TRY(sample_args(r, o, what, &a, is_radius));
   QV_TRY(parts(r, o, what, is_radius, &split));
   QV_TRY(word(r, o, "index", what, &index));
-  QV_TRY(file(r, o, "baseline", what, &old));
-  if (old == NULL && ci_get(o, "baseline_profile") != NULL) return FAIL(r, "%s: \"baseline_profile\" without \"baseline\"", what);
   if (index != NULL) QV_TRY(robust_jobs(r, a, "", index, (uint32_t)split, what, seconds, mb));
   else if (split > 1) QV_TRY(split_jobs(r, a, "", (uint32_t)split, seconds, mb));
   else QV_TRY(add_job(r, &a, "", seconds, mb));
-  if (old != NULL) st = old_jobs(r, o, what, is_radius, old, index, seconds, mb);
+  st = old_jobs(r, o, what, is_radius, index, seconds, mb);
 done:
   return st;
 }

@@ -1,4 +1,4 @@
-# qverify ci: robustness and certified radii against an older network. The networks' answers are known by hand.
+# qverify ci: robustness, certified radii and accumulators against an older network. The networks' answers are known by hand.
 . "$(dirname "$0")/lib.sh"
 
 # One input x in [0,255], outputs (x, B); the first of equal outputs wins. Class 0 where x >= B, else class 1: so the radius of a sample
@@ -107,6 +107,23 @@ has out 'an unfinished baseline: said' 'no answers of the baseline to compare wi
 grep -v '"part":"old 0:1"' "$T/p.jsonl" | sed 's/"part":"0:1"/"part":"old 0:1"/' >"$T/p2.jsonl"
 "$QVERIFY" merge "$T/p2.jsonl" --results "$T/r" >"$T/out" 2>/dev/null
 if [ $? = 6 ]; then ok 'a plan without the other half'; else not_ok 'a plan without the other half'; fi
+
+# Accumulators. |x| <= 255 needs 9 bits signed, 3 x needs 11 (765 <= 1023), of 32: 23 bits of headroom against 21.
+sed '/^w$/{n;s/1/3/}' "$T/b10.qir" >"$T/b3.qir"
+acc() { printf '{"format":"qverify-ci/1","models":{"m":{"path":"%s"}},"obligations":[{"id":"o","check":"%s","model":"m","baseline":"%s"}]}' "$2" "$1" "$3" >"$T/m.json"; }
+for kind in overflow audit; do
+  acc $kind b3.qir b10.qir
+  ci "$kind: headroom lost" 10
+  has out "$kind: headroom lost: said" 'why: .* proved; against the baseline: accumulator 0 \(FULLY_CONNECTED\): 21 bits of headroom left, were 23$'
+  acc $kind b10.qir b3.qir
+  ci "$kind: headroom gained" 0
+done
+acc overflow b10.qir b99.qir
+"$QVERIFY" ci --manifest "$T/m.json" --results "$T/r" >"$T/out" 2>/dev/null
+if [ $? = 6 ]; then ok 'overflow: a baseline that is not there is an error'; else not_ok 'overflow: a baseline that is not there'; fi
+acc overflow b10.qir "$ROOT/examples/shapes/shapes.tflite"
+ci 'overflow: a baseline of another form' 5
+has out 'overflow: a baseline of another form: said' 'different numbers of accumulators'
 
 # manifests with one mistake
 bad() { # name, pattern, members
