@@ -175,7 +175,33 @@ static void dual_unit(Dual *d, Node *n, uint32_t e, int64_t m, int64_t s) {
   dual_add(d, n->in[0], e, s);
 }
 
-// With M the maximum: the smallest over M of m*M - sum over the taps of max(S*l, S*min(u,M)). list: the element's n multipliers.
+// The least of m*M - sum of S*x over the box of the taps, M their maximum: some tap i is M, and so its end x.hi is at least L, the largest
+// x.lo; each other tap adds -max(S*l, S*min(u,M)). For each i that is linear in M between L and the taps' upper ends. Here once per M: all
+// taps as if they were others, then what the cheapest one that can be M gives back.
+static i128 maximum_least(const Tap *tap, uint64_t n, int64_t m) {
+  bool any = false;
+  i128 lowest = INT64_MIN, best = 0;
+  for (uint64_t j = 0; j < n; j++) lowest = imax(lowest, tap[j].x.lo);
+  for (uint64_t p = 0; p <= n; p++) {
+    i128 M = p < n ? tap[p].x.hi : lowest, v = m * M, back = 0; // v below 2^125, a tap's part below 2^93: at most 2^28 of them
+    bool attained = false;
+    if (M < lowest) continue;
+    for (uint64_t j = 0; j < n; j++) {
+      i128 s = tap[j].s, most = imax(s * tap[j].x.lo, s * imin(tap[j].x.hi, M));
+      v -= most;
+      if (tap[j].x.hi < M) continue;
+      i128 as_maximum = most - s * M;
+      back = !attained || as_maximum < back ? as_maximum : back;
+      attained = true;
+    }
+    if (!attained) continue;
+    best = !any || v + back < best ? v + back : best;
+    any = true;
+  }
+  return best;
+}
+
+// list: the element's n multipliers.
 static void dual_maximum(Dual *d, const Node *n, uint32_t e, int64_t m, const Multiplier *list, uint64_t count) {
   const Window *w = &n->w;
   uint32_t c = e % w->oc, x = e / w->oc % w->ow, y = e / w->oc / w->ow % w->oh, i = e / w->oc / w->ow / w->oh, ky0, ky1, kx0, kx1;
@@ -189,8 +215,6 @@ static void dual_maximum(Dual *d, const Node *n, uint32_t e, int64_t m, const Mu
   }
   if (inside > d->tap_room) d->tap_room = 2 * inside, d->tap = take(d->tap_room, sizeof *d->tap);
   Tap *tap = d->tap;
-  bool any = false;
-  i128 lowest = INT64_MIN, highest = INT64_MIN, best = 0;
   for (uint32_t ky = ky0; ky < ky1; ky++) {
     for (uint32_t kx = kx0; kx < kx1; kx++, at++) {
       uint64_t iy = (uint64_t)y * w->sh + (uint64_t)ky * w->dh - w->pt, ix = (uint64_t)x * w->sw + (uint64_t)kx * w->dw - w->pl;
@@ -200,19 +224,10 @@ static void dual_maximum(Dual *d, const Node *n, uint32_t e, int64_t m, const Mu
         tap[at].s = list[used++].s;
         dual_add(d, n->in[0], element, tap[at].s);
       }
-      lowest = imax(lowest, tap[at].x.lo), highest = imax(highest, tap[at].x.hi);
     }
   }
   if (used < count) rejected("tensor %" PRIu32 ", element %" PRIu32 ": a multiplier for a padded tap", n->out, e);
-  for (uint64_t p = 0; p < inside + 2; p++) {
-    i128 M = p < inside ? tap[p].x.hi : p == inside ? lowest : highest;
-    if (M < lowest || M > highest) continue;
-    i128 v = m * M;
-    for (uint64_t q = 0; q < inside; q++) v -= imax((i128)tap[q].s * tap[q].x.lo, tap[q].s * imin(tap[q].x.hi, M));
-    best = !any || v < best ? v : best;
-    any = true;
-  }
-  dual_constant(d, best);
+  dual_constant(d, maximum_least(tap, inside, m));
 }
 
 static void dual_product(Dual *d, const Node *n, uint32_t e, int64_t m, const Multiplier *list, uint64_t count) {

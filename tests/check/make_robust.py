@@ -8,6 +8,7 @@ Kinds, each with its own model of docs/semantics.md and docs/certificate.md sect
  - executions: the witness of a property that pins every output to the model's value is accepted, one that is off by one is not;
  - enumerated boxes and listed points, against brute force;
  - joint minima behind random affine nodes, and covers by random trees;
+ - the row of maxima, against brute force over its taps;
  - proofs: random trees of splits with exact bounds, and leaves whose bound is just positive or just not.
 """
 import itertools, os, random, struct, subprocess, sys, tempfile
@@ -153,6 +154,14 @@ def node_image(net, n, iv, exact):
         else: out.append((n['lo'], n['hi']))
     return out
 
+def least_of_max(m, ts):
+    """The row `max` of 7.3: ts holds (interval, multiplier, ..) of the inside taps. M over all integers that the attaining tap can be."""
+    low, best = max(q[0][0] for q in ts), []
+    for i, q in enumerate(ts):
+        for M in range(low, q[0][1] + 1):
+            best.append((m - q[1]) * M - sum(max(S * b[0], S * min(b[1], M)) for j, (b, S, *_) in enumerate(ts) if j != i))
+    return min(best)
+
 class Empty(Exception): pass
 
 class Model:
@@ -226,8 +235,7 @@ class Model:
                     if not any((t, e * K0 + q) in mult for _, q in inside): K += end(m, iv[t][e])
                     else:
                         ts = [(x[s], mult.get((t, e * K0 + q), 0), s) for s, q in inside]
-                        low, high = max(q[0][0] for q in ts), max(q[0][1] for q in ts)
-                        K += min(m * M - sum(max(S * b[0], S * min(b[1], M)) for b, S, _ in ts) for M in range(low, high + 1))
+                        K += least_of_max(m, ts)
                         for b, S, s in ts: add(n['ins'][0], s, S)
                 elif k == 'product' and self.exact[i]:
                     a, b = iv[n['ins'][0]][e], iv[n['ins'][1]][e]
@@ -559,6 +567,59 @@ def max_taps(n, e):  # one per (ky,kx): (input element or None, -)
     r = list(taps(dict(n, groups=n['ic']), e))
     return r
 
+def maxima(R, seed, rnd):
+    """A maximum over windows of 1, 2, 4 or 6 taps, some of them padded: bounds of it, and violations of a combination of its elements, each
+    accepted where it just holds and rejected one further. What the row gives is compared with brute force over the taps' values: it is the
+    exact minimum of m*max(x) - sum of S*x."""
+    net = Net()
+    kh, kw = rnd.choice([(1, 1), (1, 2), (1, 2), (2, 2), (2, 2), (2, 2), (2, 3), (3, 2)])
+    ih, iw, ic = kh + rnd.choice([0, 0, 1]), kw + rnd.choice([0, 0, 1]), rnd.choice([1, 1, 2])
+    sh, sw, pt, pl = rnd.choice([1, 1, 2]), rnd.choice([1, 1, 2]), rnd.randrange(kh), rnd.randrange(kw)
+    oh, ow = (rnd.randint(1, (ih - 1 + pt) // sh + 1), rnd.randint(1, (iw - 1 + pl) // sw + 1))
+    x = net.tensor([1, ih, iw, ic])
+    net.inputs = [(x, -60, 60)]
+    y = net.node('max', [x], [1, oh, ow, ic], n=1, ih=ih, iw=iw, ic=ic, oh=oh, ow=ow, oc=ic, kh=kh, kw=kw, sh=sh, sw=sw, dh=1, dw=1, pt=pt, pl=pl, groups=ic)
+    span = rnd.choice([1, 2, 2, 3, 40])
+    box = []
+    for _ in range(net.size(x)):
+        a = rnd.randint(-4, 4)
+        box.append((a, a + rnd.randint(0, span)))
+    M, n, text = Model(net, [box]), net.nodes[0], qir(net)
+    size = net.size(y)
+    exact = {}
+    for _ in range(3):
+        scale = rnd.choice([0, 0, 1, 3])
+        m = M.random_multipliers(rnd, scale)
+        if rnd.random() < 0.5: m = {q: rnd.choice([0, 1, -1, 2, -2, 5]) for q in m}
+        co = {(y, e): rnd.choice([0, 2**scale, -2**scale, rnd.randint(-9, 9)]) for e in range(size)}
+        for e in range(size): # the model itself
+            inside = [(s, q) for q, (s, _) in enumerate(max_taps(n, e)) if s is not None]
+            ts = [(box[s], m.get((y, e * kh * kw + q), 0)) for s, q in inside]
+            if prod([b[1] - b[0] + 1 for b, _ in ts]) > 3000: continue
+            c = co[y, e]
+            brute = min(c * max(p) - sum(S * v for (_, S), v in zip(ts, p)) for p in itertools.product(*[range(b[0], b[1] + 1) for b, _ in ts]))
+            R.maxima += 1
+            if least_of_max(c, ts) != brute: R.unsound('%d-m' % seed)
+        e, hi = rnd.randrange(size), rnd.random() < 0.5
+        K = M.bound(M.root, {(y, e): -2**scale if hi else 2**scale}, 0, m)
+        V = (K - 1 >> scale) + 1
+        cond, tail = 'violations 1\nviolation 1\nge 0 1 1 0 0\n', 'target 0\ntrusted x\nverdict trusted 1\n'
+        own = M.root[y][e]
+        for off in (0, 1):
+            q = -(V + off) if hi else V + off
+            if not off and (q < own[0] if hi else q > own[1]): R.unsound('%d-m' % seed)
+            R.run('%d-mb%d' % (seed, off), text, prop_text([box], cond, rnd), 'goals outputs\nbound %d %d %s %d %s\n' % (y, e, 'hi' if hi else 'lo', q, mult_text(scale, m)) + tail, off == 0, False)
+        # the inequality sum of c*y >= d: the bound is 2^scale*d + min of -2^scale * sum; positive from the least d on
+        co = {q: rnd.choice([1, -1, 2, -3]) for q in co if co[q]} or {(y, 0): -1}
+        K = M.bound(M.root, {q: -2**scale * c for q, c in co.items()}, 0, m)
+        d = -K // 2**scale + 1
+        for off in (0, 1):
+            cond = 'violations 1\nviolation 1\nge %d %d' % (d - off, len(co)) + ''.join(' %d 0 %d' % (c, e) for (_, e), c in sorted(co.items())) + '\n'
+            R.run('%d-ms%d' % (seed, off), text, prop_text([box], cond, rnd), 'goals outputs\ntarget 0\ndual sum 1 %d %s\nverdict verified\n' % (2**scale, mult_text(scale, m)), off == 0, False)
+        if prod([b[1] - b[0] + 1 for b in box]) <= 2000:
+            most = max(sum(c * v[e] for (_, e), c in co.items()) for p in points_of([box]) for v in [execute(net, p)[y]])
+            if d <= most: R.unsound('%d-ms' % seed)
+
 def mult_text(scale, m): return '%d %d' % (scale, len(m)) + ''.join(' %d %d %d' % (t, p, s) for (t, p), s in sorted(m.items()))
 
 # ---- nets, properties ---------------------------------------------------------------------------------------------------------------------------
@@ -636,7 +697,7 @@ def violated(ts, v): return any(all(sum(c * v[e] for c, e in q) >= d for q, d in
 class Runner:
     def __init__(self, checker, folder):
         self.checker, self.folder, self.bad, self.count, self.accepted, self.executed = checker, folder, 0, 0, 0, 0
-        self.joined, self.left_out, self.no_point = 0, 0, 0
+        self.joined, self.left_out, self.no_point, self.maxima = 0, 0, 0, 0
         self.dir = tempfile.mkdtemp()
     def unsound(self, name):
         self.bad += 1
@@ -822,6 +883,7 @@ def main():
         seed += 1
         logits(R, seed, random.Random(seed))
         covers(R, seed, random.Random(seed + 2 * 10**7))
+        maxima(R, seed, random.Random(seed + 4 * 10**7))
         try: layers(R, seed, random.Random(seed + 3 * 10**7))
         except (IndexError, OverflowError): pass
         try: joints(R, seed, random.Random(seed + 10**7))
@@ -836,6 +898,7 @@ def main():
             for what in (executions, boxes, proofs): what(R, seed, net, rnd, text)
         except (IndexError, OverflowError): continue  # a table that does not cover
     print('joint minima of %d elements, %d points left out, %d times all of them' % (R.joined, R.left_out, R.no_point))
+    print('maxima of %d elements by brute force' % R.maxima)
     print('%d runs, %d accepted, %d different' % (R.count, R.accepted, R.bad))
     sys.exit(1 if R.bad else 0)
 

@@ -339,6 +339,60 @@ box "$least" 0 2 4 7
 robust 'max, one less' 1 "${goals}target 0\ndual sum 1 1 0 0\n$end"
 robust 'max, one less, over its values' 1 "${goals}target 0\ndual sum 1 1 0 1 1 0 0\n$end"
 robust 'max, one less, by its second tap' 1 "${goals}target 0\ndual sum 1 1 0 1 1 1 1\n$end"
+# y0 - y1 = max(x0 - x1, 0): some tap attains the maximum; if it is x1 that is 0, if it is x0, no more than 3 - 1. (With the maximum anywhere
+# up to 4 and x1 at 1 it would be 3.)
+box 'violations 1\nviolation 1\nge 3 2 1 0 0 -1 0 1\n' 0 3 1 4
+robust 'max, the tap that attains it' 0 "${goals}target 0\ndual sum 1 1 0 2 1 1 -1 1 2 1\n$end"
+robust 'max, a multiplier for the other tap' 1 "${goals}target 0\ndual sum 1 1 0 2 1 0 -1 1 2 1\n$end"
+box 'violations 1\nviolation 1\nge 2 2 1 0 0 -1 0 1\n' 0 3 1 4
+robust 'max, the tap that attains it, one less' 1 "${goals}target 0\ndual sum 1 1 0 2 1 1 -1 1 2 1\n$end"
+robust 'max, the tap that attains it, one less: it is false' 0 'witness\ninput 0 3 1\nverdict falsified\n'
+# A tap that lies below another one cannot attain it: -max(x0,x1) + x1 is 0 then, not -7 + 5.
+box "$least" 0 2 5 7
+robust 'max, a tap that cannot attain it' 0 "${goals}bound 1 0 hi 7 0 1 1 1 -1\ntarget 0\ntrusted x\nverdict trusted 1\n"
+robust 'max, a tap that cannot attain it, one better' 1 "${goals}bound 1 0 hi 6 0 1 1 1 -1\ntarget 0\ntrusted x\nverdict trusted 1\n"
+robust 'max, that tap counts as one of the others' 0 "${goals}bound 1 0 hi 9 0 2 1 0 -1 1 1 -1\ntarget 0\ntrusted x\nverdict trusted 1\n"
+robust 'max, that tap counts as one of the others, one better' 1 "${goals}bound 1 0 hi 8 0 2 1 0 -1 1 1 -1\ntarget 0\ntrusted x\nverdict trusted 1\n"
+
+# Windows of 2 x 2 from one row and column before the image: x0 alone; x0, x1; x0, x2; all four. The bounds are brute force over the taps,
+# the least of +-2^SCALE * max(x) - sum of S*x, and then the inputs' own ends.
+printf 'node 0 max op "" layer 0 in 1 0 out 1\nwindow n 1 ih 2 iw 2 ic 1 oh 2 ow 2 oc 1 kh 2 kw 2 sh 1 sw 1 dh 1 dw 1 pt 1 pl 1 groups 1\n' |
+  net '4 1 2 2 1' -10 10 2 1
+box 'violations 1\nviolation 1\nge 100 1 1 0 0\n' 0 3 1 4 -2 2 -1 5
+best() { # element, lo or hi, the best bound, SCALE, multipliers: what is named of it holds, and nothing better
+  local better=$(($3 + 1))
+  if [ "$2" = hi ]; then better=$(($3 - 1)); fi
+  robust "max, 2 x 2: element $1 $2 $3, $5" 0 "${goals}bound 1 $1 $2 $3 $4 $5\ntarget 0\ntrusted x\nverdict trusted 1\n"
+  robust "max, 2 x 2: element $1 $2 $better, $5" 1 "${goals}bound 1 $1 $2 $better $4 $5\ntarget 0\ntrusted x\nverdict trusted 1\n"
+}
+best 0 lo -6 0 '1 1 3 3'
+best 0 hi 12 0 '1 1 3 3'
+best 0 lo -6 0 '1 1 3 -2'
+best 0 hi 6 0 '1 1 3 -2'
+best 1 lo -5 0 '2 1 6 -1 1 7 -1'
+best 1 hi 7 0 '2 1 6 -1 1 7 -1'
+best 1 lo -12 0 '2 1 6 2 1 7 -3'
+best 1 hi 18 0 '2 1 6 2 1 7 -3'
+best 1 lo 0 1 '2 1 6 1 1 7 2'
+best 1 hi 8 1 '2 1 6 1 1 7 2'
+best 2 lo -3 0 '2 1 9 -1 1 11 0'
+best 2 hi 5 0 '2 1 9 -1 1 11 0'
+best 2 lo -4 0 '2 1 9 1 1 11 1'
+best 2 hi 10 0 '2 1 9 1 1 11 1'
+best 3 lo -15 0 '4 1 12 -1 1 13 -1 1 14 -1 1 15 -1'
+best 3 hi 17 0 '4 1 12 -1 1 13 -1 1 14 -1 1 15 -1'
+best 3 lo -11 0 '4 1 12 1 1 13 1 1 14 1 1 15 1'
+best 3 hi 21 0 '4 1 12 1 1 13 1 1 14 1 1 15 1'
+best 3 lo -3 2 '4 1 12 0 1 13 -3 1 14 2 1 15 1'
+best 3 hi 10 2 '4 1 12 0 1 13 -3 1 14 2 1 15 1'
+best 3 lo -4 1 '4 1 12 1 1 13 -1 1 14 0 1 15 2'
+best 3 hi 14 1 '4 1 12 1 1 13 -1 1 14 0 1 15 2'
+best 3 lo -5 2 '4 1 12 -2 1 13 -1 1 14 -3 1 15 -1'
+best 3 hi 10 2 '4 1 12 -2 1 13 -1 1 14 -3 1 15 -1'
+best 3 lo -5 0 '4 1 12 0 1 13 0 1 14 0 1 15 -1'
+best 3 hi 10 0 '4 1 12 0 1 13 0 1 14 0 1 15 -1'
+robust 'max, 2 x 2: a multiplier for a padded tap' 1 "${goals}bound 1 1 hi 10 0 1 1 5 0\ntarget 0\ntrusted x\nverdict trusted 1\n"
+robust 'max, 2 x 2: a multiplier for an inside tap, 0' 0 "${goals}bound 1 1 hi 4 0 1 1 6 0\ntarget 0\ntrusted x\nverdict trusted 1\n"
 
 # -2 y + x of the clamp to [2,8] over [0,10] is least at 8: -8.
 printf 'node 0 clamp op "" layer 0 in 1 0 out 1\nclamp lo 2 hi 8\n' | net '1 2' 0 10 2 1
