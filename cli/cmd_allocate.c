@@ -246,7 +246,9 @@ static qv_status ask(job *j, const qv_alloc *x, qv_alloc_result *r, answer *a, q
   qv_buf qap = {0};
   qv_status st;
   cli_check_result said = CLI_CHECK_NOT_RUN;
-  QV_TRY(qv_alloc_solve(r, x, &j->opts, err));
+  qv_alloc_opts opts = j->opts;
+  opts.engine = QV_ALLOC_TREE; /* (the dominance method needs one limit, and this question may have none) */
+  QV_TRY(qv_alloc_solve(r, x, &opts, err));
   a->known = r->state != QV_ALLOC_UNKNOWN;
   a->found = r->state == QV_ALLOC_OPTIMAL;
   if (a->known && cli_get(j->cmd, j->val, "no-check") == NULL) {

@@ -82,6 +82,13 @@ static void put_claim(qv_buf *out, const cli_error_claim *c, double bound, bool 
   qv_buf_str(out, proved ? "\n" : "; no such bound was proved\n");
 }
 
+static const char *overflow_text(qv_verdict v, bool any) {
+  if (!any) return "nothing to prove: the exported network has no accumulator";
+  return v == QV_VERIFIED    ? "no accumulator of the exported network can overflow"
+         : v == QV_FALSIFIED ? "an accumulator of the exported network can overflow"
+                             : "overflow of the exported network not excluded";
+}
+
 static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f, const qv_quantized *q, int acc_bits, const char *path, qv_err *err) {
   const char *to = cli_get(cmd, val, "output");
   const cli_quantized_opts o = {.profile = cli_get(cmd, val, "profile"), .acc_bits = acc_bits, .check = cli_get(cmd, val, "no-check") == NULL,
@@ -99,11 +106,13 @@ static int finish(const cli_cmd *cmd, const cli_val *val, const cli_floatnet *f,
   if (rc == 0) {
     qv_verdict v = qv_ovcheck_verdict(&x.ov);
     cli_quantized_text(&text, &x, q, f);
-    qv_buf_printf(&text, "\n%s: %s", qv_verdict_name(v),
-                  v == QV_VERIFIED ? "no accumulator of the exported network can overflow" : "overflow of the exported network not excluded");
+    qv_buf_printf(&text, "\n%s: %s", qv_verdict_name(v), overflow_text(v, x.ov.selected > 0));
     if (x.proved_bits > 0) qv_buf_printf(&text, ", %d bits", acc_bits);
     qv_buf_printf(&text, ", profile %s; %" PRIu32 " of %" PRIu32 " obligations proved\n", x.profile, x.ov.verified, x.ov.selected);
-    if (v != QV_VERIFIED) qv_buf_str(&text, "  next: --acc-bits N fits weights into N bits; 'qverify overflow' on the written file says which layer\n");
+    if (v != QV_VERIFIED && x.ov.selected > 0)
+      qv_buf_printf(&text, "  next: %s; 'qverify overflow' on the written file says which layer\n",
+                    acc_bits == 0 ? "--acc-bits N fits weights into N bits"
+                                  : "weights are fitted into these bits, averages and additions cannot be: more bits, or narrower activations");
     bool wide = acc_bits > 0 && x.proved_bits == 0 && x.product_bits > acc_bits;
     if (acc_bits > 0 && x.proved_bits == 0)
       qv_buf_printf(&text, "Additions of tensors have no accumulator there; every other sum needs at most %d bits (proved)%s\n", x.product_bits,

@@ -161,6 +161,10 @@ qv_status cli_phase3_run(uint32_t *choice, qv_buf *log, const cli_phase3 *x, con
   phase3 m = {.x = x, .a = a, .p = a->p, .log = log, .check = check};
   qv_status st;
   QV_TRY(qv_flows_of(&m.flows, &a->table, a->p, x->ones, err));
+  if (m.flows.n == 0 && net->used) {
+    if (log != NULL) qv_buf_str(log, "AMP phase 3: nothing goes from group to group; the choice of phase 2 stays\n");
+    goto done;
+  }
   if (m.flows.n == 0)
     st = QV_FAIL(err, QV_E_ARG, "AMP's phase 3 counts conversions between groups: the table has neither \"edges\" nor \"conversions\" between different groups");
   else if (!name_kinds(&m)) st = QV_FAIL(err, QV_E_NOMEM, "out of memory");

@@ -363,7 +363,8 @@ static void drop_moments(maker *k) {
 
 static void put_head(maker *k) {
   char reference[QV_CAND_NAME];
-  bool more = false;
+  bool more = false, layers = false; /* a peak has at least one row */
+  for (uint32_t g = 0; g < k->t->groups.n; g++) layers = layers || k->t->groups.group[g].n > 0;
   qv_cand_name(reference, k->o->cand[0], k->o->n_acc > 1 ? &k->o->acc[0] : NULL, true);
   PUT(k, "{ \"format\": \"qverify-table/1\", \"costs\": [\"size\", \"bops\", \"activations\", \"acc\"%s",
       k->o->times != NULL ? ", \"latency\"" : "");
@@ -375,7 +376,7 @@ static void put_head(maker *k) {
       put_json_string(k, k->schedule.at[i].name);
       more = peaks == 1;
     }
-    if (peaks == 1) PUT(k, "], \"max-acc\": [");
+    if (peaks == 1) PUT(k, layers ? "], \"max-acc\": [" : "]");
     more = false;
     for (uint32_t g = 0; g < k->t->groups.n; g++) {
       if (k->t->groups.group[g].n == 0) continue;
@@ -385,7 +386,7 @@ static void put_head(maker *k) {
     }
     more = false;
   }
-  PUT(k, "]},\n  \"reference\": \"%s\", \"metric\": \"%s\",\n  \"groups\": [", reference, qv_metric_name(k->o->metric[0]));
+  PUT(k, "%s},\n  \"reference\": \"%s\", \"metric\": \"%s\",\n  \"groups\": [", layers ? "]" : "", reference, qv_metric_name(k->o->metric[0]));
 }
 
 qv_status qv_make_table(qv_made_table *out, const qv_fgraph *g, const qv_calib *c, const qv_table_opts *o, qv_err *err) {

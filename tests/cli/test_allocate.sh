@@ -76,7 +76,7 @@ valid_allocation 'no file' "$T/r.json"
 sed 's/"1\/3"/"1\/0"/' "$T/two.json" >"$T/bad.json"
 t 'a number that is none' 2 allocate "$T/bad.json"
 has err 'a number that is none: where' 'group "conv1" candidate "w4": "1/0" is not an exact number'
-t 'a certificate needs a name' 6 allocate "$T/two.json" --certificate "$T/a.qap"
+t 'a certificate needs a name' 1 allocate "$T/two.json" --certificate "$T/a.qap"
 awk 'BEGIN { printf "{\"format\":\"qverify-table/1\",\"costs\":[\"size\"],\"limits\":{\"size\":\"60%%\"},\"groups\":["; x = 7
   for (i = 0; i < 30; i++) { x = (x * 4801 + 1) % 65536; y = (x * 77 + 3) % 9973
     printf "%s{\"name\":\"g%d\",\"candidates\":[{\"name\":\"8\",\"loss\":0,\"cost\":{\"size\":%d}},{\"name\":\"4\",\"loss\":%d,\"cost\":{\"size\":%d}}]}", i ? "," : "", i, 2 * x + 2, x + y, x + 1 }

@@ -69,6 +69,16 @@ has out 'AMP with phase 3: scored' '^  alpha 1: conversions [0-9]+, bops [0-9]+,
 t 'compare too' 0 compare $F/dense.onnx --calib "$T/dense.csv" --candidates 8/16,4/16 --at 90%
 has out 'compare too: says so' 'read back under profile ort-vnni \(onnx-spec where that refuses\)'
 
+t 'averages cannot be fitted' 10 quantize $F/image.onnx --calib "$T/image.csv" --bits 8/16 --acc-bits 18
+has out 'averages cannot be fitted: says so' '^FALSIFIED: an accumulator of the exported network can overflow, 18 bits'
+
+# a network of one Relu, x 1x2 -> y: no weights, no accumulators
+printf '\x08\x08\x3a\x3b\x0a\x0c\x0a\x01\x78\x12\x01\x79\x22\x04\x52\x65\x6c\x75\x12\x01\x67\x5a\x13\x0a\x01\x78\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x01\x0a\x02\x08\x02\x62\x13\x0a\x01\x79\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x01\x0a\x02\x08\x02\x42\x04\x0a\x00\x10\x0d' >"$T/relu.onnx"
+samples 2 >"$T/relu.csv"
+t 'no weights' 5 quantize "$T/relu.onnx" --calib "$T/relu.csv"
+has out 'no weights: nothing to prove' '^UNKNOWN: nothing to prove: the exported network has no accumulator, profile ort-vnni'
+t 'no weights: compared' 0 compare "$T/relu.onnx" --calib "$T/relu.csv" --at 70% --phase3 1
+
 t 'no samples' 1 quantize $F/dense.onnx
 t 'bits out of range' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --bits 1/8
 t 'no such layer' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --layer nobody=4/8
