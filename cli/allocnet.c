@@ -197,6 +197,7 @@ static int make_table(cli_allocnet *x, const cli_cmd *cmd, const cli_val *val, c
   if (!radius_of(&o.error_radius, cli_get(cmd, val, "error-radius")))
     return cli_usage(cmd, "--error-radius '%.40s': a number > 0, or all", cli_get(cmd, val, "error-radius"));
   st = table_with_losses(x, &o, &path, cli_get(cmd, val, "sensitivities"), err);
+  if (st == QV_E_ARG) return cli_usage(cmd, "%s", err->msg);
   if (st != QV_OK) return cli_fail(st, path, err);
   if (to == NULL) return 0;
   st = cli_emit(to, &x->made.json, err);

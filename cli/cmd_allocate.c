@@ -22,6 +22,9 @@ typedef struct {
   qv_alloc_result result;
   qv_alloc_front front;
   bool draw_front, greedy;
+  bool exhausted; /* everything within the limits was excluded, because a requirement is not proved for it */
+  const char *target; /* greedy-amp: asked for in place of limits */
+  bool met;           /* .. and reached */
   uint32_t front_row;
   cli_alloc_hint hint[MAX_HINTS];
   uint32_t n_hints;
@@ -174,6 +177,14 @@ static void conclusion(qv_buf *out, job *j) {
   const char *verdict = cli_alloc_verdict(j->report.state, j->report.checked), *note = check_note(j);
   const qv_alloc_result *r = &j->result;
   qv_buf_printf(out, "\n%s: ", verdict);
+  if (j->exhausted) {
+    qv_buf_str(out, "every allocation within the limits was tried, and for none of them the requirement is proved; it is refuted for none by this\n");
+    return;
+  }
+  if (j->target != NULL) {
+    qv_buf_printf(out, "as measured, the target %s is %sreached; nothing is claimed about the optimum\n", cli_safe(&j->arena, j->target), j->met ? "" : "NOT ");
+    return;
+  }
   if (j->greedy) {
     qv_buf_printf(out, "%s; nothing is claimed about the optimum\n",
                   r->has_choice ? "these limits hold, exactly" : "this method found nothing that keeps the limits");
@@ -439,8 +450,10 @@ static qv_status solve_greedy(job *j, const char *name, qv_err *err) {
   j->report.result = &j->result;
   j->result.choice = calloc(p->n_groups, sizeof *j->result.choice);
   if (j->result.choice == NULL) return QV_FAIL(err, QV_E_NOMEM, "out of memory");
-  if (strncmp(name, "uniform-", 8) == 0)
-    j->result.has_choice = qv_greedy_uniform(j->result.choice, p, name + 8) && qv_alloc_feasible(p, j->result.choice);
+  if (strncmp(name, "uniform-", 8) == 0) {
+    if (!qv_greedy_uniform(j->result.choice, p, name + 8)) return QV_FAIL(err, QV_E_ARG, "no group has a candidate of precision '%.40s'", name + 8);
+    j->result.has_choice = qv_alloc_feasible(p, j->result.choice);
+  }
   for (unsigned i = 0; i < QV_GREEDY_N && st == QV_OK; i++)
     if (strcmp(qv_greedy_name((qv_greedy)i), name) == 0)
       st = qv_greedy_run(j->result.choice, &j->result.has_choice, &tried, p, (qv_greedy)i, err);
@@ -515,6 +528,11 @@ static qv_status satisfy(job *j, const cli_requirement *need, const char *path, 
     int rc = cli_alloc_load_text(&j->a, j->cmd, path, &j->net.made.json, NULL, cli_all(j->cmd, j->val, "limit"), err);
     if (rc != 0) return QV_FAIL(err, QV_E_INTERNAL, "a table with a cut cannot be read");
     QV_TRY(solve_exact(j, err));
+    j->exhausted = j->report.state == QV_ALLOC_INFEASIBLE && j->report.checked == CLI_CHECK_ACCEPTED;
+  }
+  if (j->exhausted) { /* the limits are not what is infeasible */
+    j->report.state = QV_ALLOC_UNKNOWN;
+    j->report.cert = NULL;
   }
 done:
   return st;
@@ -552,7 +570,10 @@ static int solve(job *j, const char *path, qv_err *err) {
     if (m == j->a.p->n_rows && strncmp(j->report.method, "uniform-", 8) != 0) return cli_usage(j->cmd, "a greedy method needs a --limit");
   }
   if (front != NULL && (j->front_row = cli_alloc_row(&j->a, front)) == QV_ATABLE_NONE)
-    return cli_usage(j->cmd, "the table has no cost '%.80s'", front);
+    return cli_usage(j->cmd,
+                     cli_alloc_cost(&j->a, front) != QV_ATABLE_NONE ? "'%.80s' is the largest of several costs; a front is drawn for one that is a sum"
+                                                                    : "the table has no cost '%.80s'",
+                     front);
   j->draw_front = front != NULL;
   j->report.front_row = j->front_row;
   j->opts.engine = strcmp(j->report.method, "dp") == 0 ? QV_ALLOC_DP : QV_ALLOC_TREE;
@@ -568,6 +589,8 @@ static int solve(job *j, const char *path, qv_err *err) {
                           cli_get(j->cmd, j->val, "no-check") == NULL, err));
     j->report.method = "amp-phase3";
   }
+  j->target = target_text;
+  j->met = met;
   j->report.hint = j->hint;
   j->report.n_hints = j->n_hints;
   if (cert != NULL && j->report.cert != NULL) {

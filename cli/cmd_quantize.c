@@ -144,6 +144,10 @@ static int run(const cli_cmd *cmd, const char *const *operand, const cli_val *va
   if (spec != NULL && !cli_error_claim_read(&claim, spec)) return cli_usage(cmd, "--error-bound '%.40s': X, X@R, or inf for X", spec);
   int rc = cli_floatnet_load(&f, cmd, val, operand[0], &err);
   if (rc != 0) goto done;
+  if (f.g->sum_out && out_bits > 0) {
+    rc = cli_usage(cmd, "--output-bits has nothing to do with --sums: the results are the sums themselves");
+    goto done;
+  }
   if (acc_bits > 0) f.quant.acc_bits = (int)acc_bits;
   f.quant.pairs = adds_pairs(cli_get(cmd, val, "profile"));
   f.quant.for_qonnx = wants_qonnx(cmd, val);

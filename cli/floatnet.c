@@ -113,7 +113,7 @@ int cli_floatnet_load(cli_floatnet *f, const cli_cmd *cmd, const cli_val *val, c
   if (f->n > (size_t)max) f->n = (size_t)max;
   st = qv_calibrate(&f->calib, f->g, f->sample, f->n, err);
   if (st == QV_OK) st = classify(f, err);
-  return st == QV_OK ? 0 : cli_fail(st, calib, err);
+  return st == QV_OK ? 0 : cli_fail(cli_data_error(st), calib, err);
 }
 
 void cli_floatnet_free(cli_floatnet *f) {

@@ -75,12 +75,12 @@ has out 'holds: no cut' '^Requirement error<=.*: 0 better allocations excluded'
 # a little less than the optimum has: it is excluded, and the next one that keeps the requirement is taken, or none is left
 "$QVERIFY" $base --require "error<=$(awk -v a="$free" 'BEGIN { print 0.999 * a }')" -o "$T/near.onnx" >"$T/out" 2>"$T/err"
 rc=$?
-check 'a requirement that cuts: an answer or infeasible' test $rc = 0 -o $rc = 10
+check 'a requirement that cuts: an answer or none' test $rc = 0 -o $rc = 5
 has out 'cuts: counted' '^Requirement error<=.*: [1-9][0-9]* better allocations? excluded'
 if [ $rc = 0 ]; then
   t 'cuts: the answer keeps it' 0 error $F/dense.onnx "$T/near.onnx" -p ort-vnni --within "$(awk -v a="$free" 'BEGIN { print 0.999 * a }')"
 fi
-t 'a requirement nobody keeps' 10 $base --require 'error<=1e-9'
+t 'a requirement nobody keeps' 5 $base --require 'error<=1e-9'
 t 'requirement misspelt' 1 $base --require 'error<1'
 
 # ---- losses from a file

@@ -38,6 +38,7 @@ t 'powers of two, rounded by the output' 1 quantize $F/dense.onnx --calib "$T/de
 t 'sums as results' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --sums -o "$T/sums.onnx"
 has out 'sums as results: in ONNX Runtime' '^ONNX Runtime computes these very integers'
 t 'sums as results: the file' 0 info "$T/sums.onnx" --profile ort-vnni
+t 'sums of 4 bits' 1 quantize $F/dense.onnx --calib "$T/dense.csv" --sums --output-bits 4
 t 'sums behind a softmax' 1 quantize $F/image.onnx --calib "$T/image.csv" --sums
 t 'results of 12 bits' 0 quantize $F/dense.onnx --calib "$T/dense.csv" --output-bits 12
 has out 'results of 12 bits: runtime' '^The runtime may differ from profile onnx-spec: [0-9]+ of 120 output values'
@@ -115,11 +116,14 @@ t 'accuracy needs labels' 1 allocate $F/image.onnx --calib "$T/image.csv" --limi
 t 'a metric that does not exist' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=85% --metric nois
 t 'a requirement' 0 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --require robust:1 --require-samples 3 --certificate "$T/req.qva"
 has out 'a requirement: kept' '^Requirement robust:1: [0-9]+ better allocations excluded .*; for this one it is'
-t 'a requirement nobody can keep' 10 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --candidates 8/8,4/8 --require robust:255 --require-samples 2 --require-timeout 1
+t 'a requirement nobody can keep' 5 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --candidates 8/8,4/8 --require robust:255 --require-samples 2 --require-timeout 1
 has out 'a requirement nobody can keep: all excluded' '^Requirement robust:255: [1-9][0-9]* better allocations excluded'
+has out 'a requirement nobody can keep: no claim about the limits' '^UNKNOWN: every allocation within the limits was tried'
 t 'a requirement on a table' 1 allocate "$T/table.json" --limit size=85% --require robust:1
 t 'a requirement that does not exist' 1 allocate $F/dense.onnx --calib "$T/dense.csv" --limit size=90% --require magic
 t 'ends kept' 0 allocate $F/image.onnx --calib "$T/image.csv" --limit size=95% --keep-ends 8/8
+t 'ends that are no candidate' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=80% --keep-ends 5/5
+t 'a precision that is not there' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=80% --method uniform-W5A5
 t 'candidates twice' 1 allocate $F/image.onnx --calib "$T/image.csv" --limit size=80% --candidates 8/8,8/8
 t 'output of a table' 1 allocate "$T/table.json" --limit size=85% -o "$T/x.onnx"
 
