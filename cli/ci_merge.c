@@ -531,7 +531,11 @@ static void compare_jobs(comparison *c, const cJSON *old, const cJSON *now) {
   cJSON_ArrayForEach(x, ci_get(ci_get(old, "report"), "obligations")) {
     const char *id = ci_word(x, "id");
     const cJSON *same = NULL, *y, *list = answered(now) ? ci_get(ci_get(now, "report"), "obligations") : NULL;
-    cJSON_ArrayForEach(y, list) if (id != NULL && ci_is(y, "id", id)) same = y;
+    if (id == NULL || ci_word(x, "verdict") == NULL) {
+      c->q.crash = "its report has answers without a name or a verdict";
+      return;
+    }
+    cJSON_ArrayForEach(y, list) if (ci_is(y, "id", id)) same = y;
     compare_one(c, x, same);
   }
 }

@@ -104,6 +104,15 @@ cp "$T/r/$old.json" "$T/open/"
 sed -i 's/"run_state": *"COMPLETE"/"run_state": "INCOMPLETE"/' "$T/open/$old.json"
 t 'an unfinished baseline' 5 merge "$T/p.jsonl" --results "$T/open"
 has out 'an unfinished baseline: said' 'no answers of the baseline to compare with'
+sed 's/"id": *"radius[^"]*"/"id": null/' "$T/r/$old.json" >"$T/open/$old.json"
+cp "$T/r/$key.json" "$T/open/"
+obligation 10 12 "$R"
+"$QVERIFY" plan "$T/m.json" -o "$T/p3.jsonl" >/dev/null # the other way round: the report without names is now the model's
+for k in p:6 p3:5; do
+  "$QVERIFY" merge "$T/${k%:*}.jsonl" --results "$T/open" >"$T/out" 2>/dev/null
+  rc=$?
+  if [ $rc = ${k#*:} ]; then ok "answers without names do not pass: ${k%:*}"; else not_ok "answers without names: ${k%:*}: exit $rc"; fi
+done
 grep -v '"part":"old 0:1"' "$T/p.jsonl" | sed 's/"part":"0:1"/"part":"old 0:1"/' >"$T/p2.jsonl"
 "$QVERIFY" merge "$T/p2.jsonl" --results "$T/r" >"$T/out" 2>/dev/null
 if [ $? = 6 ]; then ok 'a plan without the other half'; else not_ok 'a plan without the other half'; fi
