@@ -8,7 +8,6 @@
 #include "analysis/robust_simd.h"
 #include "kernels/threshold.h"
 
-#define ATTAINED 0                     /* 1: maxima count the tap that attains them; 0 until checkers know that rule */
 #define CHUNKS 256                     /* pieces that enclose a function with too many values */
 #define POINTS 2048                    /* a table on at most so many points is taken point by point */
 #define TERM_LIMIT ((qv_i128)1 << 118) /* the certificate allows 2^120 */
@@ -413,7 +412,7 @@ static double least_max(const qv_dual *d, uint32_t v, const double *s, double m,
     for (uint32_t t = t0; t < v; t++) all += below(s[t], (double)d->lo[t], (double)d->hi[t], y);
     for (uint32_t t = t0; t < v; t++) {
       if ((double)d->hi[t] < y) continue;
-      double now = ATTAINED ? (m - s[t]) * y - (all - below(s[t], (double)d->lo[t], (double)d->hi[t], y)) : m * y - all;
+      double now = (m - s[t]) * y - (all - below(s[t], (double)d->lo[t], (double)d->hi[t], y));
       if (!(now < best)) continue;
       best = now;
       best_y = y;
@@ -454,8 +453,7 @@ static double tap_slope(const qv_dual *d, uint32_t v, uint32_t t, bool lower) {
   int64_t others = INT64_MIN;
   for (uint32_t i = t0; i < v; i++)
     if (i != top) others = qv_max64(others, d->hi[i]);
-  if (lower || (ATTAINED && others <= d->lo[top])) return 1;
-  if (!ATTAINED) return 0;
+  if (lower || others <= d->lo[top]) return 1;
   double range = (double)d->hi[v], line = ((double)d->lo[top] + (double)d->hi[top]) / 2 + (double)(others - d->lo[top]);
   return line < range ? 1 : 0;
 }
@@ -888,7 +886,7 @@ static qv_i128 least_max_exact(const qv_dual *d, uint32_t v, int64_t m, const in
     for (uint32_t t = t0; t < v; t++) all += below_exact(s[t], d->lo[t], d->hi[t], y);
     for (uint32_t t = t0; t < v; t++) {
       if (d->hi[t] < y) continue;
-      qv_i128 now = ATTAINED ? ((qv_i128)m - s[t]) * y - (all - below_exact(s[t], d->lo[t], d->hi[t], y)) : (qv_i128)m * y - all;
+      qv_i128 now = ((qv_i128)m - s[t]) * y - (all - below_exact(s[t], d->lo[t], d->hi[t], y));
       best = first ? now : min128(best, now);
       first = false;
     }
