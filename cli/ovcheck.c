@@ -50,6 +50,16 @@ static void count_verdicts(qv_ovcheck *o) {
   }
 }
 
+/* Number of the bound that a witness's sum belongs to: its channel's, or, of operators on elements, that of its element among the intervals of
+ * the result, which are as many. */
+static uint32_t bound_of(const qv_ovcheck *o, const qv_net *net, uint32_t i) {
+  const qv_acc_bound *b = &o->proof.range.acc[i];
+  const qv_node *n = &net->node[b->node];
+  const qv_ranges *y = &o->proof.range.tensor[n->out];
+  if (n->kind == QV_AFFINE || y->n != b->n) return o->wit[i].channel < b->n ? o->wit[i].channel : 0;
+  return (uint32_t)(o->wit[i].element / y->inner % y->n);
+}
+
 /* Self-checks: the verdict counted here is not better than the analysis' own, and every executed sum lies in its proved range. */
 static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err) {
   if (qv_ovcheck_verdict(o) == QV_VERIFIED && o->proof.verdict != QV_VERIFIED)
@@ -58,7 +68,7 @@ static qv_status cross_check(const qv_ovcheck *o, const qv_net *net, qv_err *err
     const qv_acc_bound *b = &o->proof.range.acc[i];
     const qv_witness *w = &o->wit[i];
     if (w->state != QV_WIT_REACHED) continue;
-    qv_itv r = b->final[w->channel < b->n ? w->channel : 0];
+    qv_itv r = b->final[bound_of(o, net, i)];
     if (w->exact < r.lo || w->exact > r.hi)
       return QV_FAIL(err, QV_E_INTERNAL, "layer %u: an executed sum lies outside its proved range", net->node[b->node].layer);
   }
