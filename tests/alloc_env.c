@@ -253,6 +253,21 @@ void ae_layer_table(qv_buf *out, qv_rng *r, uint32_t groups, uint32_t cands, uin
   qv_buf_str(out, "]}");
 }
 
+void ae_set_limit(qv_atable *t, const char *fmt, ...) {
+  char s[80];
+  va_list args;
+  va_start(args, fmt);
+  (void)vsnprintf(s, sizeof s, fmt, args);
+  va_end(args);
+  assert_int_equal(qv_atable_set_limit(t, s, NULL), QV_OK);
+}
+
+qv_alloc *ae_problem(const qv_atable *t) {
+  qv_alloc *p = NULL;
+  assert_int_equal(qv_alloc_build(&p, t, NULL), QV_OK);
+  return p;
+}
+
 /* ---- truth ---------------------------------------------------------------------------------------------------------- */
 
 static const char *name_of(const qv_atable *t, uint32_t g, const uint32_t *x) { return t->group[g].cand[x[g]].name; }

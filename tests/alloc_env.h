@@ -30,6 +30,10 @@ void ae_random_table(qv_buf *out, qv_rng *r, uint32_t groups, uint32_t rows, boo
 /* Larger table without couplings, shaped like layers of a net. */
 void ae_layer_table(qv_buf *out, qv_rng *r, uint32_t groups, uint32_t cands, uint32_t rows);
 
+/* A limit as on the command line, printf-like; the table's problem, the caller's to free. Both fail the test where that cannot be. */
+void ae_set_limit(qv_atable *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+qv_alloc *ae_problem(const qv_atable *t);
+
 /* ---- truth ---------------------------------------------------------------------------------------------------------- */
 
 /* Every assignment that the table allows, without its limits: values of loss and costs. */

@@ -23,22 +23,6 @@ static qv_atable table_of(const qv_buf *text) {
   return t;
 }
 
-static void set(qv_atable *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void set(qv_atable *t, const char *fmt, ...) {
-  char s[80];
-  va_list args;
-  va_start(args, fmt);
-  (void)vsnprintf(s, sizeof s, fmt, args);
-  va_end(args);
-  assert_int_equal(qv_atable_set_limit(t, s, NULL), QV_OK);
-}
-
-static qv_alloc *problem(const qv_atable *t) {
-  qv_alloc *p = NULL;
-  assert_int_equal(qv_alloc_build(&p, t, NULL), QV_OK);
-  return p;
-}
-
 static double now(void) {
   struct timespec t;
   (void)clock_gettime(CLOCK_MONOTONIC, &t);
@@ -87,8 +71,8 @@ static void test_peaks(void **state) {
     qv_atable t = table_of(&text);
     assert_true(ae_truth_run(&all, &t, 1024));
     int64_t ram = qv_rng_range(&r, 0, 40), size = qv_rng_range(&r, 1, 45);
-    set(&t, "ram=%" PRId64, ram);
-    set(&t, "size=%" PRId64, size);
+    ae_set_limit(&t, "ram=%" PRId64, ram);
+    ae_set_limit(&t, "size=%" PRId64, size);
     mpq_t best, v;
     bool any = false;
     mpq_inits(best, v, (mpq_ptr)NULL);
@@ -98,7 +82,7 @@ static void test_peaks(void **state) {
       if (!any || mpq_cmp(all.v[(size_t)k * all.columns], best) < 0) mpq_set(best, all.v[(size_t)k * all.columns]);
       any = true;
     }
-    qv_alloc *p = problem(&t);
+    qv_alloc *p = ae_problem(&t);
     qv_alloc_result x = {0};
     assert_int_equal(p->n_costs, 2);
     assert_string_equal(p->cost[0].name, "ram");
@@ -137,8 +121,8 @@ static void test_percent(void **state) {
   qv_atable t = {0};
   assert_int_equal(qv_atable_read(&t, text, sizeof text - 1, NULL, NULL), QV_OK);
   for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
-    set(&t, "%s", k[i].limit);
-    qv_alloc *p = problem(&t);
+    ae_set_limit(&t, "%s", k[i].limit);
+    qv_alloc *p = ae_problem(&t);
     assert_true(p->cost[0].limited && p->row[0].limited && p->row[1].limited);
     if (mpq_get_d(p->cost[0].asked) != k[i].want) fail_msg("%s is %g", k[i].limit, mpq_get_d(p->cost[0].asked));
     assert_true(mpq_cmp_ui(p->cost[0].full, 30, 1) == 0);
@@ -191,9 +175,9 @@ static void test_layers(void **state) {
       qv_buf_free(&peak);
     }
     qv_atable t = table_of(&text);
-    for (int m = 0; m < 3; m++) set(&t, "c%d=65%%", m);
-    if (i % 2 == 1) set(&t, "ram=75%%");
-    qv_alloc *p = problem(&t);
+    for (int m = 0; m < 3; m++) ae_set_limit(&t, "c%d=65%%", m);
+    if (i % 2 == 1) ae_set_limit(&t, "ram=75%%");
+    qv_alloc *p = ae_problem(&t);
     qv_alloc_result x = {0};
     double start = now();
     assert_int_equal(qv_alloc_solve(&x, p, &(qv_alloc_opts){0}, NULL), QV_OK);
@@ -254,8 +238,8 @@ static void test_lp(void **state) {
     qv_buf text = {0};
     ae_random_table(&text, &r, 6, 1, false);
     qv_atable t = table_of(&text);
-    set(&t, "%s=%" PRId64 "%%range", t.row[0], qv_rng_range(&r, 0, 100));
-    qv_alloc *p = problem(&t);
+    ae_set_limit(&t, "%s=%" PRId64 "%%range", t.row[0], qv_rng_range(&r, 0, 100));
+    qv_alloc *p = ae_problem(&t);
     mpq_t want, got;
     bool known;
     mpq_inits(want, got, (mpq_ptr)NULL);
@@ -292,8 +276,8 @@ static void test_lp_published(void **state) {
       bool known;
       double want = strtod(cJSON_GetObjectItemCaseSensitive(x, "lp_relaxation_bound")->valuestring, NULL);
       mpq_init(got);
-      set(&t, "%s=%s%%range", row[m], cJSON_GetObjectItemCaseSensitive(x, "r_percent")->valuestring);
-      qv_alloc *p = problem(&t);
+      ae_set_limit(&t, "%s=%s%%range", row[m], cJSON_GetObjectItemCaseSensitive(x, "r_percent")->valuestring);
+      qv_alloc *p = ae_problem(&t);
       assert_int_equal(qv_lp_bound(got, &known, p, NULL), QV_OK);
       assert_true(known);
       if (fabs(mpq_get_d(got) - want) > 1e-9 * want + 1e-11) fail_msg("%s %u: %.15g instead of %.15g", row[m], n, mpq_get_d(got), want);
@@ -301,7 +285,7 @@ static void test_lp_published(void **state) {
       qv_alloc_free(p);
       n++;
     }
-    set(&t, "%s=none", row[m]);
+    ae_set_limit(&t, "%s=none", row[m]);
   }
   assert_int_equal(n, 303);
   cJSON_Delete(doc);

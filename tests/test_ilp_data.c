@@ -32,21 +32,6 @@ static bool hawq(qv_atable *t, cJSON **doc) {
   return true;
 }
 
-static void set(qv_atable *t, const char *fmt, ...) {
-  char s[80];
-  va_list args;
-  va_start(args, fmt);
-  (void)vsnprintf(s, sizeof s, fmt, args);
-  va_end(args);
-  assert_int_equal(qv_atable_set_limit(t, s, NULL), QV_OK);
-}
-
-static qv_alloc *problem(const qv_atable *t) {
-  qv_alloc *p = NULL;
-  assert_int_equal(qv_alloc_build(&p, t, NULL), QV_OK);
-  return p;
-}
-
 static void assert_loss(const qv_alloc *p, const uint32_t *choice, const char *want) {
   mpq_t v, w;
   mpq_inits(v, w, (mpq_ptr)NULL);
@@ -58,7 +43,7 @@ static void assert_loss(const qv_alloc *p, const uint32_t *choice, const char *w
 
 /* Solve by both engines where both apply; certificates to the checker. */
 static void solve(const qv_atable *t, const char *want, bool check, uint32_t *choice) {
-  qv_alloc *p = problem(t);
+  qv_alloc *p = ae_problem(t);
   for (int e = 0; e < 2; e++) {
     qv_alloc_result r = {0};
     qv_status st = qv_alloc_solve(&r, p, &(qv_alloc_opts){.engine = e == 0 ? QV_ALLOC_TREE : QV_ALLOC_DP}, NULL);
@@ -93,11 +78,11 @@ static void resnet18_optima(void **state) {
     const cJSON *list = item(item(item(doc, "nets"), "resnet18"), hawq_key[m]), *x;
     cJSON_ArrayForEach(x, list) {
       const char *percent = item(x, "r_percent")->valuestring;
-      set(&t, "%s=%s%%range", hawq_row[m], percent);
+      ae_set_limit(&t, "%s=%s%%range", hawq_row[m], percent);
       solve(&t, item(x, "optimum_exact")->valuestring, n % 3 == 0 || rn_multiplier() > 1, NULL);
       n++;
     }
-    set(&t, "%s=none", hawq_row[m]);
+    ae_set_limit(&t, "%s=none", hawq_row[m]);
   }
   printf("%" PRIu32 " optima\n", n);
   assert_int_equal(n, 303);
@@ -113,7 +98,7 @@ static void resnet18_fronts(void **state) {
   (void)state;
   if (!ae_data(&raw, "hawqv3_resnet18_expected_optima.json") || !hawq(&t, NULL)) skip();
   assert_int_equal(qv_json_parse(&doc, (const char *)raw.p, raw.n, NULL), QV_OK);
-  qv_alloc *p = problem(&t);
+  qv_alloc *p = ae_problem(&t);
   for (uint32_t row = 0; row < 2; row++) {
     const cJSON *list = item(item(item(doc, "nets"), "resnet18"), row == 0 ? "modelsize_pareto" : "bops_pareto"), *x;
     qv_alloc_front f = {0};
@@ -147,8 +132,8 @@ static void resnet18_joint(void **state) {
   (void)state;
   if (!hawq(&t, NULL)) skip();
   for (size_t i = 0; i < 3; i++) {
-    for (int m = 0; m < 3; m++) set(&t, "%s=%d%%range", hawq_row[m], row[i].r);
-    qv_alloc *p = problem(&t);
+    for (int m = 0; m < 3; m++) ae_set_limit(&t, "%s=%d%%range", hawq_row[m], row[i].r);
+    qv_alloc *p = ae_problem(&t);
     qv_alloc_result r = {0};
     assert_int_equal(qv_alloc_solve(&r, p, &(qv_alloc_opts){0}, NULL), QV_OK);
     assert_true(r.state == QV_ALLOC_OPTIMAL && ae_accepts_result(p, &r));
@@ -179,8 +164,8 @@ static void resnet18_published(void **state) {
     for (int s = 0; s < 3; s++) {
       char key[40];
       (void)snprintf(key, sizeof key, "%s_%s", hawq_key[m], share[s]);
-      set(&t, "%s=%d%%range", hawq_row[m], percent[s]);
-      qv_alloc *p = problem(&t);
+      ae_set_limit(&t, "%s=%d%%range", hawq_row[m], percent[s]);
+      qv_alloc *p = ae_problem(&t);
       qv_alloc_result r = {0};
       assert_int_equal(qv_alloc_solve(&r, p, &(qv_alloc_opts){0}, NULL), QV_OK);
       assert_int_equal(r.state, QV_ALLOC_OPTIMAL);
@@ -194,7 +179,7 @@ static void resnet18_published(void **state) {
       qv_alloc_result_clear(&r);
       qv_alloc_free(p);
     }
-    set(&t, "%s=none", hawq_row[m]);
+    ae_set_limit(&t, "%s=none", hawq_row[m]);
   }
   assert_int_equal(same, 9);
   cJSON_Delete(doc);
@@ -219,8 +204,8 @@ static void resnet18_gaps(void **state) {
     double sum[4] = {0}, most[4] = {0};
     int optimal[4] = {0};
     for (int r = 1; r <= 99; r++) {
-      set(&t, "%s=%d%%range", hawq_row[m], r);
-      qv_alloc *p = problem(&t);
+      ae_set_limit(&t, "%s=%d%%range", hawq_row[m], r);
+      qv_alloc *p = ae_problem(&t);
       qv_alloc_result best = {0};
       mpq_t a, b;
       mpq_inits(a, b, (mpq_ptr)NULL);
@@ -243,7 +228,7 @@ static void resnet18_gaps(void **state) {
       qv_alloc_result_clear(&best);
       qv_alloc_free(p);
     }
-    set(&t, "%s=none", hawq_row[m]);
+    ae_set_limit(&t, "%s=none", hawq_row[m]);
     for (int k = 0; k < 4; k++) {
       double mean = sum[k] / 99, slack = want[k][m].mean != (int)want[k][m].mean ? 0.05001 : 0.5001;
       printf("%s %s: mean %.2f %%, max %.1f %%, optimal %d\n", hawq_row[m], qv_greedy_name(method[k]), mean, most[k], optimal[k]);
@@ -329,7 +314,7 @@ static void mct_cases(void **state) {
     }
     qv_buf_str(&text, "]}");
     qv_atable t = table_of(&text);
-    qv_alloc *p = problem(&t);
+    qv_alloc *p = ae_problem(&t);
     qv_alloc_result r = {0};
     assert_int_equal(qv_alloc_solve(&r, p, &(qv_alloc_opts){0}, NULL), QV_OK);
     assert_int_equal(r.state, cJSON_IsNull(want) ? QV_ALLOC_INFEASIBLE : QV_ALLOC_OPTIMAL);
